@@ -1,0 +1,221 @@
+//! Every limit and every deadline, with its unit, its default and the reason for it.
+//!
+//! Two plain structures: [`Config`] for the server, [`WebSocketConfig`] for one WebSocket
+//! endpoint. No behaviour lives here but to bring absurd values within bounds.
+
+use std::time::Duration;
+
+const KIB: usize = 1024;
+const MIB: usize = 1024 * KIB;
+
+/// Limits and deadlines of a server, whatever protocol its clients speak.
+///
+/// A timeout beyond a century is none.
+///
+/// ```
+/// use aerys::Config;
+/// let config = Config { max_body_bytes: 8 << 20, ..Config::default() };
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// Most connections at once. Default `None`: as many as the process may have descriptors,
+    /// less 32 for listeners, files and logs. A client beyond it is answered 503.
+    pub max_connections: Option<usize>,
+    /// Longest header section of a request, request line included, in bytes. Default 16 KiB:
+    /// cookies fit, and ten thousand half-sent requests stay under 160 MiB. Beyond it: 431.
+    pub max_header_section_bytes: usize,
+    /// Most header fields of a request. Default 100, what nearly all servers agree on. Beyond
+    /// it: 431.
+    pub max_header_count: usize,
+    /// Longest request target in bytes. Default 8 KiB. Beyond it: 414.
+    pub max_target_bytes: usize,
+    /// Longest request body in bytes, after removing any chunked framing. Default 128 KiB: a
+    /// form fits, and a route that takes more says so. Beyond it: 413.
+    pub max_body_bytes: usize,
+    /// How long a whole header section may take from its first byte (for a new connection:
+    /// from the accept). Default 10 s. It is a total, since "so long between two reads" does
+    /// not stop a client that sends a byte at a time. Beyond it: 408.
+    pub header_timeout: Duration,
+    /// How long a body may take before [`min_body_bytes_per_second`](Self::min_body_bytes_per_second)
+    /// is asked of it. Default 10 s.
+    pub body_grace: Duration,
+    /// Least rate of a body, in bytes a second over its whole time, once `body_grace` is over.
+    /// Default 1 KiB/s. Below it: 408.
+    pub min_body_bytes_per_second: usize,
+    /// How long a connection may be idle between two requests. Default 15 s; then it is closed.
+    pub keep_alive_timeout: Duration,
+    /// How long a client with waiting output may take none of it. Default 30 s; then it is
+    /// dropped, whatever it sends meanwhile.
+    pub write_timeout: Duration,
+    /// How long the server reads on after its last byte on an HTTP connection, so that the
+    /// peer reads the answer before it sees a reset. Default 2 s.
+    pub linger_timeout: Duration,
+    /// How long a graceful stop may take in all. Default 5 s; then what is left is cut.
+    pub stop_timeout: Duration,
+    /// Backlog of an HTTP connection, in bytes, above which its pipelined requests wait.
+    /// Default 64 KiB.
+    pub soft_backlog_bytes: usize,
+    /// Bytes of half-read requests, frames and messages in all that the server holds for its
+    /// clients. Default 256 MiB: each is small by its own limit, all together need not be. The
+    /// client that passes it is closed: 503, or 1013 on a WebSocket.
+    pub max_buffered_input_bytes: usize,
+    /// Most pending timers and delayed sends. Default 4,194,304 (about 48 bytes each).
+    pub max_timers: usize,
+    /// Payload bytes of all pending delayed sends. Default 64 MiB: an endpoint that repeats
+    /// what clients say five seconds later would else grow at line rate.
+    pub max_delayed_bytes: usize,
+    /// Commands waiting in the queue of one [`RemoteEndpoint`](crate::RemoteEndpoint).
+    /// Default 4,096.
+    pub max_remote_commands: usize,
+    /// Payload bytes waiting in the queue of one `RemoteEndpoint`. Default 16 MiB.
+    pub max_remote_bytes: usize,
+    /// Connections waiting in the kernel to be accepted, per listener. Default 4,096 (the
+    /// kernel may allow less: `net.core.somaxconn`).
+    pub listen_backlog: u32,
+}
+
+/// As long as any server runs: a longer time is no limit either, and no clock could hold it.
+pub(crate) const CENTURY: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
+
+impl Config {
+    /// The same, within what clocks and tables can hold.
+    pub(crate) fn bounded(self) -> Self {
+        Self {
+            max_connections: self.max_connections.map(|count| count.min(1 << 24)),
+            header_timeout: self.header_timeout.min(CENTURY),
+            body_grace: self.body_grace.min(CENTURY),
+            keep_alive_timeout: self.keep_alive_timeout.min(CENTURY),
+            write_timeout: self.write_timeout.min(CENTURY),
+            linger_timeout: self.linger_timeout.min(CENTURY),
+            stop_timeout: self.stop_timeout.min(CENTURY),
+            ..self
+        }
+    }
+}
+
+impl WebSocketConfig {
+    /// The same, within what clocks can hold.
+    ///
+    /// The soft limit lies at or below the hard one, or reads would never pause before it.
+    pub(crate) fn bounded(&self) -> Self {
+        Self {
+            soft_backlog_bytes: self.soft_backlog_bytes.min(self.hard_backlog_bytes),
+            heartbeat: self
+                .heartbeat
+                .filter(|period| !period.is_zero())
+                .map(|period| period.min(CENTURY)),
+            close_timeout: self.close_timeout.min(CENTURY),
+            ..self.clone()
+        }
+    }
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            max_connections: None,
+            max_header_section_bytes: 16 * KIB,
+            max_header_count: 100,
+            max_target_bytes: 8 * KIB,
+            max_body_bytes: 128 * KIB,
+            header_timeout: Duration::from_secs(10),
+            body_grace: Duration::from_secs(10),
+            min_body_bytes_per_second: KIB,
+            keep_alive_timeout: Duration::from_secs(15),
+            write_timeout: Duration::from_secs(30),
+            linger_timeout: Duration::from_secs(2),
+            stop_timeout: Duration::from_secs(5),
+            soft_backlog_bytes: 64 * KIB,
+            max_buffered_input_bytes: 256 * MIB,
+            max_timers: 1 << 22,
+            max_delayed_bytes: 64 * MIB,
+            max_remote_commands: 4096,
+            max_remote_bytes: 16 * MIB,
+            listen_backlog: 4096,
+        }
+    }
+}
+
+/// What happens to a client whose backlog is over the hard limit when one more message for it
+/// would be queued.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum BacklogPolicy {
+    /// The client is closed with 1008: it can never see a gap in what it reads.
+    #[default]
+    Close,
+    /// The message is dropped for this client; the connection lives on. For data of which
+    /// only the newest counts.
+    DropMessages,
+}
+
+/// Options of one WebSocket endpoint.
+///
+/// ```
+/// use aerys::WebSocketConfig;
+/// let config = WebSocketConfig { text_only: true, ..WebSocketConfig::default() };
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WebSocketConfig {
+    /// How long a client may be silent before it is pinged. Default 10 s; `None` (or zero)
+    /// switches heartbeats off. Any byte received postpones it.
+    pub heartbeat: Option<Duration>,
+    /// Pings that may go unanswered. Default 3; when the next one would be due, the client is
+    /// closed with 1008. Any byte received counts as an answer.
+    pub max_unanswered_pings: u32,
+    /// From the begin of a close to the end of the socket. Default 3 s, whether the peer
+    /// reads and answers or not.
+    pub close_timeout: Duration,
+    /// Largest payload of one incoming frame, in bytes, judged on its header. Default 2 MiB.
+    /// Beyond it: 1009.
+    pub max_frame_bytes: u64,
+    /// Largest incoming message, in bytes, judged on each frame's header. Default 2 MiB.
+    /// Beyond it: 1009.
+    pub max_message_bytes: u64,
+    /// Empty fragments in a row that one message may have. Default 1,000: they cost the peer
+    /// nothing and carry nothing. Beyond it: 1008.
+    pub max_empty_fragments: u32,
+    /// Largest payload of one outgoing frame, in bytes. Default `None`: a message is one frame.
+    pub max_outgoing_frame_bytes: Option<usize>,
+    /// Backlog in bytes above which the client's own reads pause, so that an echo meets TCP's
+    /// flow control before the hard limit. Default 64 KiB.
+    pub soft_backlog_bytes: usize,
+    /// Backlog in bytes above which [`backlog_policy`](Self::backlog_policy) is applied. Default
+    /// 1 MiB. Judged before a message is queued, so that one message of any size fits.
+    pub hard_backlog_bytes: usize,
+    /// What happens above the hard limit. Default [`BacklogPolicy::Close`].
+    pub backlog_policy: BacklogPolicy,
+    /// Frames a second that a client may send before its reads pause. Default `None`: no limit.
+    pub max_frames_per_second: Option<u32>,
+    /// Bytes a second that a client may send before its reads pause. Default `None`: no limit.
+    pub max_bytes_per_second: Option<u64>,
+    /// Refuses binary messages with 1003. Default off.
+    pub text_only: bool,
+    /// Origins that may connect, compared byte by byte with the `Origin` field
+    /// (`https://example.com`). Default `None`: any, also none at all.
+    pub allowed_origins: Option<Vec<String>>,
+    /// Subprotocols spoken here. The first of the client's list that is among them is
+    /// confirmed; without a match the connection opens without one. Default: none.
+    pub subprotocols: Vec<String>,
+}
+
+impl Default for WebSocketConfig {
+    fn default() -> Self {
+        Self {
+            heartbeat: Some(Duration::from_secs(10)),
+            max_unanswered_pings: 3,
+            close_timeout: Duration::from_secs(3),
+            max_frame_bytes: 2 * MIB as u64,
+            max_message_bytes: 2 * MIB as u64,
+            max_empty_fragments: 1000,
+            max_outgoing_frame_bytes: None,
+            soft_backlog_bytes: 64 * KIB,
+            hard_backlog_bytes: MIB,
+            backlog_policy: BacklogPolicy::Close,
+            max_frames_per_second: None,
+            max_bytes_per_second: None,
+            text_only: false,
+            allowed_origins: None,
+            subprotocols: Vec::new(),
+        }
+    }
+}
