@@ -1,0 +1,566 @@
+//! One open WebSocket connection (RFC 6455 sections 5 to 8): frames to events.
+//!
+//! Owns what is unfinished (a cut header, a partial frame, an open message), the heartbeat
+//! and the state of the closing handshake. How frames look is `frame.rs`, how fragments become
+//! a message `message.rs`, which step a close takes `close.rs`. No I/O: bytes and `now` go in,
+//! events come out, and what is to be sent goes into the client's queue.
+
+use crate::config::WebSocketConfig;
+use crate::input::Input;
+use crate::output::{Bytes, Output, Unit};
+use crate::websocket::close::{self, Action, CloseCode, State};
+use crate::websocket::frame::{self, FrameHeader, MAX_HEADER_LEN, Opcode};
+use crate::websocket::mask::unmask;
+use crate::websocket::message::{self, Assembled, MessageAssembler, MessageError};
+use crate::websocket::rate_limit::RateLimit;
+use crate::websocket::utf8;
+use std::borrow::Cow;
+use std::time::Instant;
+
+/// What a client's bytes mean to the application.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Event<'b> {
+    /// A whole text message, where it lies in the input unless it came in pieces.
+    Text(Cow<'b, str>),
+    /// A whole binary message, alike.
+    Binary(Cow<'b, [u8]>),
+    /// The connection's close began, by the peer or for its fault. The last event.
+    Closing {
+        code: CloseCode,
+        reason: Cow<'static, str>,
+    },
+}
+
+/// Where a connection's frames go, and when.
+#[derive(Debug)]
+pub(crate) struct Wire<'a> {
+    pub(crate) output: &'a mut Output,
+    pub(crate) slot: u32,
+    pub(crate) now: Instant,
+}
+
+impl Wire<'_> {
+    fn send_control(&mut self, opcode: Opcode, payload: &[u8]) {
+        let header = frame::encode_header(true, opcode, payload.len() as u64);
+        let unit = Unit {
+            frames: 1,
+            messages: 0,
+        };
+        self.output
+            .send(self.slot, unit, Bytes::Parts(&header, payload));
+    }
+
+    /// Queues a Close frame behind all that the client is still to get.
+    fn send_close(&mut self, code: CloseCode, reason: &str) {
+        self.output.leave(self.slot);
+        let payload = close::encode_payload(code, reason);
+        self.send_control(Opcode::Close, &payload);
+    }
+}
+
+/// What a client sent so far, its opening handshake excluded.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Received {
+    pub(crate) bytes: u64,
+    pub(crate) frames: u64,
+    pub(crate) messages: u64,
+}
+
+/// What expired.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Expiry {
+    /// Nothing: look again at the deadline.
+    Nothing,
+    /// The connection failed, and a Close frame says so.
+    Closing {
+        code: CloseCode,
+        reason: &'static str,
+    },
+    /// The peer did not take part in the closing handshake: drop the socket.
+    Drop,
+}
+
+/// A connection between its 101 and the end of its closing handshake.
+///
+/// While nothing is unfinished it owns no heap memory.
+#[derive(Debug)]
+pub(crate) struct WebSocketConnection {
+    state: State,
+    unanswered_pings: u32,
+    /// While open: when the peer was last heard or pinged. Then: when the close began.
+    since: Instant,
+    unfinished: Option<Box<Unfinished>>,
+    /// The last ping's payload, while a full socket keeps its Pong from being queued: a peer
+    /// that pings and never reads costs this, however often (section 5.5.3 allows it).
+    pending_pong: Option<Box<[u8]>>,
+    rate_limit: Option<Box<RateLimit>>,
+}
+
+/// What the last bytes left open. Exists only while there is something.
+#[derive(Debug, Default)]
+struct Unfinished {
+    /// The first bytes of a header that was cut.
+    header: [u8; MAX_HEADER_LEN],
+    header_len: usize,
+    frame: Option<OpenFrame>,
+    /// Payload of an open control frame so far.
+    control: Vec<u8>,
+    message: MessageAssembler,
+}
+
+impl Unfinished {
+    fn is_empty(&self) -> bool {
+        self.header_len == 0 && self.frame.is_none() && !self.message.is_open()
+    }
+}
+
+/// A frame whose payload has not all come.
+#[derive(Clone, Copy, Debug)]
+struct OpenFrame {
+    header: FrameHeader,
+    received: u64,
+}
+
+/// What handling one piece of input came to.
+enum Progress<'b> {
+    /// Input was consumed; there may be more to do.
+    Consumed,
+    /// All input was consumed.
+    Starved,
+    /// Something for the application.
+    Event(Event<'b>),
+}
+
+impl WebSocketConnection {
+    /// A connection whose 101 is queued.
+    pub(crate) fn new(config: &WebSocketConfig, now: Instant) -> Self {
+        let limit = RateLimit::new(
+            config.max_frames_per_second,
+            config.max_bytes_per_second,
+            now,
+        );
+        Self {
+            state: State::Open,
+            unanswered_pings: 0,
+            since: now,
+            unfinished: None,
+            pending_pong: None,
+            rate_limit: limit.map(Box::new),
+        }
+    }
+
+    /// Whether messages may still come and go.
+    pub(crate) fn is_open(&self) -> bool {
+        self.state == State::Open
+    }
+
+    /// Whether the closing handshake is over: the socket is to be shut down once what is
+    /// queued was written.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.state == State::Closed
+    }
+
+    /// Bytes held for what is unfinished.
+    pub(crate) fn buffered_bytes(&self) -> usize {
+        self.unfinished.as_ref().map_or(0, |unfinished| {
+            size_of::<Unfinished>()
+                + unfinished.control.capacity()
+                + unfinished.message.buffered_bytes()
+        })
+    }
+
+    /// Notes that `len` bytes were read; any byte answers the pings (a Pong need not be alone).
+    pub(crate) fn heard(&mut self, len: usize, now: Instant) {
+        if self.state == State::Open {
+            self.since = now;
+            self.unanswered_pings = 0;
+        }
+        if let Some(limit) = &mut self.rate_limit {
+            limit.take(0, len as u64, now);
+        }
+    }
+
+    /// Until when the client's reads pause since it sends too fast.
+    pub(crate) fn paused_until(&self) -> Option<Instant> {
+        // Behind our Close only the peer's matters, and that is not to wait.
+        self.rate_limit
+            .as_ref()
+            .filter(|_| self.state == State::Open)
+            .and_then(|limit| limit.paused_until())
+    }
+
+    /// The next event in `input`. `None`: all of it was consumed, or the rate limit asks for a
+    /// pause (then the rest is to be offered again).
+    pub(crate) fn next_event<'b>(
+        &mut self,
+        input: &mut Input<'b>,
+        config: &WebSocketConfig,
+        wire: &mut Wire<'_>,
+        received: &mut Received,
+    ) -> Option<Event<'b>> {
+        loop {
+            if self.state == State::Closed {
+                input.take(input.len());
+            }
+            if input.is_empty() || self.paused_until().is_some_and(|until| until > wire.now) {
+                return None;
+            }
+            let progress = if self.unfinished.is_some() {
+                self.continue_frame(input, config, wire, received)
+            } else {
+                self.begin_frame(input, config, wire, received)
+            };
+            match progress {
+                Ok(Progress::Consumed) => {}
+                Ok(Progress::Starved) => return None,
+                Ok(Progress::Event(event)) => return Some(event),
+                Err(violation) => {
+                    let Violation { code, reason } = violation;
+                    if self.fail(code, reason, wire) {
+                        return Some(Event::Closing {
+                            code,
+                            reason: Cow::Borrowed(reason),
+                        });
+                    }
+                }
+            }
+        }
+    }
+
+    /// Nothing is unfinished: a frame begins at the front of `input`. The common case, a
+    /// whole unfragmented message, is unmasked where it lies and lent.
+    fn begin_frame<'b>(
+        &mut self,
+        input: &mut Input<'b>,
+        config: &WebSocketConfig,
+        wire: &mut Wire<'_>,
+        received: &mut Received,
+    ) -> Result<Progress<'b>, Violation> {
+        let Some((header, header_len)) = frame::decode_header(input.rest())? else {
+            let unfinished = self.unfinished.insert(Box::default());
+            let rest = input.take(input.len());
+            unfinished.header[..rest.len()].copy_from_slice(rest);
+            unfinished.header_len = rest.len();
+            return Ok(Progress::Starved);
+        };
+        let whole = header.payload_len <= (input.len() - header_len) as u64;
+        let is_message = header.fin && matches!(header.opcode, Opcode::Text | Opcode::Binary);
+        if !whole || !(is_message || header.opcode.is_control()) {
+            input.take(header_len);
+            return self.open_frame(header, config, wire, received);
+        }
+        self.count_frame(received, wire.now);
+        let is_control = header.opcode.is_control();
+        input.take(header_len);
+        let payload = input.take(usize::try_from(header.payload_len).expect("fits the input"));
+        if is_control {
+            unmask(payload, header.mask, 0);
+            return self.control_frame(header.opcode, payload, wire);
+        }
+        if self.state != State::Open {
+            return Ok(Progress::Consumed);
+        }
+        message::judge_whole(&header, &config.into())?;
+        unmask(payload, header.mask, 0);
+        received.messages += 1;
+        if header.opcode == Opcode::Binary {
+            return Ok(Progress::Event(Event::Binary(Cow::Borrowed(payload))));
+        }
+        match utf8::from_utf8(payload) {
+            Some(text) => Ok(Progress::Event(Event::Text(Cow::Borrowed(text)))),
+            None => Err(MessageError::InvalidUtf8.into()),
+        }
+    }
+
+    /// Something is unfinished: completes a header, or takes payload of the open frame.
+    fn continue_frame<'b>(
+        &mut self,
+        input: &mut Input<'b>,
+        config: &WebSocketConfig,
+        wire: &mut Wire<'_>,
+        received: &mut Received,
+    ) -> Result<Progress<'b>, Violation> {
+        let unfinished = self.unfinished.get_or_insert_default();
+        if unfinished.frame.is_some() {
+            return self.take_payload(input, wire, received);
+        }
+        let known = unfinished.header_len;
+        let more = input.len().min(MAX_HEADER_LEN - known);
+        unfinished.header[known..known + more].copy_from_slice(&input.rest()[..more]);
+        let Some((header, header_len)) = frame::decode_header(&unfinished.header[..known + more])?
+        else {
+            input.take(more);
+            unfinished.header_len = known + more;
+            return Ok(Progress::Starved);
+        };
+        unfinished.header_len = 0;
+        input.take(header_len - known);
+        self.open_frame(header, config, wire, received)
+    }
+
+    /// A header was read whose payload is to be collected.
+    fn open_frame<'b>(
+        &mut self,
+        header: FrameHeader,
+        config: &WebSocketConfig,
+        wire: &mut Wire<'_>,
+        received: &mut Received,
+    ) -> Result<Progress<'b>, Violation> {
+        self.count_frame(received, wire.now);
+        let unfinished = self.unfinished.get_or_insert_default();
+        if self.state == State::Open && !header.opcode.is_control() {
+            unfinished.message.begin_frame(&header, &config.into())?;
+        }
+        unfinished.frame = Some(OpenFrame {
+            header,
+            received: 0,
+        });
+        if header.payload_len == 0 {
+            self.finish_frame(wire, received)
+        } else {
+            Ok(Progress::Consumed)
+        }
+    }
+
+    /// Takes what `input` has of the open frame's payload.
+    fn take_payload<'b>(
+        &mut self,
+        input: &mut Input<'b>,
+        wire: &mut Wire<'_>,
+        received: &mut Received,
+    ) -> Result<Progress<'b>, Violation> {
+        let unfinished = self.unfinished.get_or_insert_default();
+        let Some(open) = &mut unfinished.frame else {
+            return Ok(Progress::Consumed);
+        };
+        let missing = open.header.payload_len - open.received;
+        let piece = input.take(usize::try_from(missing).unwrap_or(usize::MAX));
+        // The mask repeats every four bytes, so the position modulo 4 is all that counts.
+        unmask(piece, open.header.mask, (open.received & 3) as usize);
+        open.received += piece.len() as u64;
+        let complete = open.received == open.header.payload_len;
+        if open.header.opcode.is_control() {
+            unfinished.control.extend_from_slice(piece);
+        } else if self.state == State::Open {
+            unfinished.message.append(piece)?;
+        }
+        if complete {
+            self.finish_frame(wire, received)
+        } else {
+            Ok(Progress::Starved)
+        }
+    }
+
+    /// All of the open frame's payload is there.
+    fn finish_frame<'b>(
+        &mut self,
+        wire: &mut Wire<'_>,
+        received: &mut Received,
+    ) -> Result<Progress<'b>, Violation> {
+        let Some(mut unfinished) = self.unfinished.take() else {
+            return Ok(Progress::Consumed);
+        };
+        let Some(OpenFrame { header, .. }) = unfinished.frame.take() else {
+            return Ok(Progress::Consumed);
+        };
+        let control = std::mem::take(&mut unfinished.control);
+        let assembled = if self.state == State::Open && !header.opcode.is_control() {
+            unfinished.message.finish_frame(header.fin)?
+        } else {
+            None
+        };
+        if !unfinished.is_empty() {
+            self.unfinished = Some(unfinished);
+        }
+        if header.opcode.is_control() {
+            return self.control_frame(header.opcode, &control, wire);
+        }
+        Ok(match assembled {
+            None => Progress::Consumed,
+            Some(message) => {
+                received.messages += 1;
+                Progress::Event(match message {
+                    Assembled::Text(text) => Event::Text(Cow::Owned(text)),
+                    Assembled::Binary(bytes) => Event::Binary(Cow::Owned(bytes)),
+                })
+            }
+        })
+    }
+
+    fn count_frame(&mut self, received: &mut Received, now: Instant) {
+        received.frames += 1;
+        if let Some(limit) = &mut self.rate_limit {
+            limit.take(1, 0, now);
+        }
+    }
+
+    /// A whole control frame (section 5.5). After our own Close only the peer's counts.
+    fn control_frame<'b>(
+        &mut self,
+        opcode: Opcode,
+        payload: &[u8],
+        wire: &mut Wire<'_>,
+    ) -> Result<Progress<'b>, Violation> {
+        match opcode {
+            Opcode::Ping if self.state == State::Open => {
+                if wire.output.is_blocked(wire.slot) {
+                    self.pending_pong = Some(payload.into());
+                } else {
+                    wire.send_control(Opcode::Pong, payload);
+                }
+                Ok(Progress::Consumed)
+            }
+            Opcode::Close => {
+                let (code, reason) = close::decode_payload(payload)?;
+                let event = self.step(close::Input::Received(code), "", wire).then(|| {
+                    Progress::Event(Event::Closing {
+                        code,
+                        reason: Cow::Owned(reason.to_owned()),
+                    })
+                });
+                Ok(event.unwrap_or(Progress::Consumed))
+            }
+            _ => Ok(Progress::Consumed),
+        }
+    }
+
+    /// The socket takes bytes again: the Pong that waited for it goes behind its backlog.
+    pub(crate) fn unblocked(&mut self, wire: &mut Wire<'_>) {
+        if let Some(payload) = self.pending_pong.take()
+            && self.state == State::Open
+        {
+            wire.send_control(Opcode::Pong, &payload);
+        }
+    }
+
+    /// Begins the closing handshake: the backlog, then a Close frame. Whether it did: not if
+    /// one is under way.
+    pub(crate) fn close(&mut self, code: CloseCode, reason: &str, wire: &mut Wire<'_>) -> bool {
+        self.step(close::Input::Close(code), reason, wire)
+    }
+
+    /// Fails the connection (section 7.1.7). Whether it was open.
+    pub(crate) fn fail(&mut self, code: CloseCode, reason: &str, wire: &mut Wire<'_>) -> bool {
+        self.step(close::Input::Fail(code), reason, wire)
+    }
+
+    /// The peer's side of the TCP connection ended. The event, if it had not said Close.
+    pub(crate) fn disconnected(&mut self, wire: &mut Wire<'_>) -> Option<Event<'static>> {
+        self.step(close::Input::Disconnected, "", wire)
+            .then_some(Event::Closing {
+                code: CloseCode::ABNORMAL,
+                reason: Cow::Borrowed(""),
+            })
+    }
+
+    /// Takes one step of the closing handshake. Whether the connection left the open state.
+    fn step(&mut self, input: close::Input, reason: &str, wire: &mut Wire<'_>) -> bool {
+        let was_open = self.state == State::Open;
+        let (state, action) = close::step(self.state, input);
+        self.state = state;
+        match action {
+            Action::Nothing | Action::ShutDown => {}
+            Action::Send(code) | Action::SendThenShutDown(code) => wire.send_close(code, reason),
+        }
+        let left = was_open && state != State::Open;
+        if left {
+            wire.output.leave(wire.slot);
+            self.since = wire.now;
+            self.pending_pong = None;
+        }
+        if left || state == State::Closed {
+            self.unfinished = self
+                .unfinished
+                .take()
+                .filter(|_| state != State::Closed)
+                .map(|mut kept| {
+                    // A half-read frame must be parsed to its end, but its message counts no more.
+                    kept.message = MessageAssembler::default();
+                    kept
+                });
+        }
+        left
+    }
+
+    /// When [`on_deadline`](Self::on_deadline) is to be called, at the latest.
+    pub(crate) fn deadline(&self, config: &WebSocketConfig) -> Option<Instant> {
+        match self.state {
+            State::Open => {
+                let beat = config.heartbeat.map(|period| self.since + period);
+                match (beat, self.paused_until()) {
+                    (Some(beat), Some(resume)) => Some(beat.min(resume)),
+                    (beat, resume) => beat.or(resume),
+                }
+            }
+            State::CloseSent | State::Closed => Some(self.since + config.close_timeout),
+        }
+    }
+
+    /// Heartbeat while open, then the close timeout. A timer that is early changes nothing.
+    ///
+    /// `reads_paused`: we do not read what the peer may have answered, so its silence proves
+    /// nothing; the write timeout judges it.
+    pub(crate) fn on_deadline(
+        &mut self,
+        config: &WebSocketConfig,
+        reads_paused: bool,
+        wire: &mut Wire<'_>,
+    ) -> Expiry {
+        if self.state != State::Open {
+            if wire.now < self.since + config.close_timeout {
+                return Expiry::Nothing;
+            }
+            self.step(close::Input::TimedOut, "", wire);
+            return Expiry::Drop;
+        }
+        if let Some(limit) = &mut self.rate_limit {
+            // A pause that is over is none any more, though nothing was read yet.
+            limit.take(0, 0, wire.now);
+        }
+        let Some(period) = config.heartbeat else {
+            return Expiry::Nothing;
+        };
+        if wire.now < self.since + period {
+            return Expiry::Nothing;
+        }
+        if reads_paused {
+            self.since = wire.now;
+            self.unanswered_pings = 0;
+            return Expiry::Nothing;
+        }
+        if self.unanswered_pings >= config.max_unanswered_pings {
+            let (code, reason) = (
+                CloseCode::POLICY_VIOLATION,
+                "Too many pings went unanswered",
+            );
+            self.fail(code, reason, wire);
+            return Expiry::Closing { code, reason };
+        }
+        self.unanswered_pings += 1;
+        // Each ping has a period of its own to be answered in, however late this one is.
+        self.since = wire.now;
+        wire.send_control(Opcode::Ping, b"");
+        Expiry::Nothing
+    }
+}
+
+/// A rule that the peer broke, as the Close frame will tell it.
+#[derive(Clone, Copy, Debug)]
+struct Violation {
+    code: CloseCode,
+    reason: &'static str,
+}
+
+macro_rules! violation_from {
+    ($($error:ty),*) => {$(
+        impl From<$error> for Violation {
+            fn from(error: $error) -> Self {
+                Self { code: error.close_code(), reason: error.reason() }
+            }
+        }
+    )*};
+}
+violation_from!(frame::FrameError, MessageError, close::CloseError);
+
+#[cfg(test)]
+mod tests;

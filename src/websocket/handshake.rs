@@ -1,0 +1,335 @@
+//! The opening handshake (RFC 6455 section 4.2): a request to an acceptance or a refusal.
+//!
+//! Sends nothing and asks no application: what a handler says to an acceptable handshake is
+//! `app/websocket.rs`.
+
+use crate::config::WebSocketConfig;
+use crate::http::{Method, Request, Response, StatusCode};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+
+/// What every accept key is made with (section 1.3).
+const GUID: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
+
+/// A handshake that the protocol allows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Acceptance {
+    accept_key: String,
+    subprotocol: Option<String>,
+}
+
+impl Acceptance {
+    /// Sets the fields of the 101 (section 4.2.2) on `response`.
+    pub(crate) fn complete(self, response: &mut Response) {
+        response
+            .set_header("upgrade", "websocket")
+            .set_header("connection", "upgrade")
+            .set_header("sec-websocket-accept", &self.accept_key);
+        match self.subprotocol {
+            // A handler that chose one itself knows better.
+            Some(chosen) if !response.headers().contains("sec-websocket-protocol") => {
+                response.set_header("sec-websocket-protocol", chosen);
+            }
+            _ => {}
+        }
+    }
+}
+
+/// Why a request does not open a WebSocket connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Refusal {
+    /// Section 4.1: the method must be GET.
+    Method,
+    /// Section 4.1: at least HTTP/1.1.
+    Version,
+    /// A body, which would stand where the first frames are expected.
+    Body,
+    /// No `websocket` in `Upgrade`, or no `upgrade` in `Connection`.
+    Upgrade,
+    /// A `Sec-WebSocket-Version` other than 13 (section 4.4).
+    WebSocketVersion,
+    /// A `Sec-WebSocket-Key` that is missing, repeated or not base64 of 16 bytes.
+    Key,
+    /// An `Origin` that is not on the endpoint's list (section 10.2).
+    Origin,
+}
+
+impl Refusal {
+    const fn status(self) -> StatusCode {
+        match self {
+            Self::Method => StatusCode::METHOD_NOT_ALLOWED,
+            Self::Version => StatusCode::HTTP_VERSION_NOT_SUPPORTED,
+            Self::Body | Self::Key => StatusCode::BAD_REQUEST,
+            Self::Upgrade | Self::WebSocketVersion => StatusCode::UPGRADE_REQUIRED,
+            Self::Origin => StatusCode::FORBIDDEN,
+        }
+    }
+
+    const fn advice(self) -> &'static str {
+        match self {
+            Self::Method => "A WebSocket handshake is a GET request.",
+            Self::Version => "A WebSocket handshake needs HTTP/1.1.",
+            Self::Body => "A WebSocket handshake has no body.",
+            Self::Upgrade => {
+                "This is a WebSocket endpoint: send \"Connection: Upgrade\" and \"Upgrade: websocket\"."
+            }
+            Self::WebSocketVersion => "This endpoint speaks WebSocket version 13.",
+            Self::Key => "A WebSocket handshake has one Sec-WebSocket-Key, base64 of 16 bytes.",
+            Self::Origin => "This origin may not connect here.",
+        }
+    }
+
+    /// The ordinary answer that says so. The connection stays usable but for [`Refusal::Body`].
+    pub(crate) fn answer(self) -> Response {
+        let mut response = Response::error(self.status(), self.advice());
+        match self {
+            Self::Method => {
+                response.set_header("allow", "GET");
+            }
+            // A 426 names what to upgrade to (RFC 9110 section 15.5.22).
+            Self::Upgrade => {
+                response
+                    .set_header("upgrade", "websocket")
+                    .set_header("connection", "upgrade");
+            }
+            Self::WebSocketVersion => {
+                response
+                    .set_header("upgrade", "websocket")
+                    .set_header("connection", "upgrade")
+                    .set_header("sec-websocket-version", "13");
+            }
+            Self::Body => {
+                response.set_header("connection", "close");
+            }
+            Self::Version | Self::Key | Self::Origin => {}
+        }
+        response
+    }
+}
+
+/// Judges an opening handshake by section 4.2.1 and the endpoint's options.
+///
+/// # Errors
+///
+/// The first rule that is broken, in the order of the variants of [`Refusal`].
+pub(crate) fn judge(request: &Request, config: &WebSocketConfig) -> Result<Acceptance, Refusal> {
+    let headers = request.headers();
+    if *request.method() != Method::GET {
+        return Err(Refusal::Method);
+    }
+    if request.version() < http::Version::HTTP_11 {
+        return Err(Refusal::Version);
+    }
+    if request.has_body() {
+        return Err(Refusal::Body);
+    }
+    if !headers.has_token("upgrade", "websocket") || !headers.has_token("connection", "upgrade") {
+        return Err(Refusal::Upgrade);
+    }
+    if headers.get("sec-websocket-version") != Some(b"13") {
+        return Err(Refusal::WebSocketVersion);
+    }
+    let accept_key = accept_key(request).ok_or(Refusal::Key)?;
+    if let Some(allowed) = &config.allowed_origins {
+        let mut origins = headers.get_all("origin");
+        // A second one is nobody's honest request: which of the two would count?
+        let (Some(origin), None) = (origins.next(), origins.next()) else {
+            return Err(Refusal::Origin);
+        };
+        if !allowed.iter().any(|allowed| allowed.as_bytes() == origin) {
+            return Err(Refusal::Origin);
+        }
+    }
+    Ok(Acceptance {
+        accept_key,
+        subprotocol: subprotocol(request, &config.subprotocols),
+    })
+}
+
+/// `Sec-WebSocket-Accept` for the request's key, if that is legal (section 4.2.2, 5.4).
+fn accept_key(request: &Request) -> Option<String> {
+    let mut keys = request.headers().get_all("sec-websocket-key");
+    let key = keys.next()?;
+    if keys.next().is_some() {
+        return None;
+    }
+    let mut nonce = [0; 18];
+    if STANDARD.decode_slice(key, &mut nonce) != Ok(16) {
+        return None;
+    }
+    let mut hash = sha1_smol::Sha1::new();
+    hash.update(key);
+    hash.update(GUID);
+    Some(STANDARD.encode(hash.digest().bytes()))
+}
+
+/// The first subprotocol of the client's list that is spoken here (section 4.2.2, 5.5).
+fn subprotocol(request: &Request, spoken: &[String]) -> Option<String> {
+    if spoken.is_empty() {
+        return None;
+    }
+    // Names are compared as they are: they are case-sensitive (section 1.9).
+    request
+        .headers()
+        .tokens("sec-websocket-protocol")
+        .find_map(|offered| spoken.iter().find(|spoken| *spoken == offered).cloned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// RFC 6455 section 1.3.
+    const KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";
+    const ACCEPT: &str = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";
+
+    const VALID: [(&str, &str); 5] = [
+        ("Host", "server.example.com"),
+        ("Upgrade", "websocket"),
+        ("Connection", "Upgrade"),
+        ("Sec-WebSocket-Key", KEY),
+        ("Sec-WebSocket-Version", "13"),
+    ];
+
+    fn judge_with(
+        method: &str,
+        change: &[(&str, &str)],
+        config: &WebSocketConfig,
+    ) -> Result<Acceptance, Refusal> {
+        let mut fields: Vec<_> = VALID
+            .into_iter()
+            .filter(|(name, _)| !change.iter().any(|(changed, _)| changed == name))
+            .collect();
+        fields.extend(change.iter().filter(|(_, value)| !value.is_empty()));
+        judge(&Request::for_test(method, "/", &fields), config)
+    }
+
+    fn refusal(method: &str, change: &[(&str, &str)]) -> Option<Refusal> {
+        judge_with(method, change, &WebSocketConfig::default()).err()
+    }
+
+    #[test]
+    fn the_example_of_the_rfc_is_accepted_with_its_accept_value() {
+        let accepted = judge_with("GET", &[], &WebSocketConfig::default());
+        assert_eq!(
+            accepted.map(|accepted| accepted.accept_key).as_deref(),
+            Ok(ACCEPT)
+        );
+    }
+
+    #[test]
+    fn each_rule_has_its_refusal_in_order() {
+        use Refusal::{Key, Method, Upgrade, WebSocketVersion};
+        let short = STANDARD.encode([7; 15]);
+        let long = STANDARD.encode([7; 17]);
+        let cases = [
+            ("POST", vec![("Upgrade", "")], Method),
+            (
+                "GET",
+                vec![("Upgrade", ""), ("Sec-WebSocket-Version", "12")],
+                Upgrade,
+            ),
+            ("GET", vec![("Connection", "keep-alive")], Upgrade),
+            ("GET", vec![("Sec-WebSocket-Version", "")], WebSocketVersion),
+            (
+                "GET",
+                vec![("Sec-WebSocket-Version", "12"), ("Sec-WebSocket-Key", "")],
+                WebSocketVersion,
+            ),
+            ("GET", vec![("Sec-WebSocket-Key", "")], Key),
+            (
+                "GET",
+                vec![("Sec-WebSocket-Key", KEY), ("Sec-WebSocket-Key", KEY)],
+                Key,
+            ),
+            ("GET", vec![("Sec-WebSocket-Key", &short)], Key),
+            ("GET", vec![("Sec-WebSocket-Key", &long)], Key),
+            (
+                "GET",
+                vec![("Sec-WebSocket-Key", "not base64, though 24 ch")],
+                Key,
+            ),
+        ];
+        for (method, change, expected) in cases {
+            assert_eq!(
+                refusal(method, &change),
+                Some(expected),
+                "{method} {change:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn tokens_are_found_in_lists_in_any_case() {
+        let change = [
+            ("Connection", "keep-alive, UPGRADE"),
+            ("Upgrade", "h2c, WebSocket"),
+        ];
+        assert_eq!(refusal("GET", &change), None);
+    }
+
+    #[test]
+    fn every_refusal_says_what_to_do() {
+        let answers = [
+            (Refusal::Method, 405, vec![("allow", "GET")]),
+            (Refusal::Version, 505, vec![]),
+            (Refusal::Body, 400, vec![("connection", "close")]),
+            (
+                Refusal::Upgrade,
+                426,
+                vec![("upgrade", "websocket"), ("connection", "upgrade")],
+            ),
+            (
+                Refusal::WebSocketVersion,
+                426,
+                vec![("upgrade", "websocket"), ("sec-websocket-version", "13")],
+            ),
+            (Refusal::Key, 400, vec![]),
+            (Refusal::Origin, 403, vec![]),
+        ];
+        for (refusal, status, fields) in answers {
+            let answer = refusal.answer();
+            assert_eq!(answer.status().as_u16(), status, "{refusal:?}");
+            for (name, value) in fields {
+                assert_eq!(answer.headers().get_str(name), Some(value), "{refusal:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_clients_first_subprotocol_that_is_spoken_is_chosen() {
+        let config = WebSocketConfig {
+            subprotocols: vec!["chat".into(), "superchat".into()],
+            ..WebSocketConfig::default()
+        };
+        let chosen = |offer: &str| {
+            let change = [("Sec-WebSocket-Protocol", offer)];
+            judge_with("GET", &change, &config)
+                .expect("accepted")
+                .subprotocol
+        };
+        assert_eq!(
+            chosen("other, superchat, chat").as_deref(),
+            Some("superchat")
+        );
+        assert_eq!(chosen("Chat"), None, "names are case-sensitive");
+        assert_eq!(chosen(""), None);
+    }
+
+    #[test]
+    fn an_origin_is_compared_as_a_whole() {
+        let config = WebSocketConfig {
+            allowed_origins: Some(vec!["https://good.example".into()]),
+            ..WebSocketConfig::default()
+        };
+        let allowed = |origins: &[(&str, &str)]| judge_with("GET", origins, &config).is_ok();
+        assert!(allowed(&[("Origin", "https://good.example")]));
+        assert!(!allowed(&[]));
+        assert!(!allowed(&[("Origin", "https://good.example.evil.example")]));
+        let twice = [
+            ("Origin", "https://good.example"),
+            ("Origin", "https://evil.example"),
+        ];
+        assert!(!allowed(&twice));
+    }
+}

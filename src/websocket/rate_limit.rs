@@ -1,0 +1,133 @@
+//! How fast a client may send: token buckets for frames and for bytes.
+//!
+//! A client over its rate is not closed: its reads pause until the bucket holds something
+//! again, and TCP's flow control holds the peer back.
+
+use std::time::{Duration, Instant};
+
+/// Tokens a second, with room for one second's worth.
+#[derive(Clone, Copy, Debug)]
+struct Bucket {
+    per_second: u64,
+    /// What is left, in billionths of a token, so that no refill is lost to rounding. May be
+    /// in debt by what one read brought.
+    level: i128,
+    refilled: Instant,
+}
+
+const NANOS: i128 = 1_000_000_000;
+
+impl Bucket {
+    fn new(per_second: u64, now: Instant) -> Self {
+        let per_second = per_second.max(1);
+        Self {
+            per_second,
+            level: i128::from(per_second) * NANOS,
+            refilled: now,
+        }
+    }
+
+    fn take(&mut self, count: u64, now: Instant) {
+        let elapsed = now.saturating_duration_since(self.refilled).as_nanos();
+        self.refilled = self.refilled.max(now);
+        let full = i128::from(self.per_second) * NANOS;
+        let refill = i128::try_from(elapsed)
+            .unwrap_or(full)
+            .saturating_mul(i128::from(self.per_second));
+        self.level = self.level.saturating_add(refill).min(full) - i128::from(count) * NANOS;
+    }
+
+    /// When a tenth of a second's worth is there again; `None` if the bucket is not empty.
+    ///
+    /// Not the first token: pausing and resuming for each frame would cost more than it holds off.
+    fn resumes(&self) -> Option<Instant> {
+        if self.level > 0 {
+            return None;
+        }
+        let wanted = i128::from(self.per_second) * NANOS / 10 - self.level;
+        let nanos = wanted / i128::from(self.per_second);
+        Some(self.refilled + Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX)))
+    }
+}
+
+/// The rates of one client.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct RateLimit {
+    frames: Option<Bucket>,
+    bytes: Option<Bucket>,
+}
+
+impl RateLimit {
+    /// `None` if nothing is limited.
+    pub(crate) fn new(frames: Option<u32>, bytes: Option<u64>, now: Instant) -> Option<Self> {
+        if frames.is_none() && bytes.is_none() {
+            return None;
+        }
+        Some(Self {
+            frames: frames.map(|rate| Bucket::new(rate.into(), now)),
+            bytes: bytes.map(|rate| Bucket::new(rate, now)),
+        })
+    }
+
+    /// Counts what a client sent.
+    pub(crate) fn take(&mut self, frames: u64, bytes: u64, now: Instant) {
+        if let Some(bucket) = &mut self.frames {
+            bucket.take(frames, now);
+        }
+        if let Some(bucket) = &mut self.bytes {
+            bucket.take(bytes, now);
+        }
+    }
+
+    /// Until when the client's reads pause, if they do.
+    pub(crate) fn paused_until(&self) -> Option<Instant> {
+        let frames = self.frames.and_then(|bucket| bucket.resumes());
+        let bytes = self.bytes.and_then(|bucket| bucket.resumes());
+        frames.max(bytes)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_second_worth_passes_at_once_and_more_waits() {
+        let start = Instant::now();
+        let mut limit = RateLimit::new(Some(10), None, start).expect("limited");
+        limit.take(9, 1_000_000, start);
+        assert_eq!(limit.paused_until(), None);
+        limit.take(1, 0, start);
+        assert_eq!(
+            limit.paused_until(),
+            Some(start + Duration::from_millis(100))
+        );
+        limit.take(0, 0, start + Duration::from_millis(100));
+        assert_eq!(limit.paused_until(), None);
+    }
+
+    #[test]
+    fn debt_of_a_large_read_is_paid_at_the_rate() {
+        let start = Instant::now();
+        let mut limit = RateLimit::new(None, Some(1000), start).expect("limited");
+        limit.take(1, 3000, start);
+        assert_eq!(
+            limit.paused_until(),
+            Some(start + Duration::from_millis(2100))
+        );
+    }
+
+    #[test]
+    fn an_idle_client_saves_up_one_second_and_no_more() {
+        let start = Instant::now();
+        let mut limit = RateLimit::new(Some(10), None, start).expect("limited");
+        let later = start + Duration::from_secs(3600);
+        limit.take(10, 0, later);
+        assert!(limit.paused_until().is_some());
+    }
+
+    #[test]
+    fn nothing_is_limited_by_default() {
+        assert!(RateLimit::new(None, None, Instant::now()).is_none());
+    }
+}
