@@ -1,0 +1,18 @@
+//! The words of HTTP that all its versions share (RFC 9110).
+//!
+//! Plain values: a [`Request`] to read, a [`Response`] to fill, the [`Headers`] of both. How
+//! they look on the wire is `http1/`. [`Method`], [`StatusCode`], [`Version`], [`HeaderName`]
+//! and [`HeaderValue`] are those of the `http` crate.
+
+pub(crate) mod cookie;
+pub(crate) mod date;
+pub(crate) mod headers;
+pub(crate) mod request;
+pub(crate) mod response;
+pub(crate) mod target;
+
+pub use self::cookie::{Cookie, InvalidCookie, SameSite};
+pub use self::headers::{Headers, InvalidField};
+pub use self::request::{ConnectionInfo, Request};
+pub use self::response::{Body, Response};
+pub use ::http::{HeaderName, HeaderValue, Method, StatusCode, Version};

@@ -1,0 +1,303 @@
+//! A request as a plain value (RFC 9110 section 9): what a handler reads.
+
+use std::borrow::Cow;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use super::target::{Target, TargetForm};
+use super::{Headers, Method, Version, cookie};
+
+/// Between whom a request travelled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ConnectionInfo {
+    /// Address and port of the peer: the client, or a proxy in front of it.
+    pub remote_address: SocketAddr,
+    /// Address and port that the peer connected to.
+    pub local_address: SocketAddr,
+    /// Whether the connection is encrypted.
+    pub encrypted: bool,
+}
+
+/// One request, complete with its body.
+///
+/// ```
+/// use aerys::{Request, Response};
+/// fn greet(request: &mut Request, response: &mut Response) {
+///     let name = request.param("name").unwrap_or_else(|| "stranger".to_owned());
+///     response.end(format!("Hello, {name}!"));
+/// }
+/// ```
+#[derive(Debug)]
+pub struct Request {
+    method: Method,
+    target: Target,
+    version: Version,
+    headers: Headers,
+    announces_body: bool,
+    body: Vec<u8>,
+    connection: ConnectionInfo,
+    /// What the router found in the path: name and decoded text, in the order of the pattern.
+    captures: Vec<(Arc<str>, String)>,
+}
+
+/// What a request begins with: everything but the body.
+#[derive(Debug)]
+pub(crate) struct RequestHead {
+    pub(crate) method: Method,
+    pub(crate) target: Target,
+    pub(crate) version: Version,
+    pub(crate) headers: Headers,
+    /// Whether a body follows, as the fields say: a length above 0, or chunks.
+    pub(crate) announces_body: bool,
+}
+
+impl Request {
+    /// A request with this head and body.
+    pub(crate) fn new(head: RequestHead, body: Vec<u8>, connection: ConnectionInfo) -> Self {
+        let RequestHead {
+            method,
+            target,
+            version,
+            headers,
+            announces_body,
+        } = head;
+        Self {
+            method,
+            target,
+            version,
+            headers,
+            announces_body,
+            body,
+            connection,
+            captures: Vec::new(),
+        }
+    }
+
+    /// The method.
+    #[must_use]
+    pub const fn method(&self) -> &Method {
+        &self.method
+    }
+
+    /// The request target as it was sent, path and query.
+    #[must_use]
+    pub fn target(&self) -> &str {
+        self.target.as_str()
+    }
+
+    /// The path as it was sent: percent escapes are not resolved, the query is not part of it.
+    /// It begins with `/`, except that it is `*` for `OPTIONS *`.
+    #[must_use]
+    pub fn path(&self) -> &str {
+        self.target.path()
+    }
+
+    /// Whether the target is `*`: an OPTIONS request for the server as a whole.
+    pub(crate) fn is_for_whole_server(&self) -> bool {
+        self.target.form() == TargetForm::Asterisk
+    }
+
+    /// The query as it was sent: what follows the first `?`.
+    #[must_use]
+    pub fn query(&self) -> Option<&str> {
+        self.target.query()
+    }
+
+    /// The first query parameter of that name, with `+` and percent escapes resolved. What is
+    /// not UTF-8 becomes U+FFFD.
+    #[must_use]
+    pub fn param(&self, name: &str) -> Option<String> {
+        self.params()
+            .find(|(key, _)| key == name)
+            .map(|(_, value)| value.into_owned())
+    }
+
+    /// The query parameters in order, as name and value, resolved like [`param`](Self::param).
+    pub fn params(&self) -> impl Iterator<Item = (Cow<'_, str>, Cow<'_, str>)> {
+        form_urlencoded::parse(self.query().unwrap_or_default().as_bytes())
+    }
+
+    /// What the path has in the place of `{name}` or `{*name}` in the pattern of the route,
+    /// percent-decoded. What is not UTF-8 becomes U+FFFD.
+    #[must_use]
+    pub fn capture(&self, name: &str) -> Option<&str> {
+        self.captures
+            .iter()
+            .find(|(key, _)| **key == *name)
+            .map(|(_, value)| value.as_str())
+    }
+
+    /// Replaces the captures: a router calls it for each route that it tries.
+    pub(crate) fn set_captures(&mut self, captures: Vec<(Arc<str>, String)>) {
+        self.captures = captures;
+    }
+
+    /// All header fields.
+    #[must_use]
+    pub const fn headers(&self) -> &Headers {
+        &self.headers
+    }
+
+    /// The value of the first field of that name, if it is UTF-8.
+    #[must_use]
+    pub fn header(&self, name: impl AsRef<str>) -> Option<&str> {
+        self.headers.get_str(name)
+    }
+
+    /// The value of the first cookie of that name, as it was sent. The first is the one with
+    /// the most specific path (RFC 6265 section 5.4).
+    #[must_use]
+    pub fn cookie(&self, name: &str) -> Option<&str> {
+        self.cookies()
+            .find(|(key, _)| *key == name)
+            .map(|(_, value)| value)
+    }
+
+    /// All cookies, as name and value. Double quotes around a value are part of it.
+    pub fn cookies(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.headers
+            .get_all("Cookie")
+            .filter_map(|value| std::str::from_utf8(value).ok())
+            .flat_map(cookie::parse)
+    }
+
+    /// The body, without any chunked framing; empty if there is none.
+    #[must_use]
+    pub fn body(&self) -> &[u8] {
+        &self.body
+    }
+
+    /// Takes the body out, which is empty from then on: to keep it without a copy.
+    #[must_use]
+    pub fn take_body(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.body)
+    }
+
+    /// Whether the request announced a body, even if it turned out to be empty.
+    #[must_use]
+    pub const fn has_body(&self) -> bool {
+        self.announces_body
+    }
+
+    /// `HTTP/1.0` or `HTTP/1.1`.
+    #[must_use]
+    pub const fn version(&self) -> Version {
+        self.version
+    }
+
+    /// Whom the request is for, with port if it was given: the host in the target, else the
+    /// `Host` field. Only an HTTP/1.0 request may have none.
+    #[must_use]
+    pub fn host(&self) -> Option<&str> {
+        self.target.authority().or_else(|| self.header("Host"))
+    }
+
+    /// Addresses and encryption of the connection.
+    #[must_use]
+    pub const fn connection(&self) -> &ConnectionInfo {
+        &self.connection
+    }
+}
+
+/// A request for tests, without going through a parser.
+#[cfg(test)]
+impl Request {
+    /// A bodyless HTTP/1.1 request from nowhere.
+    pub(crate) fn for_test(method: &str, target: &str, fields: &[(&str, &str)]) -> Self {
+        let mut headers = Headers::new();
+        for (name, value) in fields {
+            headers
+                .append(name, value)
+                .expect("a test gives valid fields");
+        }
+        let head = RequestHead {
+            method: Method::from_bytes(method.as_bytes()).expect("a test gives a valid method"),
+            target: Target::parse(target.as_bytes()).expect("a test gives a valid target"),
+            version: Version::HTTP_11,
+            headers,
+            announces_body: false,
+        };
+        Self::new(head, Vec::new(), ConnectionInfo::for_test())
+    }
+}
+
+#[cfg(test)]
+impl ConnectionInfo {
+    /// Two addresses of the documentation block.
+    pub(crate) fn for_test() -> Self {
+        Self {
+            remote_address: ([192, 0, 2, 1], 50000).into(),
+            local_address: ([192, 0, 2, 2], 80).into(),
+            encrypted: false,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn query_parameters_are_decoded_and_the_first_wins() {
+        let request = Request::for_test("GET", "/a?n=J%C3%BCrgen+K&x&n=2&=v&b=%zz%ff", &[]);
+        assert_eq!(request.param("n").as_deref(), Some("J\u{fc}rgen K"));
+        assert_eq!(request.param("x").as_deref(), Some(""));
+        assert_eq!(request.param("b").as_deref(), Some("%zz\u{fffd}"));
+        assert_eq!(request.param("missing"), None);
+        assert_eq!(request.params().count(), 5);
+        assert_eq!(Request::for_test("GET", "/a", &[]).params().count(), 0);
+    }
+
+    #[test]
+    fn the_first_cookie_of_a_name_wins_over_several_lines() {
+        let request = Request::for_test(
+            "GET",
+            "/",
+            &[("Cookie", "a=1; b=2"), ("cookie", "a=3; c=4")],
+        );
+        assert_eq!(
+            (
+                request.cookie("a"),
+                request.cookie("c"),
+                request.cookie("d")
+            ),
+            (Some("1"), Some("4"), None)
+        );
+        assert_eq!(request.cookies().count(), 4);
+    }
+
+    #[test]
+    fn the_host_of_the_target_goes_before_the_field() {
+        assert_eq!(
+            Request::for_test("GET", "/", &[("Host", "a:1")]).host(),
+            Some("a:1")
+        );
+        assert_eq!(
+            Request::for_test("GET", "http://b/", &[("Host", "a")]).host(),
+            Some("b")
+        );
+        assert_eq!(Request::for_test("GET", "/", &[]).host(), None);
+    }
+
+    #[test]
+    fn a_body_is_taken_once() {
+        let mut request = Request::for_test("POST", "/", &[]);
+        request.body = b"abc".to_vec();
+        assert_eq!(request.body(), b"abc");
+        assert_eq!(request.take_body(), b"abc");
+        assert_eq!(request.body(), b"");
+    }
+
+    #[test]
+    fn captures_are_found_by_name() {
+        let mut request = Request::for_test("GET", "/", &[]);
+        request.set_captures(vec![("name".into(), "bob".to_owned())]);
+        assert_eq!(
+            (request.capture("name"), request.capture("age")),
+            (Some("bob"), None)
+        );
+        request.set_captures(Vec::new());
+        assert_eq!(request.capture("name"), None);
+    }
+}

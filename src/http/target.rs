@@ -1,0 +1,270 @@
+//! The request target (RFC 9112 section 3.2): its form, path and query; percent-decoding.
+//!
+//! The path stays as it was sent: what is a segment is decided before `%2F` becomes a slash.
+//! Knows no file system.
+
+use std::borrow::Cow;
+
+/// A request target that was checked, as it was sent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Target {
+    text: String,
+    form: TargetForm,
+    /// Where the path begins in `text`; at `path_end` if an absolute form has none.
+    path_start: usize,
+    /// Where the path ends: at the `?` or the end of `text`.
+    path_end: usize,
+}
+
+/// The forms of RFC 9112 section 3.2. The authority form belongs to CONNECT, which an origin
+/// server does not know.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum TargetForm {
+    /// `/path?query`: nearly every request.
+    Origin,
+    /// `http://host/path?query`, as sent to proxies. Its host replaces that of the field.
+    Absolute,
+    /// `*`: OPTIONS for the server as a whole.
+    Asterisk,
+}
+
+/// The bytes are no request target.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct InvalidTarget;
+
+impl Target {
+    /// Checks a target. Percent escapes are not looked at: a bad one stands for itself.
+    pub(crate) fn parse(bytes: &[u8]) -> Result<Self, InvalidTarget> {
+        // A fragment never belongs into a target, and servers differ about what to do with one.
+        if !bytes
+            .iter()
+            .all(|byte| byte.is_ascii_graphic() && *byte != b'#')
+        {
+            return Err(InvalidTarget);
+        }
+        let text = String::from_utf8(bytes.to_vec()).map_err(|_| InvalidTarget)?;
+        let (form, path_start) = match bytes {
+            b"*" => (TargetForm::Asterisk, 0),
+            [b'/', ..] => (TargetForm::Origin, 0),
+            _ => (
+                TargetForm::Absolute,
+                absolute_path_start(&text).ok_or(InvalidTarget)?,
+            ),
+        };
+        let path_end = bytes
+            .iter()
+            .position(|byte| *byte == b'?')
+            .unwrap_or(bytes.len());
+        Ok(Self {
+            text,
+            form,
+            path_start,
+            path_end,
+        })
+    }
+
+    /// The target as it was sent.
+    pub(crate) fn as_str(&self) -> &str {
+        &self.text
+    }
+
+    /// Which of the forms it has.
+    pub(crate) const fn form(&self) -> TargetForm {
+        self.form
+    }
+
+    /// The path as it was sent, without query; `/` if an absolute form has none, `*` for `*`.
+    pub(crate) fn path(&self) -> &str {
+        match &self.text[self.path_start..self.path_end] {
+            "" => "/",
+            path => path,
+        }
+    }
+
+    /// What follows the first `?`, if there is one.
+    pub(crate) fn query(&self) -> Option<&str> {
+        self.text.get(self.path_end + 1..)
+    }
+
+    /// Host and port of an absolute form.
+    pub(crate) fn authority(&self) -> Option<&str> {
+        match self.form {
+            TargetForm::Absolute => self.text[..self.path_start]
+                .split_once("//")
+                .map(|(_, authority)| authority),
+            TargetForm::Origin | TargetForm::Asterisk => None,
+        }
+    }
+}
+
+/// Where the path of `http://authority/path` begins; `None` if `text` is not of that form.
+fn absolute_path_start(text: &str) -> Option<usize> {
+    let (scheme, rest) = text.split_once("://")?;
+    if !scheme.eq_ignore_ascii_case("http") && !scheme.eq_ignore_ascii_case("https") {
+        return None;
+    }
+    let authority_len = rest.find(['/', '?']).unwrap_or(rest.len());
+    is_authority(&rest[..authority_len]).then(|| text.len() - rest.len() + authority_len)
+}
+
+/// Whether `text` is a host with an optional port, as in the `Host` field (RFC 9110 section
+/// 7.2). User names are refused (section 4.2.4), as is an empty host (section 4.2.1).
+pub(crate) fn is_authority(text: &str) -> bool {
+    if let Some(rest) = text.strip_prefix('[') {
+        let Some((address, port)) = rest.split_once(']') else {
+            return false;
+        };
+        // An IPv6 address, or a later form of RFC 3986 section 3.2.2.
+        return !address.is_empty()
+            && address
+                .bytes()
+                .all(|byte| byte == b':' || is_registered_name_byte(byte) && byte != b'%')
+            && (port.is_empty() || port.strip_prefix(':').is_some_and(is_port));
+    }
+    let (host, port) = text.split_once(':').unwrap_or((text, ""));
+    !host.is_empty() && host.bytes().all(is_registered_name_byte) && is_port(port)
+}
+
+/// RFC 3986 section 3.2.2: unreserved, sub-delims, and the sign of an escape.
+const fn is_registered_name_byte(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric()
+        || matches!(
+            byte,
+            b'-' | b'.' | b'_' | b'~' | b'%' | b'!' | b'$' | b'&'..=b',' | b';' | b'='
+        )
+}
+
+/// A port may be empty, and is then the default one.
+fn is_port(text: &str) -> bool {
+    text.is_empty()
+        || (text.bytes().all(|byte| byte.is_ascii_digit()) && text.parse::<u16>().is_ok())
+}
+
+/// `text` with its percent escapes resolved. A bad escape stays as it is; the result may hold
+/// any byte, NUL and slashes too.
+pub(crate) fn percent_decode(text: &str) -> Cow<'_, [u8]> {
+    percent_encoding::percent_decode_str(text).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_target_comes_apart_into_path_and_query() {
+        let parts = |text: &str| {
+            let target = Target::parse(text.as_bytes()).unwrap();
+            (target.path().to_owned(), target.query().map(str::to_owned))
+        };
+        for (text, path, query) in [
+            ("/", "/", None),
+            ("/a/b%2Fc?x=1&y=?", "/a/b%2Fc", Some("x=1&y=?")),
+            ("/a?", "/a", Some("")),
+            ("//evil/x", "//evil/x", None),
+            ("*", "*", None),
+            ("http://example.com", "/", None),
+            ("HTTP://example.com:80?q", "/", Some("q")),
+            ("https://[::1]:8443/p?q", "/p", Some("q")),
+            ("http://a/?http://b/", "/", Some("http://b/")),
+        ] {
+            assert_eq!(
+                parts(text),
+                (path.to_owned(), query.map(str::to_owned)),
+                "{text}"
+            );
+        }
+    }
+
+    #[test]
+    fn only_an_absolute_form_has_an_authority() {
+        let authority = |text: &str| {
+            Target::parse(text.as_bytes())
+                .unwrap()
+                .authority()
+                .map(str::to_owned)
+        };
+        assert_eq!(
+            authority("http://example.com:8080/x"),
+            Some("example.com:8080".to_owned())
+        );
+        assert_eq!(authority("http://[::1]?x"), Some("[::1]".to_owned()));
+        assert_eq!(authority("/http://example.com"), None);
+        assert_eq!(authority("*"), None);
+    }
+
+    #[test]
+    fn what_two_servers_could_read_differently_is_refused() {
+        for text in [
+            "",
+            "a",
+            "a/b",
+            "**",
+            "/a b",
+            "/a\tb",
+            "/a\0",
+            "/\u{e4}",
+            "/a#b",
+            "/\x7f",
+            "?x",
+            "http:/a",
+            "http://",
+            "http:///a",
+            "http://u@h/",
+            "http://u:p@h/",
+            "http://h:x/",
+            "ftp://h/",
+            "://h/",
+            "http://a\\b/",
+            "http://[::1/",
+            "http://[]/",
+            "example.com:443",
+            "http://h:99999/",
+        ] {
+            assert_eq!(
+                Target::parse(text.as_bytes()),
+                Err(InvalidTarget),
+                "{text:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_host_field_is_a_host_with_an_optional_port() {
+        for text in [
+            "a",
+            "a.b",
+            "a:80",
+            "a:",
+            "127.0.0.1:1337",
+            "[::1]",
+            "[::1]:80",
+            "[fe80::1]",
+            "xn--a",
+            "a_b",
+            "a%20b",
+        ] {
+            assert!(is_authority(text), "{text}");
+        }
+        for text in [
+            "", ":80", "a b", "a/b", "a:b", "a:80:80", "u@a", "::1", "[::1", "[::1]80", "a,b:c",
+            "a:65536", "a\u{e4}", "<a>",
+        ] {
+            assert!(!is_authority(text), "{text}");
+        }
+    }
+
+    #[test]
+    fn escapes_are_resolved_once_and_bad_ones_kept() {
+        for (text, decoded) in [
+            ("plain", &b"plain"[..]),
+            ("a%20b+c", b"a b+c"),
+            ("%252e", b"%2e"),
+            ("%00%fF", b"\0\xff"),
+            ("%", b"%"),
+            ("%4", b"%4"),
+            ("%zz%41", b"%zzA"),
+        ] {
+            assert_eq!(&*percent_decode(text), decoded, "{text}");
+        }
+    }
+}
