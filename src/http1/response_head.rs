@@ -1,0 +1,273 @@
+//! The head of a response: status line and fields to bytes (RFC 9112 sections 4 and 6).
+//!
+//! What frames the message is written here and nowhere else, so that no handler can make two
+//! messages of one.
+
+use std::io::Write as _;
+
+use crate::http::{Response, StatusCode, Version};
+
+/// The fields that are ours (and what they are for), in lower case.
+const FRAMING_FIELDS: [&str; 4] = ["content-length", "transfer-encoding", "connection", "date"];
+
+/// What the request and the connection ask of the response.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct ResponseFraming {
+    /// Of the request.
+    pub(crate) version: Version,
+    /// The request was a HEAD: its answer has a length, but no body.
+    pub(crate) to_head_request: bool,
+    /// The connection ends after this response.
+    pub(crate) close: bool,
+}
+
+/// Appends the head of `response` to `out`. `date` is now, as IMF-fixdate.
+pub(crate) fn encode(response: &Response, framing: ResponseFraming, date: &str, out: &mut Vec<u8>) {
+    let headers = response.headers();
+    out.reserve(160 + headers.as_section().len());
+    put_status_line(response.status(), out);
+    put_field("Date", date, out);
+    put_connection(response, framing, out);
+    if let Some(len) = content_length(response, framing) {
+        write!(out, "Content-Length: {len}\r\n").expect("a Vec takes everything");
+    }
+    if let Some(default_type) = response.default_type()
+        && may_have_body(response.status())
+        && !headers.contains("content-type")
+    {
+        put_field("Content-Type", default_type, out);
+    }
+    if FRAMING_FIELDS.iter().any(|name| headers.contains(name)) {
+        for (name, value) in headers.iter() {
+            if !FRAMING_FIELDS
+                .iter()
+                .any(|ours| name.eq_ignore_ascii_case(ours))
+            {
+                put_field(name, value, out);
+            }
+        }
+    } else {
+        out.extend_from_slice(headers.as_section());
+    }
+    out.extend_from_slice(b"\r\n");
+}
+
+/// Whether the body of `response` follows its head.
+pub(crate) fn has_body(response: &Response, framing: ResponseFraming) -> bool {
+    may_have_body(response.status()) && !framing.to_head_request
+}
+
+/// Whether a response of that status can have a body at all (RFC 9110 section 15).
+const fn may_have_body(status: StatusCode) -> bool {
+    !matches!(status.as_u16(), 100..=199 | 204 | 205 | 304)
+}
+
+/// What `Content-Length` says, if it may say anything (RFC 9110 section 8.6).
+fn content_length(response: &Response, framing: ResponseFraming) -> Option<u64> {
+    let len = response.content().len();
+    match response.status().as_u16() {
+        100..=199 | 204 => None,
+        205 => Some(0),
+        // The length of what a 200 would have: without a body to measure, we do not know it.
+        304 if len == 0 => own_length(response),
+        // A handler may know the length and spare itself the body.
+        _ if framing.to_head_request && len == 0 => own_length(response).or(Some(0)),
+        _ => Some(len),
+    }
+}
+
+/// The length that the handler set, if it is one.
+fn own_length(response: &Response) -> Option<u64> {
+    let text = response.headers().get_str("content-length")?;
+    text.bytes()
+        .all(|byte| byte.is_ascii_digit())
+        .then(|| text.parse().ok())
+        .flatten()
+}
+
+fn put_status_line(status: StatusCode, out: &mut Vec<u8>) {
+    out.extend_from_slice(b"HTTP/1.1 ");
+    out.extend_from_slice(status.as_str().as_bytes());
+    out.push(b' ');
+    out.extend_from_slice(status.canonical_reason().unwrap_or_default().as_bytes());
+    out.extend_from_slice(b"\r\n");
+}
+
+/// `Connection`, where it says something. An `Upgrade` field must always be named in it (RFC
+/// 9110 section 7.8).
+fn put_connection(response: &Response, framing: ResponseFraming, out: &mut Vec<u8>) {
+    let options = match (response.headers().contains("upgrade"), framing.close) {
+        (true, false) => "upgrade",
+        (true, true) => "close, upgrade",
+        (false, true) => "close",
+        // Keeping alive is what HTTP/1.1 does anyway.
+        (false, false) if framing.version == Version::HTTP_10 => "keep-alive",
+        (false, false) => return,
+    };
+    put_field("Connection", options, out);
+}
+
+fn put_field(name: &str, value: impl AsRef<[u8]>, out: &mut Vec<u8>) {
+    out.extend_from_slice(name.as_bytes());
+    out.extend_from_slice(b": ");
+    out.extend_from_slice(value.as_ref());
+    out.extend_from_slice(b"\r\n");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DATE: &str = "Sun, 06 Nov 1994 08:49:37 GMT";
+    const GET: ResponseFraming = ResponseFraming {
+        version: Version::HTTP_11,
+        to_head_request: false,
+        close: false,
+    };
+    const HEAD: ResponseFraming = ResponseFraming {
+        to_head_request: true,
+        ..GET
+    };
+
+    fn encoded(response: &Response, framing: ResponseFraming) -> String {
+        let mut out = Vec::new();
+        encode(response, framing, DATE, &mut out);
+        String::from_utf8(out).unwrap()
+    }
+
+    /// The response that `fill` makes.
+    fn response(fill: impl FnOnce(&mut Response)) -> Response {
+        let mut response = Response::new();
+        fill(&mut response);
+        response
+    }
+
+    #[test]
+    fn a_head_is_status_date_length_and_fields() {
+        let response = response(|r| _ = r.set_status(201).set_header("X-A", "b").end("text"));
+        assert_eq!(
+            encoded(&response, GET),
+            "HTTP/1.1 201 Created\r\nDate: Sun, 06 Nov 1994 08:49:37 GMT\r\nContent-Length: 4\r\n\
+             Content-Type: text/plain; charset=utf-8\r\nX-A: b\r\n\r\n"
+        );
+    }
+
+    #[test]
+    fn a_status_without_a_name_keeps_its_space() {
+        assert!(
+            encoded(&response(|r| _ = r.set_status(599)), GET).starts_with("HTTP/1.1 599 \r\n")
+        );
+    }
+
+    #[test]
+    fn a_content_type_that_was_set_stands_alone() {
+        let text = encoded(
+            &response(|r| _ = r.set_header("content-type", "text/html").end("x")),
+            GET,
+        );
+        assert_eq!(text.to_ascii_lowercase().matches("content-type").count(), 1);
+        assert!(text.contains("content-type: text/html\r\n"));
+    }
+
+    #[test]
+    fn a_handler_cannot_frame_the_message() {
+        let response = response(|r| {
+            r.set_header("Content-Length", "3")
+                .set_header("TRANSFER-ENCODING", "chunked")
+                .set_header("date", "never");
+            r.set_header("Connection", "x-other")
+                .set_header("Keep", "it")
+                .end(b"12345");
+        });
+        assert_eq!(
+            encoded(&response, GET),
+            "HTTP/1.1 200 OK\r\nDate: Sun, 06 Nov 1994 08:49:37 GMT\r\nContent-Length: 5\r\nKeep: it\r\n\r\n"
+        );
+        assert!(has_body(&response, GET));
+    }
+
+    #[test]
+    fn a_head_answer_has_the_length_and_no_body() {
+        let full = response(|r| _ = r.end(b"12345"));
+        assert!(encoded(&full, HEAD).contains("Content-Length: 5\r\n"));
+        assert!(!has_body(&full, HEAD));
+        assert!(
+            encoded(
+                &response(|r| _ = r.set_header("Content-Length", "7").end("")),
+                HEAD
+            )
+            .contains("Content-Length: 7\r\n")
+        );
+        for wrong in ["+7", "7, 7", "", "x"] {
+            let spared = response(|r| _ = r.set_header("Content-Length", wrong).end(""));
+            assert!(
+                encoded(&spared, HEAD).contains("Content-Length: 0\r\n"),
+                "{wrong:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn statuses_without_a_body_have_none() {
+        for (status, length) in [
+            (204, None),
+            (205, Some("Content-Length: 0")),
+            (304, Some("Content-Length: 4")),
+        ] {
+            let response = response(|r| _ = r.set_status(status).end("text"));
+            let text = encoded(&response, GET);
+            assert!(!has_body(&response, GET), "{status}");
+            assert_eq!(
+                text.lines().find(|line| line.starts_with("Content-Length")),
+                length,
+                "{status}"
+            );
+            assert!(!text.contains("Content-Type"), "{status}");
+        }
+        assert!(!encoded(&response(|r| _ = r.set_status(304)), GET).contains("Content-Length"));
+    }
+
+    #[test]
+    fn connection_says_close_keep_alive_or_upgrade_where_needed() {
+        let plain = response(|_| {});
+        let upgrade = response(|r| _ = r.set_status(426).set_header("Upgrade", "websocket"));
+        let line = |response: &Response, framing: ResponseFraming| {
+            encoded(response, framing)
+                .lines()
+                .find(|line| line.starts_with("Connection"))
+                .map(str::to_owned)
+        };
+        let closing = ResponseFraming { close: true, ..GET };
+        let old = ResponseFraming {
+            version: Version::HTTP_10,
+            ..GET
+        };
+        assert_eq!(line(&plain, GET), None);
+        assert_eq!(line(&plain, closing).as_deref(), Some("Connection: close"));
+        assert_eq!(line(&plain, old).as_deref(), Some("Connection: keep-alive"));
+        assert_eq!(
+            line(&plain, ResponseFraming { close: true, ..old }).as_deref(),
+            Some("Connection: close")
+        );
+        assert_eq!(line(&upgrade, GET).as_deref(), Some("Connection: upgrade"));
+        assert_eq!(
+            line(&upgrade, closing).as_deref(),
+            Some("Connection: close, upgrade")
+        );
+    }
+
+    #[test]
+    fn a_101_has_the_upgrade_and_no_length() {
+        let mut response = Response::switching_protocols();
+        response
+            .set_header("Upgrade", "websocket")
+            .set_header("Connection", "whatever")
+            .end("ignored");
+        assert_eq!(
+            encoded(&response, GET),
+            "HTTP/1.1 101 Switching Protocols\r\nDate: Sun, 06 Nov 1994 08:49:37 GMT\r\n\
+             Connection: upgrade\r\nUpgrade: websocket\r\n\r\n"
+        );
+        assert!(!has_body(&response, GET));
+    }
+}
