@@ -1,0 +1,350 @@
+//! One client without I/O: which protocol it speaks now, the upgrade, its deadlines.
+//!
+//! ```text
+//!            101                  both Close frames, a failure
+//! Http1 ───────────▶ WebSocket ────────────────────────────────▶ Lingering ──▶ (socket closed)
+//!   └──────────────────────────────────────────────────────────────▲
+//!            last answer of the connection
+//! ```
+
+use crate::config::{Config, WebSocketConfig};
+use crate::http::response::Content;
+use crate::http::{ConnectionInfo, Request, Response, StatusCode};
+use crate::http1::connection::{self as http1, Http1Connection, Step, Then};
+use crate::input::Input;
+use crate::output::{Bytes, Output, Unit};
+use crate::websocket::connection::{self as websocket, WebSocketConnection, Wire};
+use crate::websocket::{CloseCode, Received};
+use std::borrow::Cow;
+use std::rc::Rc;
+use std::time::Instant;
+
+/// What a client's bytes mean to the application.
+#[derive(Debug)]
+pub(crate) enum Event<'b> {
+    /// A whole request; [`Protocol::respond`] is to follow.
+    Request(Box<Request>),
+    /// A whole text message.
+    Text(Cow<'b, str>),
+    /// A whole binary message.
+    Binary(Cow<'b, [u8]>),
+    /// The close of a WebSocket connection began, by the peer or for its fault.
+    Closing(CloseCode, Cow<'static, str>),
+}
+
+impl<'b> From<websocket::Event<'b>> for Event<'b> {
+    fn from(event: websocket::Event<'b>) -> Self {
+        match event {
+            websocket::Event::Text(text) => Self::Text(text),
+            websocket::Event::Binary(bytes) => Self::Binary(bytes),
+            websocket::Event::Closing { code, reason } => Self::Closing(code, reason),
+        }
+    }
+}
+
+/// What the protocols need of the server for one call.
+#[derive(Debug)]
+pub(crate) struct Context<'a> {
+    pub(crate) config: &'a Config,
+    pub(crate) output: &'a mut Output,
+    /// What the client of a WebSocket endpoint sent so far.
+    pub(crate) received: &'a mut Received,
+    pub(crate) slot: u32,
+    pub(crate) now: Instant,
+    /// The value of `Date`.
+    pub(crate) date: &'a str,
+    /// Where response heads are put together; kept for its allocation.
+    pub(crate) head: &'a mut Vec<u8>,
+}
+
+impl Context<'_> {
+    fn wire(&mut self) -> Wire<'_> {
+        Wire {
+            output: self.output,
+            slot: self.slot,
+            now: self.now,
+        }
+    }
+}
+
+/// What a deadline came to.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Expiry {
+    /// Nothing for the application; the next deadline is to be armed.
+    Nothing,
+    /// A WebSocket connection failed.
+    Closing(CloseCode, &'static str),
+    /// The socket is to be dropped.
+    Drop,
+}
+
+/// What a connection is now.
+#[derive(Debug)]
+pub(crate) enum Protocol {
+    /// HTTP/1.1 requests and responses.
+    Http1(Box<Http1Connection>),
+    /// Frames of an endpoint's client.
+    WebSocket(u16, Rc<WebSocketConfig>, WebSocketConnection),
+    /// All was said: what is queued is written, what comes is discarded, so that the peer
+    /// reads the end before it could see a reset. `None`: from when the queue is empty.
+    Lingering(Option<Instant>),
+}
+
+impl Protocol {
+    /// A connection that was just accepted.
+    pub(crate) fn accepted(info: ConnectionInfo, now: Instant) -> Self {
+        Self::Http1(Box::new(Http1Connection::new(info, now)))
+    }
+
+    /// The next event in `input`. `None`: all was consumed, or the rest is to be offered again
+    /// when [`paused_until`](Self::paused_until) says so.
+    pub(crate) fn next_event<'b>(
+        &mut self,
+        input: &mut Input<'b>,
+        cx: &mut Context<'_>,
+    ) -> Option<Event<'b>> {
+        match self {
+            Self::Http1(connection) => match connection.next(input, cx.config, cx.now) {
+                Step::NeedInput => None,
+                Step::Request(request) => Some(Event::Request(Box::new(request))),
+                Step::Continue => {
+                    cx.output
+                        .send(cx.slot, Unit::default(), Bytes::Parts(http1::CONTINUE, b""));
+                    self.next_event(input, cx)
+                }
+                Step::Refused(refused) => {
+                    log::debug!("request refused: {refused:?}");
+                    self.refuse(refused.status, refused.reason, cx);
+                    // Nothing that follows is a request.
+                    input.take(input.len());
+                    None
+                }
+            },
+            Self::WebSocket(_, config, connection) => {
+                let mut wire = Wire {
+                    output: cx.output,
+                    slot: cx.slot,
+                    now: cx.now,
+                };
+                let event = connection.next_event(input, config, &mut wire, cx.received);
+                // The peer's answer to our Close is no event, but the end all the same.
+                self.linger_if_closed();
+                event.map(Event::from)
+            }
+            Self::Lingering(_) => {
+                input.take(input.len());
+                None
+            }
+        }
+    }
+
+    /// A WebSocket connection whose closing handshake is over needs no state any more.
+    fn linger_if_closed(&mut self) {
+        if let Self::WebSocket(_, config, connection) = self
+            && connection.is_closed()
+        {
+            *self = Self::Lingering(connection.deadline(config));
+        }
+    }
+
+    /// Queues the answer to the last request. The endpoint to upgrade to, if it is a 101.
+    pub(crate) fn respond(&mut self, mut response: Response, cx: &mut Context<'_>) -> Option<u16> {
+        let Self::Http1(connection) = self else {
+            return None;
+        };
+        cx.head.clear();
+        let after = connection.respond(&response, cx.date, cx.now, cx.head);
+        let content = if after.send_body {
+            response.take_content()
+        } else {
+            Content::Empty
+        };
+        let inline: &[u8] = match &content {
+            Content::Empty | Content::Source { .. } => b"",
+            Content::Static(bytes) => bytes,
+            Content::Bytes(bytes) => bytes,
+        };
+        cx.output
+            .send(cx.slot, Unit::default(), Bytes::Parts(cx.head, inline));
+        if let Content::Source { len, source } = content {
+            cx.output.send_source(cx.slot, len, source);
+        }
+        match after.then {
+            Then::KeepAlive => None,
+            Then::Close => {
+                *self = Self::Lingering(None);
+                None
+            }
+            Then::Upgrade => response
+                .upgrade
+                .and_then(|endpoint| u16::try_from(endpoint.0).ok()),
+        }
+    }
+
+    /// Answers with an error, amid a request too, and ends the connection.
+    pub(crate) fn refuse(&mut self, status: StatusCode, reason: &str, cx: &mut Context<'_>) {
+        let mut response = Response::error(status, reason);
+        response.set_header("connection", "close");
+        self.respond(response, cx);
+        *self = Self::Lingering(None);
+    }
+
+    /// The 101 is queued: frames follow.
+    pub(crate) fn upgrade(&mut self, endpoint: u16, config: Rc<WebSocketConfig>, now: Instant) {
+        let connection = WebSocketConnection::new(&config, now);
+        *self = Self::WebSocket(endpoint, config, connection);
+    }
+
+    /// Begins a WebSocket connection's close, or fails it.
+    pub(crate) fn close(
+        &mut self,
+        code: CloseCode,
+        reason: &str,
+        fails: bool,
+        cx: &mut Context<'_>,
+    ) {
+        if let Self::WebSocket(_, _, connection) = self {
+            if fails {
+                connection.fail(code, reason, &mut cx.wire());
+            } else {
+                connection.close(code, reason, &mut cx.wire());
+            }
+            self.linger_if_closed();
+        }
+    }
+
+    /// The peer will send no more. Whether the socket can be dropped at once, and the event,
+    /// if it left without a Close.
+    pub(crate) fn disconnected(&mut self, cx: &mut Context<'_>) -> (bool, Option<Event<'static>>) {
+        let unwritten = cx.output.has_output(cx.slot);
+        match self {
+            Self::Http1(_) => {
+                *self = Self::Lingering(None);
+                (!unwritten, None)
+            }
+            Self::WebSocket(_, _, connection) => {
+                let event = connection.disconnected(&mut cx.wire());
+                self.linger_if_closed();
+                (true, event.map(Event::from))
+            }
+            Self::Lingering(_) => (!unwritten, None),
+        }
+    }
+
+    /// Bytes were read.
+    pub(crate) fn heard(&mut self, len: usize, now: Instant) {
+        if let Self::WebSocket(_, _, connection) = self {
+            connection.heard(len, now);
+        }
+    }
+
+    /// The socket takes bytes again.
+    pub(crate) fn unblocked(&mut self, output: &mut Output, slot: u32, now: Instant) {
+        if let Self::WebSocket(_, _, connection) = self {
+            connection.unblocked(&mut Wire { output, slot, now });
+        }
+    }
+
+    /// The endpoint of an open WebSocket connection.
+    pub(crate) fn endpoint(&self) -> Option<u16> {
+        match self {
+            Self::WebSocket(endpoint, _, connection) if connection.is_open() => Some(*endpoint),
+            _ => None,
+        }
+    }
+
+    /// Whether all was said, and the socket is to be shut down when the queue is empty.
+    pub(crate) const fn is_lingering(&self) -> bool {
+        matches!(self, Self::Lingering(_))
+    }
+
+    /// The backlog above which this client's input waits. `None`: it never does, since only
+    /// its end matters any more.
+    pub(crate) fn soft_backlog_bytes(&self, config: &Config) -> Option<usize> {
+        match self {
+            Self::Http1(_) => Some(config.soft_backlog_bytes),
+            Self::WebSocket(_, config, connection) if connection.is_open() => {
+                Some(config.soft_backlog_bytes)
+            }
+            Self::WebSocket(..) | Self::Lingering(_) => None,
+        }
+    }
+
+    /// Until when reads pause since the client sends too fast.
+    pub(crate) fn paused_until(&self) -> Option<Instant> {
+        match self {
+            Self::WebSocket(_, _, connection) => connection.paused_until(),
+            Self::Http1(_) | Self::Lingering(_) => None,
+        }
+    }
+
+    /// Bytes held for what is unfinished.
+    pub(crate) fn buffered_bytes(&self) -> usize {
+        match self {
+            Self::Http1(connection) => connection.buffered_bytes(),
+            Self::WebSocket(_, _, connection) => connection.buffered_bytes(),
+            Self::Lingering(_) => 0,
+        }
+    }
+
+    /// When [`on_deadline`](Self::on_deadline) is to be called, at the latest.
+    pub(crate) fn deadline(&self, config: &Config) -> Option<Instant> {
+        match self {
+            Self::Http1(connection) => connection.deadline(config),
+            Self::WebSocket(_, config, connection) => connection.deadline(config),
+            Self::Lingering(until) => *until,
+        }
+    }
+
+    /// All that was queued is written.
+    pub(crate) fn drained(&mut self, now: Instant) {
+        if let Self::Http1(connection) = self {
+            connection.drained(now);
+        }
+    }
+
+    /// The queue is empty and the socket's sending side is shut down: lingers from now.
+    pub(crate) fn shut_down(&mut self, config: &Config, now: Instant) {
+        if let Self::Lingering(until @ None) = self {
+            *until = Some(now + config.linger_timeout);
+        }
+    }
+
+    /// A deadline passed, or a timer was early; `reads_paused` by us.
+    pub(crate) fn on_deadline(&mut self, reads_paused: bool, cx: &mut Context<'_>) -> Expiry {
+        match self {
+            // While its answers wait for the peer, the write timeout judges it.
+            Self::Http1(_) if cx.output.has_output(cx.slot) => Expiry::Nothing,
+            Self::Http1(connection) => match connection.on_deadline(cx.now, cx.config) {
+                http1::Expiry::Nothing(_) => Expiry::Nothing,
+                http1::Expiry::CloseIdle => Expiry::Drop,
+                http1::Expiry::Refuse(refused) => {
+                    self.refuse(refused.status, refused.reason, cx);
+                    Expiry::Nothing
+                }
+            },
+            Self::WebSocket(_, config, connection) => {
+                let mut wire = Wire {
+                    output: cx.output,
+                    slot: cx.slot,
+                    now: cx.now,
+                };
+                match connection.on_deadline(config, reads_paused, &mut wire) {
+                    websocket::Expiry::Nothing => Expiry::Nothing,
+                    websocket::Expiry::Drop => Expiry::Drop,
+                    websocket::Expiry::Closing { code, reason } => {
+                        self.linger_if_closed();
+                        Expiry::Closing(code, reason)
+                    }
+                }
+            }
+            Self::Lingering(Some(until)) if *until <= cx.now => Expiry::Drop,
+            Self::Lingering(_) => Expiry::Nothing,
+        }
+    }
+
+    /// Whether a stop may drop the connection at once: HTTP between two requests.
+    pub(crate) fn is_idle_http(&self) -> bool {
+        matches!(self, Self::Http1(connection) if connection.is_idle())
+    }
+}
