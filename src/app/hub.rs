@@ -1,0 +1,307 @@
+//! What endpoints act on: the queues, the table of clients, the timers, and the closes that
+//! wait for the running callback to return.
+//!
+//! One hub per server, shared by its endpoints and its loop. Each cell is borrowed for the
+//! length of one call here and never while application code runs.
+
+use crate::app::directory::{ClientInfo, Directory};
+use crate::app::endpoint::{OwnedRecipients, Recipients, TimerId};
+use crate::app::schedule::{Delayed, Schedule};
+use crate::client_id::ClientId;
+use crate::config::{BacklogPolicy, CENTURY, Config, WebSocketConfig};
+use crate::output::{LogId, LogLimits, Output};
+use crate::websocket::encoded::Encoded;
+use crate::websocket::{CloseCode, Frame};
+use std::borrow::Cow;
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::fmt;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+/// A client that is to be closed; its id is dead already.
+#[derive(Debug)]
+pub(crate) struct CloseRequest {
+    pub(crate) client: ClientId,
+    pub(crate) endpoint: u16,
+    pub(crate) code: CloseCode,
+    pub(crate) reason: Cow<'static, str>,
+    /// The connection is failed (RFC 6455 section 7.1.7): nothing that the peer says counts any more.
+    pub(crate) fails: bool,
+}
+
+struct EndpointEntry {
+    log: LogId,
+    config: Rc<WebSocketConfig>,
+}
+
+/// See the module.
+pub(crate) struct Hub {
+    pub(crate) output: RefCell<Output>,
+    pub(crate) directory: RefCell<Directory>,
+    pub(crate) schedule: RefCell<Schedule>,
+    /// The time of this turn, which the loop keeps.
+    pub(crate) now: Cell<Instant>,
+    /// The loop's clock, for what must not be early by the length of a callback.
+    clock: fn() -> Instant,
+    endpoints: RefCell<Vec<EndpointEntry>>,
+    closes: RefCell<VecDeque<CloseRequest>>,
+    /// Slots of the recipients of one send, kept for its allocation.
+    slots: RefCell<Vec<u32>>,
+}
+
+impl Hub {
+    pub(crate) fn new(config: &Config, clock: fn() -> Instant) -> Rc<Self> {
+        let now = clock();
+        Rc::new(Self {
+            clock,
+            output: RefCell::new(Output::new()),
+            directory: RefCell::new(Directory::new(now)),
+            schedule: RefCell::new(Schedule::new(
+                now,
+                config.max_timers,
+                config.max_delayed_bytes,
+            )),
+            now: Cell::new(now),
+            endpoints: RefCell::default(),
+            closes: RefCell::default(),
+            slots: RefCell::default(),
+        })
+    }
+
+    /// Adds an endpoint; its index.
+    pub(crate) fn add_endpoint(&self, config: Rc<WebSocketConfig>) -> u16 {
+        let limits = LogLimits {
+            hard_backlog_bytes: config.hard_backlog_bytes,
+            policy: config.backlog_policy,
+        };
+        let log = self.output.borrow_mut().add_log(limits);
+        let mut endpoints = self.endpoints.borrow_mut();
+        endpoints.push(EndpointEntry { log, config });
+        u16::try_from(endpoints.len() - 1).expect("fewer than 65,536 endpoints")
+    }
+
+    pub(crate) fn config(&self, endpoint: u16) -> Rc<WebSocketConfig> {
+        Rc::clone(&self.endpoints.borrow()[usize::from(endpoint)].config)
+    }
+
+    pub(crate) fn max_frame_bytes(&self, endpoint: u16) -> Option<usize> {
+        self.endpoints.borrow()[usize::from(endpoint)]
+            .config
+            .max_outgoing_frame_bytes
+    }
+
+    fn log(&self, endpoint: u16) -> LogId {
+        self.endpoints.borrow()[usize::from(endpoint)].log
+    }
+
+    /// `client`'s handshake was accepted: it is part of every broadcast from now on.
+    pub(crate) fn open(
+        &self,
+        client: ClientId,
+        endpoint: u16,
+        remote_address: std::net::SocketAddr,
+    ) {
+        self.output
+            .borrow_mut()
+            .join(client.slot(), self.log(endpoint));
+        self.directory
+            .borrow_mut()
+            .open(client, endpoint, remote_address, self.now.get());
+    }
+
+    /// Queues a message for each of its recipients.
+    pub(crate) fn send(&self, endpoint: u16, to: Recipients<'_>, message: &Encoded<'_>) {
+        match to {
+            Recipients::One(client) => self.send_one(endpoint, client, message),
+            Recipients::Listed(clients) => self.send_listed(endpoint, clients, message),
+            Recipients::Everyone => self.broadcast(endpoint, message, &[]),
+            Recipients::EveryoneExcept(clients) => {
+                let slots = self.slots_of(endpoint, clients);
+                self.broadcast(endpoint, message, &slots);
+                self.slots.replace(slots);
+            }
+        }
+    }
+
+    fn send_one(&self, endpoint: u16, client: ClientId, message: &Encoded<'_>) {
+        let Some(slot) = self.directory.borrow().member(client, endpoint) else {
+            return;
+        };
+        if !self.has_room(endpoint, slot) {
+            return;
+        }
+        self.output
+            .borrow_mut()
+            .send(slot, message.unit(), message.bytes());
+    }
+
+    fn send_listed(&self, endpoint: u16, clients: &[ClientId], message: &Encoded<'_>) {
+        let mut slots = self.slots_of(endpoint, clients);
+        slots.retain(|slot| self.has_room(endpoint, *slot));
+        self.output
+            .borrow_mut()
+            .send_many(&slots, message.unit(), message.bytes());
+        self.slots.replace(slots);
+    }
+
+    fn broadcast(&self, endpoint: u16, message: &Encoded<'_>, except: &[u32]) {
+        let log = self.log(endpoint);
+        self.output
+            .borrow_mut()
+            .broadcast_except(log, message.unit(), message.bytes(), except);
+    }
+
+    /// The slots of those of `clients` that are open on `endpoint`, each once.
+    fn slots_of(&self, endpoint: u16, clients: &[ClientId]) -> Vec<u32> {
+        let mut slots = self.slots.take();
+        slots.clear();
+        let directory = self.directory.borrow();
+        slots.extend(
+            clients
+                .iter()
+                .filter_map(|client| directory.member(*client, endpoint)),
+        );
+        slots.sort_unstable();
+        slots.dedup();
+        slots
+    }
+
+    /// Whether one more message may be queued for `slot`; applies the endpoint's policy if not.
+    fn has_room(&self, endpoint: u16, slot: u32) -> bool {
+        if self.output.borrow().has_room(slot) {
+            return true;
+        }
+        if self.config(endpoint).backlog_policy == BacklogPolicy::Close {
+            self.close_overflowed(slot);
+        }
+        false
+    }
+
+    /// Closes a client whose backlog passed the hard limit.
+    pub(crate) fn close_overflowed(&self, slot: u32) {
+        let client = self.directory.borrow().id_at(slot);
+        if let Some(client) = client {
+            let reason = Cow::Borrowed("Too slow: the backlog limit was reached");
+            self.fail(client, CloseCode::POLICY_VIOLATION, reason);
+        }
+    }
+
+    /// Sends later.
+    pub(crate) fn send_after(
+        &self,
+        endpoint: u16,
+        delay: Duration,
+        to: OwnedRecipients,
+        frame: Frame,
+    ) -> TimerId {
+        let deadline = self.after(delay);
+        self.schedule.borrow_mut().delay(
+            deadline,
+            Delayed {
+                endpoint,
+                to,
+                frame,
+            },
+        )
+    }
+
+    pub(crate) fn set_timer(&self, endpoint: u16, delay: Duration) -> TimerId {
+        let deadline = self.after(delay);
+        self.schedule.borrow_mut().set_timer(endpoint, deadline)
+    }
+
+    fn after(&self, delay: Duration) -> Instant {
+        (self.clock)() + delay.min(CENTURY)
+    }
+
+    pub(crate) fn cancel(&self, endpoint: u16, timer: TimerId) -> bool {
+        self.schedule.borrow_mut().cancel(endpoint, timer)
+    }
+
+    /// Closes a client of `endpoint`, if it is one.
+    pub(crate) fn close(&self, endpoint: u16, client: ClientId, code: CloseCode, reason: &str) {
+        if self.directory.borrow().member(client, endpoint).is_some() {
+            self.request_close(client, code, Cow::Owned(reason.to_owned()), false);
+        }
+    }
+
+    /// Closes an open client, of whichever endpoint.
+    pub(crate) fn dismiss(&self, client: ClientId, code: CloseCode, reason: Cow<'static, str>) {
+        self.request_close(client, code, reason, false);
+    }
+
+    /// Fails an open client's connection, for what it did or what became of its handler.
+    pub(crate) fn fail(&self, client: ClientId, code: CloseCode, reason: Cow<'static, str>) {
+        self.request_close(client, code, reason, true);
+    }
+
+    /// Lets an open client's id die at once and asks the loop for the rest. Nothing happens to
+    /// an id that is dead.
+    fn request_close(
+        &self,
+        client: ClientId,
+        code: CloseCode,
+        reason: Cow<'static, str>,
+        fails: bool,
+    ) {
+        let Some(endpoint) = self.directory.borrow().endpoint_of(client) else {
+            return;
+        };
+        self.retire(client);
+        self.closes.borrow_mut().push_back(CloseRequest {
+            client,
+            endpoint,
+            code,
+            reason,
+            fails,
+        });
+    }
+
+    /// The id dies: no send reaches it any more. Whether it was alive.
+    pub(crate) fn retire(&self, client: ClientId) -> bool {
+        let alive = self.directory.borrow_mut().retire(client);
+        if alive {
+            self.output.borrow_mut().leave(client.slot());
+        }
+        alive
+    }
+
+    pub(crate) fn next_close(&self) -> Option<CloseRequest> {
+        self.closes.borrow_mut().pop_front()
+    }
+
+    /// The open clients of `endpoint`, oldest first.
+    pub(crate) fn clients(&self, endpoint: u16) -> Vec<ClientId> {
+        let directory = self.directory.borrow();
+        let output = self.output.borrow();
+        output
+            .members(self.log(endpoint))
+            .filter_map(|slot| directory.id_at(slot))
+            .collect()
+    }
+
+    pub(crate) fn client_count(&self, endpoint: u16) -> usize {
+        self.output.borrow().member_count(self.log(endpoint))
+    }
+
+    pub(crate) fn info(&self, endpoint: u16, client: ClientId) -> Option<ClientInfo> {
+        let directory = self.directory.borrow();
+        let slot = directory.member(client, endpoint)?;
+        let output = self.output.borrow();
+        let sent = output.sent(slot);
+        Some(ClientInfo {
+            bytes_sent: sent.bytes,
+            frames_sent: sent.frames,
+            messages_sent: sent.messages,
+            backlog_bytes: output.backlog_bytes(slot),
+            ..directory.info(slot)?
+        })
+    }
+}
+
+impl fmt::Debug for Hub {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Hub").finish_non_exhaustive()
+    }
+}

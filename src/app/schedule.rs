@@ -1,0 +1,239 @@
+//! Every deadline of the server in one timer wheel, and the messages that wait for theirs.
+//!
+//! What a handler asks for (timers, delayed sends) is counted against limits; the server's own
+//! deadlines are not, since each client has at most one.
+
+use crate::app::endpoint::{OwnedRecipients, TimerId};
+use crate::timer_wheel::{TimerKey, TimerWheel};
+use crate::websocket::Frame;
+use slab::Slab;
+use std::time::Instant;
+
+/// What falls due.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Due {
+    /// A client's nearest deadline, whichever it is.
+    Client(u32),
+    /// A delayed send, by its place among them.
+    Delayed(u32),
+    /// A timer of an endpoint's handler.
+    Timer(u16),
+    /// Accepting was paused for want of descriptors.
+    ResumeAccepting,
+    /// The graceful stop has taken long enough.
+    StopTimeout,
+}
+
+/// A message that waits for its time.
+#[derive(Debug)]
+pub(crate) struct Delayed {
+    pub(crate) endpoint: u16,
+    pub(crate) to: OwnedRecipients,
+    pub(crate) frame: Frame,
+}
+
+impl Delayed {
+    /// Bytes that it holds.
+    fn len(&self) -> usize {
+        self.frame.wire_len() + self.to.held_bytes()
+    }
+}
+
+/// The wheel and what hangs on it.
+#[derive(Debug)]
+pub(crate) struct Schedule {
+    pub(crate) wheel: TimerWheel<Due>,
+    delayed: Slab<Delayed>,
+    delayed_bytes: usize,
+    handler_timers: usize,
+    max_timers: usize,
+    max_delayed_bytes: usize,
+    /// What was refused over a limit.
+    dropped_count: u64,
+    /// Set by a stop: nothing that a handler asked for happens any more.
+    stopped: bool,
+}
+
+impl Schedule {
+    pub(crate) fn new(start: Instant, max_timers: usize, max_delayed_bytes: usize) -> Self {
+        Self {
+            wheel: TimerWheel::new(start),
+            delayed: Slab::new(),
+            delayed_bytes: 0,
+            handler_timers: 0,
+            max_timers,
+            max_delayed_bytes,
+            dropped_count: 0,
+            stopped: false,
+        }
+    }
+
+    /// Whether one more timer, with so many bytes to hold, is within the limits.
+    fn has_room(&mut self, bytes: usize) -> bool {
+        let fits = self.handler_timers + self.delayed.len() < self.max_timers
+            && self.delayed_bytes.saturating_add(bytes) <= self.max_delayed_bytes;
+        if !fits {
+            self.dropped_count += 1;
+            // Not each time: clients may cause it as fast as they send.
+            if self.dropped_count.is_power_of_two() {
+                log::warn!(
+                    "{} timers or delayed sends were dropped so far, over a limit of {} pending or {} bytes",
+                    self.dropped_count,
+                    self.max_timers,
+                    self.max_delayed_bytes
+                );
+            }
+        }
+        fits
+    }
+
+    /// A timer of `endpoint`'s handler; a dead id over the limit.
+    pub(crate) fn set_timer(&mut self, endpoint: u16, deadline: Instant) -> TimerId {
+        if self.stopped || !self.has_room(0) {
+            return TimerId::DEAD;
+        }
+        self.handler_timers += 1;
+        TimerId(Some(self.wheel.insert(deadline, Due::Timer(endpoint))))
+    }
+
+    /// A delayed send; a dead id over the limits.
+    pub(crate) fn delay(&mut self, deadline: Instant, send: Delayed) -> TimerId {
+        let bytes = send.len();
+        if self.stopped || !self.has_room(bytes) {
+            return TimerId::DEAD;
+        }
+        let Ok(index) = u32::try_from(self.delayed.insert(send)) else {
+            return TimerId::DEAD;
+        };
+        self.delayed_bytes += bytes;
+        TimerId(Some(self.wheel.insert(deadline, Due::Delayed(index))))
+    }
+
+    /// Cancels what `endpoint` asked for. Whether it was still pending.
+    pub(crate) fn cancel(&mut self, endpoint: u16, timer: TimerId) -> bool {
+        let TimerId(Some(key)) = timer else {
+            return false;
+        };
+        match self.wheel.get(key).copied() {
+            Some(Due::Timer(owner)) if owner == endpoint => {
+                self.wheel.cancel(key);
+                self.timer_expired();
+                true
+            }
+            Some(Due::Delayed(index)) if self.owns(endpoint, index) => {
+                self.wheel.cancel(key);
+                self.take_delayed(index).is_some()
+            }
+            _ => false,
+        }
+    }
+
+    fn owns(&self, endpoint: u16, index: u32) -> bool {
+        self.delayed
+            .get(index as usize)
+            .is_some_and(|send| send.endpoint == endpoint)
+    }
+
+    /// Notes that a handler's timer is pending no more. Whether it still counts.
+    pub(crate) fn timer_expired(&mut self) -> bool {
+        self.handler_timers = self.handler_timers.saturating_sub(1);
+        !self.stopped
+    }
+
+    /// Takes out a send whose time has come.
+    pub(crate) fn take_delayed(&mut self, index: u32) -> Option<Delayed> {
+        let send = self.delayed.try_remove(index as usize)?;
+        self.delayed_bytes -= send.len();
+        Some(send)
+    }
+
+    /// Drops what handlers asked for: none of it happens.
+    pub(crate) fn stop(&mut self) {
+        self.stopped = true;
+        self.delayed.clear();
+        self.delayed_bytes = 0;
+    }
+
+    /// Moves a client's deadline to `deadline` if that is earlier than the one it is armed for.
+    ///
+    /// A later one is left to the expiry of the earlier: most deadlines are postponed by
+    /// traffic far more often than they expire.
+    pub(crate) fn arm(
+        &mut self,
+        slot: u32,
+        armed: &mut Option<(TimerKey, Instant)>,
+        deadline: Instant,
+    ) {
+        if let Some((key, at)) = *armed {
+            if at <= deadline {
+                return;
+            }
+            self.wheel.cancel(key);
+        }
+        *armed = Some((self.wheel.insert(deadline, Due::Client(slot)), deadline));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    fn send(len: usize) -> Delayed {
+        Delayed {
+            endpoint: 0,
+            to: OwnedRecipients::Everyone,
+            frame: Frame::binary(vec![0; len]),
+        }
+    }
+
+    #[test]
+    fn over_the_limits_a_timer_is_dead_and_costs_nothing() {
+        let start = Instant::now();
+        let mut schedule = Schedule::new(start, 2, 100);
+        assert_ne!(schedule.set_timer(0, start), TimerId::DEAD);
+        assert_eq!(schedule.delay(start, send(200)), TimerId::DEAD);
+        let delayed = schedule.delay(start, send(20));
+        assert_ne!(delayed, TimerId::DEAD);
+        assert_eq!(schedule.set_timer(0, start), TimerId::DEAD);
+        assert!(schedule.cancel(0, delayed));
+        assert_ne!(schedule.set_timer(0, start), TimerId::DEAD);
+        assert_eq!(schedule.delayed_bytes, 0);
+    }
+
+    #[test]
+    fn an_endpoint_cannot_cancel_what_another_asked_for() {
+        let start = Instant::now();
+        let mut schedule = Schedule::new(start, 10, 100);
+        let timer = schedule.set_timer(1, start);
+        assert!(!schedule.cancel(0, timer));
+        assert!(schedule.cancel(1, timer));
+        assert!(!schedule.cancel(1, timer));
+        assert!(!schedule.cancel(1, TimerId::DEAD));
+    }
+
+    #[test]
+    fn a_later_deadline_waits_for_the_expiry_of_the_earlier() {
+        let start = Instant::now();
+        let mut schedule = Schedule::new(start, 1, 1);
+        let mut armed = None;
+        schedule.arm(4, &mut armed, start + Duration::from_secs(5));
+        let first = armed;
+        schedule.arm(4, &mut armed, start + Duration::from_secs(9));
+        assert_eq!(armed, first);
+        schedule.arm(4, &mut armed, start + Duration::from_secs(1));
+        assert_ne!(armed, first);
+        assert_eq!(schedule.wheel.len(), 1);
+    }
+
+    #[test]
+    fn after_a_stop_nothing_of_the_handlers_is_left() {
+        let start = Instant::now();
+        let mut schedule = Schedule::new(start, 10, 100);
+        schedule.delay(start, send(20));
+        schedule.stop();
+        assert_eq!(schedule.delayed_bytes, 0);
+        assert!(schedule.take_delayed(0).is_none());
+        assert_eq!(schedule.set_timer(0, start), TimerId::DEAD);
+    }
+}

@@ -1,0 +1,145 @@
+//! Opening files beneath a directory that no name escapes.
+
+use std::fs::{File, Metadata};
+use std::io;
+use std::os::fd::OwnedFd;
+use std::path::{Component, Path};
+
+use rustix::fs::{CWD, Mode, OFlags, openat};
+use rustix::io::Errno;
+
+/// Why there is no file to send.
+#[derive(Debug)]
+pub(super) enum OpenError {
+    /// Nothing that is served has this name.
+    NotThere,
+    /// The process, or the system, has no file descriptor left.
+    NoDescriptors,
+    /// The file system failed.
+    Failed(Errno),
+}
+
+impl From<Errno> for OpenError {
+    fn from(errno: Errno) -> Self {
+        match errno {
+            Errno::MFILE | Errno::NFILE => Self::NoDescriptors,
+            Errno::IO | Errno::NOMEM | Errno::STALE => Self::Failed(errno),
+            // Not there, not readable, a link out of the root, a name too long, a socket.
+            _ => Self::NotThere,
+        }
+    }
+}
+
+/// The directory that nothing escapes.
+#[derive(Debug)]
+pub(super) struct Root {
+    directory: OwnedFd,
+    pub(super) resolution: Resolution,
+}
+
+/// How names are resolved beneath the root.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Resolution {
+    /// By one call, in which the kernel refuses what leads out (Linux since 5.6).
+    #[cfg(target_os = "linux")]
+    Beneath,
+    /// Name by name, without following any link: the same safety, fewer files.
+    NameByName,
+}
+
+impl Root {
+    /// Opens the directory, for the life of this value.
+    pub(super) fn open(path: &Path) -> io::Result<Self> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let directory = openat(CWD, path, flags, Mode::empty())?;
+        // Opening takes the right to list, serving the right to pass through.
+        rustix::fs::accessat(
+            &directory,
+            ".",
+            rustix::fs::Access::EXEC_OK,
+            rustix::fs::AtFlags::empty(),
+        )?;
+        let mut root = Self {
+            directory,
+            resolution: Resolution::NameByName,
+        };
+        #[cfg(target_os = "linux")]
+        if root.open_beneath(Path::new(".")).is_ok() {
+            // An older kernel does not know the call, and a sandbox may forbid it.
+            root.resolution = Resolution::Beneath;
+        }
+        Ok(root)
+    }
+
+    /// Opens what has this name and says what it is. Never blocks on a pipe.
+    pub(super) fn open_existing(&self, relative: &Path) -> Result<(File, Metadata), OpenError> {
+        let descriptor = match self.resolution {
+            #[cfg(target_os = "linux")]
+            Resolution::Beneath => self.open_beneath(relative)?,
+            Resolution::NameByName => self.open_name_by_name(relative)?,
+        };
+        let file = File::from(descriptor);
+        match file.metadata() {
+            Ok(metadata) => Ok((file, metadata)),
+            Err(error) => Err(Errno::from_io_error(&error).unwrap_or(Errno::IO).into()),
+        }
+    }
+
+    #[cfg(target_os = "linux")]
+    fn open_beneath(&self, relative: &Path) -> Result<OwnedFd, Errno> {
+        use rustix::fs::{ResolveFlags, openat2};
+        let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS;
+        // The kernel gives up when something was renamed at the same time and it cannot be
+        // sure. A few attempts are enough, and there is a last one.
+        for _ in 0..3 {
+            match openat2(
+                &self.directory,
+                relative,
+                OPEN_FLAGS,
+                Mode::empty(),
+                resolve,
+            ) {
+                Err(Errno::AGAIN | Errno::INTR) => {}
+                result => return result,
+            }
+        }
+        openat2(
+            &self.directory,
+            relative,
+            OPEN_FLAGS,
+            Mode::empty(),
+            resolve,
+        )
+    }
+
+    fn open_name_by_name(&self, relative: &Path) -> Result<OwnedFd, Errno> {
+        let mut names = relative.components().peekable();
+        let mut parent: Option<OwnedFd> = None;
+        while let Some(name) = names.next() {
+            // A [`FilePath`] has no others; this is the second lock on the door.
+            let (Component::Normal(_) | Component::CurDir) = name else {
+                return Err(Errno::XDEV);
+            };
+            let kind = if names.peek().is_some() {
+                OFlags::DIRECTORY
+            } else {
+                OFlags::empty()
+            };
+            let flags = OPEN_FLAGS | OFlags::NOFOLLOW | kind;
+            parent = Some(openat(
+                parent.as_ref().unwrap_or(&self.directory),
+                name,
+                flags,
+                Mode::empty(),
+            )?);
+        }
+        parent.ok_or(Errno::NOENT)
+    }
+}
+
+/// Without `NONBLOCK`, opening a pipe would wait for its other end; without `NOCTTY`, a
+/// terminal could become ours.
+const OPEN_FLAGS: OFlags = OFlags::RDONLY
+    .union(OFlags::NONBLOCK)
+    .union(OFlags::CLOEXEC)
+    .union(OFlags::NOCTTY);

@@ -1,0 +1,114 @@
+//! Entity tags and dates of files, and the preconditions that name them (RFC 9110 sections 8.8
+//! and 13).
+
+use std::fs::Metadata;
+use std::os::unix::fs::MetadataExt as _;
+use std::time::{Duration, SystemTime};
+
+use crate::http::Headers;
+
+/// What tells one state of a file from another (RFC 9110 section 8.8).
+#[derive(Debug)]
+pub(super) struct Validators {
+    /// With its quotes.
+    pub(super) etag: String,
+    /// In whole seconds, as a date says it.
+    pub(super) modified: SystemTime,
+}
+
+/// What the preconditions of a request ask for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Verdict {
+    Proceed,
+    /// 304.
+    NotModified,
+    /// 412.
+    Failed,
+}
+
+impl Validators {
+    /// Those of the file that was opened.
+    pub(super) fn of(metadata: &Metadata) -> Self {
+        let (seconds, nanoseconds) = (metadata.mtime(), metadata.mtime_nsec());
+        // Size and time alone do not tell two files apart that were renamed into place.
+        let etag = format!(
+            "\"{:x}-{seconds:x}.{nanoseconds:x}-{:x}\"",
+            metadata.len(),
+            metadata.ino()
+        );
+        let since_1970 = Duration::from_secs(u64::try_from(seconds).unwrap_or(0));
+        let modified = SystemTime::UNIX_EPOCH
+            .checked_add(since_1970)
+            .unwrap_or(SystemTime::UNIX_EPOCH);
+        Self { etag, modified }
+    }
+
+    /// In the order of RFC 9110 section 13.2.2. A date that is none is as if it were not there.
+    pub(super) fn judge(&self, headers: &Headers) -> Verdict {
+        let date = |name| {
+            headers
+                .get_str(name)
+                .and_then(|text| httpdate::parse_http_date(text).ok())
+        };
+        if headers.contains("if-match") {
+            if !self.is_listed(headers, "if-match", Comparison::Strong) {
+                return Verdict::Failed;
+            }
+        } else if date("if-unmodified-since").is_some_and(|date| self.modified > date) {
+            return Verdict::Failed;
+        }
+        if headers.contains("if-none-match") {
+            if self.is_listed(headers, "if-none-match", Comparison::Weak) {
+                return Verdict::NotModified;
+            }
+        } else if date("if-modified-since").is_some_and(|date| self.modified <= date) {
+            return Verdict::NotModified;
+        }
+        Verdict::Proceed
+    }
+
+    fn is_listed(&self, headers: &Headers, name: &str, comparison: Comparison) -> bool {
+        headers.get_all(name).any(|value| {
+            value == b"*"
+                || EntityTags { rest: value }.any(|(is_weak, tag)| {
+                    tag == self.etag.as_bytes() && (comparison == Comparison::Weak || !is_weak)
+                })
+        })
+    }
+}
+
+/// RFC 9110 section 8.8.3.2.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Comparison {
+    /// A tag that is marked as weak matches nothing.
+    Strong,
+    /// The mark does not count.
+    Weak,
+}
+
+/// The entity tags of a list: whether marked as weak, and the tag in its quotes. A tag may
+/// hold commas. Ends at what is no list.
+struct EntityTags<'v> {
+    rest: &'v [u8],
+}
+
+impl<'v> Iterator for EntityTags<'v> {
+    type Item = (bool, &'v [u8]);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        while let [b' ' | b'\t' | b',', rest @ ..] = self.rest {
+            self.rest = rest;
+        }
+        let (is_weak, text) = self
+            .rest
+            .strip_prefix(b"W/")
+            .map_or((false, self.rest), |text| (true, text));
+        let inner_len = text
+            .strip_prefix(b"\"")?
+            .iter()
+            .position(|byte| *byte == b'"')?;
+        let (tag, rest) = text.split_at(inner_len + 2);
+        self.rest = rest;
+        Some((is_weak, tag))
+    }
+}

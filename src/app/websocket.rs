@@ -1,0 +1,198 @@
+//! A WebSocket endpoint as a responder: the opening handshake's way to a handler, and the
+//! handler's type forgotten, so that the loop can keep endpoints of any kind.
+
+use crate::app::endpoint::{Endpoint, EndpointState, TimerId};
+use crate::app::handler::{Responder, StartError, WebSocketHandler};
+use crate::client_id::ClientId;
+use crate::config::WebSocketConfig;
+use crate::http::response::UpgradeTo;
+use crate::http::{Request, Response, StatusCode};
+use crate::websocket::{CloseCode, Message, handshake};
+use std::any::Any;
+use std::cell::RefCell;
+use std::fmt;
+use std::rc::Rc;
+
+/// Makes a WebSocket endpoint: a responder to be mounted on a route (or on a whole host).
+///
+/// `make` is called at once with the endpoint's sending side and returns its handler. A host
+/// has to see the endpoint: added to it, or mounted on a [`Router`](crate::Router) that is; one
+/// that a closure hides answers 503.
+///
+/// ```
+/// use aerys::{ClientId, Endpoint, Message, Request, Response, Router, WebSocketHandler, websocket};
+///
+/// struct Echo { ws: Endpoint }
+///
+/// impl WebSocketHandler for Echo {
+///     type HandshakeData = ();
+///     fn on_handshake(&mut self, _: &Request, _: &mut Response) -> Option<()> {
+///         Some(())
+///     }
+///     fn on_data(&mut self, client: ClientId, message: Message<'_>) {
+///         self.ws.send(client, message);
+///     }
+/// }
+///
+/// let router = Router::new().get("/echo", websocket(|ws| Echo { ws }));
+/// ```
+pub fn websocket<H: WebSocketHandler>(make: impl FnOnce(Endpoint) -> H) -> WebSocket<H> {
+    let state = EndpointState::new();
+    let handler = make(Endpoint::new(Rc::clone(&state)));
+    let handler = RefCell::new(handler);
+    WebSocket {
+        application: Rc::new(Application {
+            state,
+            handler,
+            handshake_data: RefCell::new(None),
+        }),
+    }
+}
+
+/// A WebSocket endpoint; made by [`websocket`].
+///
+/// A clone is the same endpoint: mounted on two routes it has one handler and one set of
+/// clients.
+pub struct WebSocket<H: WebSocketHandler> {
+    application: Rc<Application<H>>,
+}
+
+impl<H: WebSocketHandler> Clone for WebSocket<H> {
+    fn clone(&self) -> Self {
+        Self {
+            application: Rc::clone(&self.application),
+        }
+    }
+}
+
+impl<H: WebSocketHandler> WebSocket<H> {
+    /// Sets the endpoint's options. What is set once the server is bound has no effect.
+    #[must_use]
+    pub fn config(self, config: WebSocketConfig) -> Self {
+        self.application.state.config.replace(Rc::new(config));
+        self
+    }
+
+    /// The sending side, for an HTTP route or another handler that publishes here.
+    #[must_use]
+    pub fn endpoint(&self) -> Endpoint {
+        Endpoint::new(Rc::clone(&self.application.state))
+    }
+}
+
+impl<H: WebSocketHandler> Responder for WebSocket<H> {
+    fn respond(&mut self, request: &mut Request, response: &mut Response) {
+        *response = self.application.handshake(request);
+    }
+
+    fn visit_endpoints(&self, visit: &mut dyn FnMut(&dyn Any)) {
+        let erased: Rc<dyn AnyApplication> = Rc::clone(&self.application) as _;
+        visit(&erased);
+    }
+}
+
+impl<H: WebSocketHandler> fmt::Debug for WebSocket<H> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("WebSocket")
+            .field("endpoint", &self.endpoint())
+            .finish()
+    }
+}
+
+struct Application<H: WebSocketHandler> {
+    state: Rc<EndpointState>,
+    /// Never borrowed twice: no callback runs inside another.
+    handler: RefCell<H>,
+    /// Between `on_handshake` and `on_open`, which follow each other directly.
+    handshake_data: RefCell<Option<H::HandshakeData>>,
+}
+
+impl<H: WebSocketHandler> Application<H> {
+    fn handshake(&self, request: &Request) -> Response {
+        let Some((hub, index)) = self.state.server() else {
+            log::error!(
+                "a WebSocket endpoint was asked that no host has: mount it on a Router or add it to the Host"
+            );
+            return Response::error(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "The endpoint is not running.",
+            );
+        };
+        let acceptance = match handshake::judge(request, &hub.config(*index)) {
+            Ok(acceptance) => acceptance,
+            Err(refusal) => return refusal.answer(),
+        };
+        let mut response = Response::switching_protocols();
+        let data = self
+            .handler
+            .borrow_mut()
+            .on_handshake(request, &mut response);
+        match response.status().as_u16() {
+            101 if response.content().len() > 0 => {
+                log::error!("on_handshake gave a 101 a body, which no 101 can have");
+                Response::error(StatusCode::INTERNAL_SERVER_ERROR, "The handshake failed.")
+            }
+            101 if data.is_some() => {
+                self.handshake_data.replace(data);
+                acceptance.complete(&mut response);
+                response.upgrade = Some(UpgradeTo(usize::from(*index)));
+                response
+            }
+            101 => Response::error(StatusCode::FORBIDDEN, "You may not connect here."),
+            200..=599 => response,
+            status => {
+                log::error!("on_handshake set status {status}; 101 or 200 to 599 is possible");
+                Response::error(StatusCode::INTERNAL_SERVER_ERROR, "The handshake failed.")
+            }
+        }
+    }
+}
+
+/// An endpoint whose handler's type is forgotten.
+pub(crate) trait AnyApplication {
+    fn state(&self) -> &Rc<EndpointState>;
+    fn start(&self) -> Result<(), StartError>;
+    /// Hands over what `on_handshake` returned for this client.
+    fn open(&self, client: ClientId);
+    fn data(&self, client: ClientId, message: Message<'_>);
+    fn drain(&self, client: ClientId);
+    fn timer(&self, timer: TimerId);
+    fn close(&self, client: ClientId, code: CloseCode, reason: &str);
+    fn stop(&self);
+}
+
+impl<H: WebSocketHandler> AnyApplication for Application<H> {
+    fn state(&self) -> &Rc<EndpointState> {
+        &self.state
+    }
+
+    fn start(&self) -> Result<(), StartError> {
+        self.handler.borrow_mut().on_start()
+    }
+
+    fn open(&self, client: ClientId) {
+        let data = self.handshake_data.take();
+        let data = data.expect("on_open follows the on_handshake that accepted");
+        self.handler.borrow_mut().on_open(client, data);
+    }
+
+    fn data(&self, client: ClientId, message: Message<'_>) {
+        self.handler.borrow_mut().on_data(client, message);
+    }
+
+    fn drain(&self, client: ClientId) {
+        self.handler.borrow_mut().on_drain(client);
+    }
+
+    fn timer(&self, timer: TimerId) {
+        self.handler.borrow_mut().on_timer(timer);
+    }
+
+    fn close(&self, client: ClientId, code: CloseCode, reason: &str) {
+        self.handler.borrow_mut().on_close(client, code, reason);
+    }
+
+    fn stop(&self) {
+        self.handler.borrow_mut().on_stop();
+    }
+}
