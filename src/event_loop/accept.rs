@@ -1,0 +1,160 @@
+//! Who comes in: so many a turn, up to a limit, and not at all while there is no descriptor left.
+
+use crate::app::schedule::Due;
+use crate::event_loop::clients::Client;
+use crate::event_loop::listener::Accepted;
+use crate::event_loop::socket::Socket;
+use crate::event_loop::{EventLoop, token_of};
+use crate::http::ConnectionInfo;
+use crate::output::{Bytes, Unit};
+use crate::protocol::Protocol;
+use mio::net::TcpStream;
+use std::io::{self, IoSlice};
+use std::net::SocketAddr;
+use std::time::Duration;
+
+/// Accepts a turn and listener: a storm of connects does not hold up those who are served.
+const ACCEPTS_PER_TURN: usize = 64;
+/// How long accepting pauses for want of descriptors, unless a client leaves before.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// Clients over the limit that are kept until they have read their refusal; more than that are
+/// told as far as their socket takes it at once.
+const REFUSED_AT_ONCE: usize = 16;
+const REFUSAL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\n\
+    Content-Length: 0\r\nConnection: close\r\n\r\n";
+/// Least time between two warnings that accepting is refused.
+const WARNING_INTERVAL: Duration = Duration::from_secs(1);
+
+impl EventLoop {
+    pub(super) fn accept_from(&mut self, index: usize) {
+        let mut lost = 0;
+        for _ in 0..ACCEPTS_PER_TURN {
+            if self.clients.len() >= self.max_clients && !self.doomed.is_empty() {
+                // Those who leave in this turn make room in the next.
+                return;
+            }
+            let listener = &mut self.listeners[index];
+            match listener.accept() {
+                Accepted::Client(stream, address) => {
+                    let (host, local) = (listener.host, listener.address());
+                    self.admit(stream, address, host, local);
+                }
+                Accepted::Nobody => return,
+                Accepted::Lost(error) => {
+                    lost += 1;
+                    if lost == ACCEPTS_PER_TURN {
+                        // Not this client's trouble or that one's: it may last.
+                        self.pause_accepting(&error);
+                    }
+                }
+                Accepted::Exhausted(error) => {
+                    self.pause_accepting(&error);
+                    return;
+                }
+            }
+        }
+    }
+
+    fn pause_accepting(&mut self, error: &io::Error) {
+        self.warn(&format!("accepting pauses: {error}"));
+        self.accept_paused = true;
+        let deadline = self.hub.now.get() + ACCEPT_PAUSE;
+        let mut schedule = self.hub.schedule.borrow_mut();
+        schedule.wheel.insert(deadline, Due::ResumeAccepting);
+    }
+
+    /// Warns, but once a second at most: the cause may come back with every connect.
+    pub(super) fn warn(&mut self, message: &str) {
+        let now = self.hub.now.get();
+        if self
+            .warned
+            .is_none_or(|warned| now >= warned + WARNING_INTERVAL)
+        {
+            self.warned = Some(now);
+            log::warn!("{message}");
+        }
+    }
+
+    /// A connection was accepted: makes it a client, or refuses it.
+    pub(super) fn admit(
+        &mut self,
+        stream: TcpStream,
+        address: SocketAddr,
+        host: u16,
+        local: SocketAddr,
+    ) {
+        let mut socket = Socket::new(stream);
+        let full = self.clients.len() >= self.max_clients;
+        if full {
+            self.warn(&format!(
+                "a client is refused: {} are connected, the limit",
+                self.max_clients
+            ));
+        }
+        let too_many = self.clients.len() >= self.max_clients + REFUSED_AT_ONCE;
+        let id = if too_many {
+            None
+        } else {
+            self.clients.next_id()
+        };
+        let Some(id) = id else {
+            socket.write(&[IoSlice::new(REFUSAL)]);
+            return;
+        };
+        if let Err(error) = socket.register(self.poll.registry(), token_of(id)) {
+            log::error!("a client was lost, its socket could not be registered: {error}");
+            return;
+        }
+        let local_address = if local.ip().is_unspecified() {
+            socket.local_address().unwrap_or(local)
+        } else {
+            local
+        };
+        let info = ConnectionInfo {
+            remote_address: address,
+            local_address,
+            encrypted: false,
+        };
+        let now = self.hub.now.get();
+        let mut output = self.hub.output.borrow_mut();
+        output.open(id.slot());
+        let protocol = if full {
+            output.send(id.slot(), Unit::default(), Bytes::Parts(REFUSAL, b""));
+            Protocol::Lingering(None)
+        } else {
+            Protocol::accepted(info, now)
+        };
+        drop(output);
+        self.clients.insert(Client {
+            id,
+            socket,
+            host,
+            protocol,
+            armed: None,
+            progress: now,
+            held: None,
+            buffered_bytes: 0,
+            readable: false,
+            read_closed: false,
+            at_end: false,
+            listed: false,
+            above_soft: false,
+            waiting: false,
+            shut_down: false,
+            doomed: false,
+        });
+        log::debug!("client {id} connected from {address}");
+        self.arm(id.slot());
+    }
+}
+
+/// How many clients the process has descriptors for.
+pub(super) fn descriptors_for_clients() -> usize {
+    /// For listeners, the poll, files being served, logs.
+    const RESERVED: u64 = 32;
+    /// Where no limit is set: more than one machine can hold.
+    const MOST: u64 = 1 << 20;
+    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile);
+    let descriptors = limit.current.unwrap_or(MOST).min(MOST);
+    usize::try_from(descriptors.saturating_sub(RESERVED).max(1)).unwrap_or(usize::MAX)
+}

@@ -1,0 +1,143 @@
+//! What is due: one timer per client, for the nearest of its deadlines, and what handlers asked for.
+
+use crate::app::schedule::Due;
+use crate::event_loop::EventLoop;
+use crate::protocol::{Expiry, Protocol};
+use crate::websocket::CloseCode;
+use crate::websocket::encoded::Encoded;
+use std::time::{Duration, Instant};
+
+/// Deadlines expired in a turn.
+const EXPIRIES_PER_TURN: usize = 4096;
+
+impl EventLoop {
+    /// When a client is to be looked at, at the latest.
+    pub(super) fn deadline(&mut self, slot: u32) -> Option<Instant> {
+        let client = self.clients.get_mut(slot)?;
+        let output = self.hub.output.borrow();
+        // What waits for the peer is judged by its progress, an HTTP client by that alone.
+        let waits = output.has_output(slot);
+        let stalled = output
+            .is_blocked(slot)
+            .then(|| client.progress + self.config.write_timeout);
+        let own = match client.protocol {
+            Protocol::Http1(_) if waits => None,
+            _ => client.protocol.deadline(&self.config),
+        };
+        match (own, stalled) {
+            (Some(own), Some(stalled)) => Some(own.min(stalled)),
+            (own, stalled) => own.or(stalled),
+        }
+    }
+
+    /// Sets the timer of a client's nearest deadline, unless it is set for an earlier time.
+    pub(super) fn arm(&mut self, slot: u32) {
+        if let Some(deadline) = self.deadline(slot)
+            && let Some(client) = self.clients.get_mut(slot)
+        {
+            self.hub
+                .schedule
+                .borrow_mut()
+                .arm(slot, &mut client.armed, deadline);
+        }
+    }
+
+    /// Expires what was due when the poll returned: what came later may have brought input that
+    /// nobody has looked at, and its time is the next turn.
+    pub(super) fn expire_deadlines(&mut self) {
+        let now = self.polled_at;
+        self.hub.now.set(now);
+        for _ in 0..EXPIRIES_PER_TURN {
+            if self.is_output_full() {
+                break;
+            }
+            let due = self.hub.schedule.borrow_mut().wheel.pop_expired(now);
+            let Some((key, due)) = due else { break };
+            match due {
+                Due::Client(slot) => self.expire_client(slot, now),
+                Due::Delayed(index) => {
+                    let send = self.hub.schedule.borrow_mut().take_delayed(index);
+                    if let Some(send) = send {
+                        let message = Encoded::Shared(&send.frame);
+                        self.hub
+                            .send(send.endpoint, send.to.as_recipients(), &message);
+                        self.carry_out();
+                    }
+                }
+                Due::Timer(endpoint) => {
+                    if self.hub.schedule.borrow_mut().timer_expired() {
+                        let timer = crate::TimerId(Some(key));
+                        self.call("on_timer", endpoint, None, |application| {
+                            application.timer(timer);
+                        });
+                    }
+                }
+                Due::ResumeAccepting => self.accept_paused = false,
+                Due::StopTimeout => self.cut_all(),
+            }
+        }
+        self.read_clock();
+    }
+
+    /// Whether a client with waiting output has taken none of it for too long.
+    fn is_stalled(&mut self, slot: u32, now: Instant) -> bool {
+        if !self.is_overdue(slot, now) {
+            return false;
+        }
+        // The edge that says writable waits until a third of the socket's buffer is free: a
+        // slow reader has made progress long before.
+        self.unblock(slot);
+        self.flush_client(slot);
+        self.is_overdue(slot, now)
+    }
+
+    fn is_overdue(&mut self, slot: u32, now: Instant) -> bool {
+        let timeout = self.config.write_timeout;
+        let blocked = self.hub.output.borrow().is_blocked(slot);
+        let client = self.clients.get_mut(slot);
+        blocked && client.is_some_and(|client| now >= client.progress + timeout)
+    }
+
+    fn expire_client(&mut self, slot: u32, now: Instant) {
+        let Some(client) = self.clients.get_mut(slot) else {
+            return;
+        };
+        client.armed = None;
+        let unread = client.readable || self.more_events;
+        let judged_by_input = match &client.protocol {
+            Protocol::Http1(_) => true,
+            protocol => protocol.endpoint().is_some(),
+        };
+        if self.is_stalled(slot, now) {
+            log::debug!("the client in slot {slot} takes nothing: dropped");
+            self.closed(
+                slot,
+                CloseCode::POLICY_VIOLATION,
+                "Too slow: nothing was read for too long",
+            );
+            self.doom(slot);
+            return;
+        }
+        let reads_paused = !self.may_read(slot);
+        let overdue = self.deadline(slot).is_some_and(|deadline| deadline <= now);
+        if overdue && unread && !reads_paused && judged_by_input {
+            // What it sent meanwhile lies in its socket: judged when that was read.
+            self.resume(slot);
+            if let Some(client) = self.clients.get_mut(slot) {
+                let soon = now + Duration::from_millis(1);
+                self.hub
+                    .schedule
+                    .borrow_mut()
+                    .arm(slot, &mut client.armed, soon);
+            }
+            return;
+        }
+        match self.protocol(slot, |protocol, cx| protocol.on_deadline(reads_paused, cx)) {
+            None | Some(Expiry::Nothing) => {}
+            Some(Expiry::Closing(code, reason)) => self.closed(slot, code, reason),
+            Some(Expiry::Drop) => self.doom(slot),
+        }
+        self.resume(slot);
+        self.arm(slot);
+    }
+}

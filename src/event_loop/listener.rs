@@ -1,0 +1,141 @@
+//! Listening sockets: bound with what their clients inherit, accepting so many a turn.
+
+use mio::net::{TcpListener, TcpStream};
+use mio::{Interest, Registry, Token};
+use socket2::{Domain, Protocol, Type};
+use std::io::{self, ErrorKind};
+use std::net::SocketAddr;
+
+/// What an accept came to.
+#[derive(Debug)]
+pub(crate) enum Accepted {
+    /// A client, and where it comes from.
+    Client(TcpStream, SocketAddr),
+    /// Nobody waits.
+    Nobody,
+    /// A client was lost before it could be accepted; others may wait.
+    Lost(io::Error),
+    /// No descriptor or no memory for another client.
+    Exhausted(io::Error),
+}
+
+/// One listening socket.
+#[derive(Debug)]
+pub(crate) struct Listener {
+    socket: TcpListener,
+    address: SocketAddr,
+    /// The host that its clients are of.
+    pub(crate) host: u16,
+    /// Somebody may wait: an edge came, and no accept has found nobody since.
+    pub(crate) ready: bool,
+}
+
+impl Listener {
+    /// Binds `address`; port 0 picks a free one.
+    ///
+    /// # Errors
+    ///
+    /// Whatever the system says: the address is in use, not of this machine, not allowed.
+    pub(crate) fn bind(address: SocketAddr, host: u16, backlog: u32) -> io::Result<Self> {
+        let socket = socket2::Socket::new(
+            Domain::for_address(address),
+            Type::STREAM,
+            Some(Protocol::TCP),
+        )?;
+        // A restart must not wait for the last run's connections to leave TIME_WAIT.
+        socket.set_reuse_address(true)?;
+        if address.is_ipv6() {
+            // So that [::] and 0.0.0.0 can both be listened on, on every system.
+            socket.set_only_v6(true)?;
+        }
+        // Inherited by the accepted sockets, where it spares a call for each.
+        socket.set_tcp_nodelay(true)?;
+        socket.set_nonblocking(true)?;
+        socket.bind(&address.into())?;
+        socket.listen(i32::try_from(backlog).unwrap_or(i32::MAX))?;
+        let socket = TcpListener::from_std(socket.into());
+        let address = socket.local_addr()?;
+        Ok(Self {
+            socket,
+            address,
+            host,
+            ready: true,
+        })
+    }
+
+    /// Where it listens, with the port that was picked.
+    pub(crate) const fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    pub(crate) fn register(&mut self, registry: &Registry, token: Token) -> io::Result<()> {
+        registry.register(&mut self.socket, token, Interest::READABLE)
+    }
+
+    /// Accepts one client.
+    pub(crate) fn accept(&mut self) -> Accepted {
+        match self.socket.accept() {
+            Ok((stream, address)) => Accepted::Client(stream, address),
+            Err(error) => match error.kind() {
+                ErrorKind::WouldBlock => {
+                    self.ready = false;
+                    Accepted::Nobody
+                }
+                _ if is_exhaustion(&error) => Accepted::Exhausted(error),
+                // Also a connection's own pending error, which accept reports on Linux.
+                _ => Accepted::Lost(error),
+            },
+        }
+    }
+}
+
+/// Whether another accept would fail the same way until something is freed.
+fn is_exhaustion(error: &io::Error) -> bool {
+    use rustix::io::Errno;
+    let exhaustion = [Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM];
+    exhaustion
+        .iter()
+        .any(|errno| error.raw_os_error() == Some(errno.raw_os_error()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use socket2::SockRef;
+    use std::net::Ipv4Addr;
+
+    fn bind() -> Listener {
+        Listener::bind((Ipv4Addr::LOCALHOST, 0).into(), 0, 16).expect("a free port")
+    }
+
+    #[test]
+    fn accepted_sockets_send_without_delay() {
+        let mut listener = bind();
+        let _client = std::net::TcpStream::connect(listener.address()).expect("it listens");
+        let Accepted::Client(stream, _) = listener.accept() else {
+            panic!("somebody waits");
+        };
+        assert!(SockRef::from(&stream).tcp_nodelay().expect("a TCP option"));
+    }
+
+    #[test]
+    fn a_listener_at_which_nobody_waits_is_not_ready() {
+        let mut listener = bind();
+        assert!(listener.ready, "at first it is asked");
+        assert!(matches!(listener.accept(), Accepted::Nobody));
+        assert!(!listener.ready);
+    }
+
+    #[test]
+    fn what_only_time_or_others_can_free_is_exhaustion() {
+        use rustix::io::Errno;
+        for errno in [Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM] {
+            assert!(is_exhaustion(&io::Error::from_raw_os_error(
+                errno.raw_os_error()
+            )));
+        }
+        assert!(!is_exhaustion(&io::Error::from_raw_os_error(
+            Errno::CONNABORTED.raw_os_error()
+        )));
+    }
+}

@@ -1,0 +1,91 @@
+//! The graceful stop: nobody comes in, everybody gets what is queued and a farewell, and what
+//! takes too long is cut.
+
+use crate::app::App;
+use crate::app::schedule::Due;
+use crate::event_loop::EventLoop;
+use crate::protocol::Protocol;
+use crate::websocket::CloseCode;
+use std::borrow::Cow;
+
+/// How far a stop is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stop {
+    /// Nobody asked for one.
+    Running,
+    /// Clients are leaving.
+    Stopping,
+}
+
+impl EventLoop {
+    /// Whether a stop is complete.
+    pub(super) fn is_stopped(&self) -> bool {
+        self.stop == Stop::Stopping && self.clients.is_empty()
+    }
+
+    /// Begins the stop; a second call changes nothing.
+    pub(super) fn begin_stop(&mut self) {
+        if self.stop == Stop::Stopping {
+            return;
+        }
+        log::info!("stopping: {} clients are connected", self.clients.len());
+        self.stop = Stop::Stopping;
+        // Closed sockets refuse; those that wait in the backlog are reset by the system.
+        self.listeners.clear();
+        for index in 0..self.app.endpoints().len() {
+            let endpoint = &self.app.endpoints()[index];
+            App::call("on_stop", || endpoint.stop());
+            self.carry_out();
+        }
+        for endpoint in self.app.endpoints() {
+            endpoint.state().remote.stop();
+        }
+        self.hub.schedule.borrow_mut().stop();
+        let deadline = self.hub.now.get() + self.config.stop_timeout;
+        self.hub
+            .schedule
+            .borrow_mut()
+            .wheel
+            .insert(deadline, Due::StopTimeout);
+        self.close_all();
+    }
+
+    /// All ids die before the first `on_close`: a farewell broadcast in it reaches nobody, which
+    /// else would be quadratic in the number of clients.
+    fn close_all(&mut self) {
+        let slots = self.clients.slots();
+        for slot in &slots {
+            let client = self.hub.directory.borrow().id_at(*slot);
+            if let Some(client) = client {
+                self.hub.dismiss(
+                    client,
+                    CloseCode::GOING_AWAY,
+                    Cow::Borrowed("The server stops"),
+                );
+            }
+        }
+        self.carry_out();
+        for slot in slots {
+            let idle = self
+                .clients
+                .get_mut(slot)
+                .is_some_and(|client| client.protocol.is_idle_http());
+            if idle {
+                // What it asked for is still written; nothing more is read.
+                if let Some(client) = self.clients.get_mut(slot) {
+                    client.protocol = Protocol::Lingering(None);
+                }
+                self.settle(slot);
+            }
+        }
+    }
+
+    /// The stop has taken long enough.
+    pub(super) fn cut_all(&mut self) {
+        let slots = self.clients.slots();
+        log::warn!("the stop timeout passed: {} clients are cut", slots.len());
+        for slot in slots {
+            self.doom(slot);
+        }
+    }
+}

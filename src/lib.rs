@@ -1,0 +1,115 @@
+//! A non-blocking HTTP, WebSocket and static file server that pushes data to very many clients
+//! at once: one thread, one poll loop, a slab of clients.
+//!
+//! ```no_run
+//! use aerys::{
+//!     ClientId, CloseCode, Endpoint, Everyone, Host, Message, Request, Response, Router, Server,
+//!     StaticFiles, WebSocketHandler, websocket,
+//! };
+//! use std::time::Duration;
+//!
+//! /// A chat: greets, answers, and tells everyone five seconds later.
+//! struct MiniChat {
+//!     ws: Endpoint,
+//! }
+//!
+//! impl WebSocketHandler for MiniChat {
+//!     type HandshakeData = ();
+//!
+//!     fn on_handshake(&mut self, _: &Request, _: &mut Response) -> Option<()> {
+//!         Some(()) // anyone may come in
+//!     }
+//!
+//!     fn on_open(&mut self, client: ClientId, _: ()) {
+//!         self.ws.broadcast(format!("Welcome new client {client}!"));
+//!     }
+//!
+//!     fn on_data(&mut self, client: ClientId, message: Message<'_>) {
+//!         self.ws.send(client, "<i>Message received ... Sending in 5 seconds ...</i>");
+//!         let text = format!("Client {client} said: {}", message.to_text());
+//!         self.ws.send_after(Duration::from_secs(5), Everyone, text);
+//!     }
+//!
+//!     fn on_close(&mut self, client: ClientId, code: CloseCode, _reason: &str) {
+//!         self.ws.broadcast(format!("User with client id {client} closed connection with code {code}"));
+//!     }
+//! }
+//!
+//! let router = Router::new().get("/ws", websocket(|ws| MiniChat { ws }));
+//! let host = Host::new().listen("127.0.0.1:1337").add(router).add(StaticFiles::new("public")?);
+//! Server::new().host(host).run()?;
+//! # Ok::<(), aerys::Error>(())
+//! ```
+//!
+//! # The walk
+//!
+//! ```text
+//!  sockets ──▶ event_loop ──▶ protocol ──▶ http1 │ websocket ──▶ events ──▶ app ──▶ handlers
+//!     ▲                                                                                │
+//!     └─────────── flush ◀── output: log, queues, segments ◀───────────── endpoint ◀────┘
+//! ```
+//!
+//! A byte meets the modules of this crate in the order in which its source lists them: accepted
+//! and read by `event_loop`, understood by `protocol` and below it `http1` or `websocket`,
+//! handed to a handler by `app`; what the handler sends lies in `output` until `event_loop`
+//! writes it. `timer_wheel` holds every deadline, `config` every limit.
+
+#![forbid(unsafe_code)]
+
+mod config;
+
+mod error;
+
+mod server;
+
+mod event_loop;
+
+mod client_id;
+
+mod input;
+
+mod protocol;
+
+mod http1;
+
+mod http;
+
+mod app;
+
+mod websocket;
+
+mod output;
+
+mod timer_wheel;
+
+pub use app::directory::ClientInfo;
+pub use app::endpoint::{Endpoint, Everyone, EveryoneExcept, Outgoing, Recipients, TimerId};
+pub use app::handler::{Responder, StartError, WebSocketHandler, respond};
+pub use app::remote::{RemoteEndpoint, RemoteError};
+pub use app::router::Router;
+pub use app::static_files::StaticFiles;
+pub use app::websocket::{WebSocket, websocket};
+pub use client_id::ClientId;
+pub use config::{BacklogPolicy, Config, WebSocketConfig};
+pub use error::Error;
+pub use http::{
+    Body, ConnectionInfo, Cookie, HeaderName, HeaderValue, Headers, InvalidCookie, InvalidField,
+    Method, Request, Response, SameSite, StatusCode, Version,
+};
+pub use server::{Bound, Handle, Host, Server};
+pub use websocket::{CloseCode, Frame, InvalidClose, Message};
+
+/// For this crate's own benches and fuzz targets: promises nothing.
+#[doc(hidden)]
+pub mod internals {
+    pub use crate::timer_wheel::{TimerKey, TimerWheel};
+    pub use crate::websocket::frame::{
+        EncodedHeader, FrameError, FrameHeader, Opcode, decode_header, encode_header,
+    };
+    pub use crate::websocket::mask::unmask;
+}
+
+/// The README's code compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -1,0 +1,220 @@
+//! The public front door: hosts, bind, run, stop. Builds the loop, then hands over to it.
+
+use crate::app::handler::Responder;
+use crate::config::Config;
+use crate::error::Error;
+use crate::event_loop::EventLoop;
+use crate::event_loop::control::Control;
+use crate::event_loop::listener::Listener;
+use std::fmt;
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::sync::Arc;
+
+/// Addresses to listen on, and who answers there.
+///
+/// ```
+/// use aerys::{Host, Request, Response};
+/// let host = Host::new()
+///     .listen("127.0.0.1:0")
+///     .add(|_: &mut Request, response: &mut Response| {
+///         response.end("Hello");
+///     });
+/// ```
+#[derive(Default)]
+pub struct Host {
+    addresses: Vec<String>,
+    responders: Vec<Box<dyn Responder>>,
+}
+
+impl Host {
+    /// A host that listens nowhere and answers 404.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Listens on `address` too: `127.0.0.1:1337`, `[::1]:80`, `localhost:8080` (on each address
+    /// that the name has), port 0 for a free one.
+    #[must_use]
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "text, a formatted text or a SocketAddr alike"
+    )]
+    pub fn listen(mut self, address: impl ToString) -> Self {
+        self.addresses.push(address.to_string());
+        self
+    }
+
+    /// Adds a responder behind those that it has: the first that starts a response answers.
+    #[must_use]
+    #[expect(clippy::should_implement_trait, reason = "a builder's add, not a sum")]
+    pub fn add(mut self, responder: impl Responder + 'static) -> Self {
+        self.responders.push(Box::new(responder));
+        self
+    }
+}
+
+impl fmt::Debug for Host {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Host")
+            .field("addresses", &self.addresses)
+            .field("responders", &self.responders.len())
+            .finish()
+    }
+}
+
+/// A server to be bound and run on the thread that makes it.
+///
+/// ```no_run
+/// use aerys::{Host, Server, StaticFiles};
+/// let host = Host::new().listen("127.0.0.1:1337").add(StaticFiles::new("public")?);
+/// Server::new().host(host).run()?;
+/// # Ok::<(), aerys::Error>(())
+/// ```
+#[derive(Debug, Default)]
+pub struct Server {
+    hosts: Vec<Host>,
+    config: Config,
+    stop_on_signals: bool,
+}
+
+impl Server {
+    /// A server without hosts.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds a host.
+    #[must_use]
+    pub fn host(mut self, host: Host) -> Self {
+        self.hosts.push(host);
+        self
+    }
+
+    /// Sets the limits and deadlines.
+    #[must_use]
+    pub fn config(mut self, config: Config) -> Self {
+        self.config = config;
+        self
+    }
+
+    /// Whether `SIGINT` and `SIGTERM` stop the server: gracefully the first time, at once (with
+    /// [`Error::Interrupted`]) the second. Default: no, signals are the application's.
+    #[must_use]
+    pub const fn stop_on_signals(mut self, stop: bool) -> Self {
+        self.stop_on_signals = stop;
+        self
+    }
+
+    /// Binds every address.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Bind`], [`Error::NoAddress`], [`Error::EndpointInUse`], [`Error::Poll`].
+    pub fn bind(self) -> Result<Bound, Error> {
+        let Self {
+            hosts,
+            config,
+            stop_on_signals,
+        } = self;
+        let mut listeners = Vec::new();
+        let mut responders = Vec::new();
+        for (index, host) in (0..).zip(hosts) {
+            for address in &host.addresses {
+                bind_all(address, index, &config, &mut listeners)?;
+            }
+            responders.push(host.responders);
+        }
+        if listeners.is_empty() {
+            return Err(Error::NoAddress);
+        }
+        let addresses: Vec<_> = listeners.iter().map(Listener::address).collect();
+        log::info!("listening on {addresses:?}");
+        let event_loop = EventLoop::new(listeners, responders, config, stop_on_signals)?;
+        Ok(Bound {
+            event_loop,
+            addresses,
+        })
+    }
+
+    /// Binds and runs: `bind()?.run()`.
+    ///
+    /// # Errors
+    ///
+    /// As [`bind`](Self::bind) and [`Bound::run`].
+    pub fn run(self) -> Result<(), Error> {
+        self.bind()?.run()
+    }
+}
+
+/// Binds each address that `address` resolves to.
+fn bind_all(
+    address: &str,
+    host: u16,
+    config: &Config,
+    listeners: &mut Vec<Listener>,
+) -> Result<(), Error> {
+    let failed = |source| Error::Bind {
+        address: address.to_owned(),
+        source,
+    };
+    for resolved in address.to_socket_addrs().map_err(failed)? {
+        listeners.push(Listener::bind(resolved, host, config.listen_backlog).map_err(failed)?);
+    }
+    Ok(())
+}
+
+/// A server whose addresses are bound: clients can connect, and are served once it runs.
+pub struct Bound {
+    event_loop: EventLoop,
+    addresses: Vec<SocketAddr>,
+}
+
+impl Bound {
+    /// The addresses that it listens on, with the ports that were picked.
+    #[must_use]
+    pub fn addresses(&self) -> &[SocketAddr] {
+        &self.addresses
+    }
+
+    /// A handle by which any thread can stop it.
+    #[must_use]
+    pub fn handle(&self) -> Handle {
+        Handle {
+            control: self.event_loop.control(),
+        }
+    }
+
+    /// Serves until it is stopped: by its [`Handle`], or by a signal if it was asked to.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Start`], [`Error::Poll`], [`Error::Interrupted`].
+    pub fn run(self) -> Result<(), Error> {
+        self.event_loop.run()
+    }
+}
+
+impl fmt::Debug for Bound {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Bound")
+            .field("addresses", &self.addresses)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Stops a server from any thread.
+#[derive(Clone, Debug)]
+pub struct Handle {
+    control: Arc<Control>,
+}
+
+impl Handle {
+    /// Begins a graceful stop: nobody comes in, every client gets its backlog and is closed with
+    /// 1001, and what takes longer than the stop timeout is cut. Returns at once; a second call
+    /// changes nothing.
+    pub fn stop(&self) {
+        self.control.stop();
+    }
+}
