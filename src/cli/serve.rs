@@ -1,0 +1,166 @@
+//! `aerys serve`: flags to configuration, the server, its addresses on standard output.
+
+use crate::cli::demo;
+use crate::cli::units::{Switchable, address, bytes, duration, duration_or_off};
+use aerys::{Config, Host, Server, StaticFiles, WebSocketConfig};
+use clap::Args;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
+use std::io::{self, Write};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+#[derive(Debug, Args)]
+pub(crate) struct ServeArgs {
+    /// Address to listen on, port 0 for a free one; may be given several times
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:1337", value_parser = address)]
+    listen: Vec<String>,
+
+    /// Folder whose files are served at / in place of the demo page
+    #[arg(long, value_name = "FOLDER")]
+    root: Option<PathBuf>,
+
+    /// Largest WebSocket message taken, in bytes
+    #[arg(long, value_name = "BYTES", default_value = "16MiB", value_parser = bytes)]
+    max_message_bytes: usize,
+
+    /// Largest WebSocket frame taken, in bytes
+    #[arg(long, value_name = "BYTES", default_value = "16MiB", value_parser = bytes)]
+    max_frame_bytes: usize,
+
+    /// Backlog of a WebSocket client, in bytes, above which it is closed with 1008
+    #[arg(long, value_name = "BYTES", default_value = "1MiB", value_parser = bytes)]
+    max_backlog_bytes: usize,
+
+    /// Largest request body, in bytes
+    #[arg(long, value_name = "BYTES", default_value = "128KiB", value_parser = bytes)]
+    max_body_bytes: usize,
+
+    /// Most connections at once [default: as many as descriptors allow]
+    #[arg(long, value_name = "COUNT")]
+    max_connections: Option<usize>,
+
+    /// Silence of a WebSocket client after which it is pinged, in seconds, or `off`
+    #[arg(long, value_name = "SECONDS", default_value = "10s", value_parser = duration_or_off)]
+    heartbeat: Switchable,
+
+    /// Time for a WebSocket closing handshake, in seconds
+    #[arg(long, value_name = "SECONDS", default_value = "3s", value_parser = duration)]
+    close_timeout: Duration,
+
+    /// Idle time between two requests after which a connection is closed, in seconds
+    #[arg(long, value_name = "SECONDS", default_value = "15s", value_parser = duration)]
+    idle_timeout: Duration,
+
+    /// Time for a whole header section of a request, in seconds
+    #[arg(long, value_name = "SECONDS", default_value = "10s", value_parser = duration)]
+    header_timeout: Duration,
+
+    /// Time after which a client that takes none of its waiting output is dropped, in seconds
+    #[arg(long, value_name = "SECONDS", default_value = "30s", value_parser = duration)]
+    write_timeout: Duration,
+
+    /// Time for a graceful stop, in seconds
+    #[arg(long, value_name = "SECONDS", default_value = "5s", value_parser = duration)]
+    stop_timeout: Duration,
+
+    /// Log what is at least as grave: error, warn, info, debug, trace or off
+    #[arg(long, value_name = "LEVEL", default_value = "info", value_parser = log_level())]
+    log_level: log::LevelFilter,
+}
+
+impl ServeArgs {
+    fn config(&self) -> Config {
+        Config {
+            max_connections: self.max_connections,
+            max_body_bytes: self.max_body_bytes,
+            keep_alive_timeout: self.idle_timeout,
+            header_timeout: self.header_timeout,
+            write_timeout: self.write_timeout,
+            stop_timeout: self.stop_timeout,
+            ..Config::default()
+        }
+    }
+
+    fn websocket_config(&self) -> WebSocketConfig {
+        WebSocketConfig {
+            heartbeat: self.heartbeat.0,
+            close_timeout: self.close_timeout,
+            max_frame_bytes: self.max_frame_bytes as u64,
+            max_message_bytes: self.max_message_bytes as u64,
+            hard_backlog_bytes: self.max_backlog_bytes,
+            ..WebSocketConfig::default()
+        }
+    }
+}
+
+/// Serves until a signal stops it.
+///
+/// # Errors
+///
+/// One line that says what failed.
+pub(crate) fn serve(arguments: &ServeArgs) -> Result<(), String> {
+    env_logger::Builder::new()
+        .filter_level(arguments.log_level)
+        .init();
+    raise_descriptor_limit();
+    let routes = demo::router(&arguments.websocket_config(), arguments.root.is_none());
+    let mut host = Host::new().add(routes);
+    if let Some(root) = &arguments.root {
+        let files = StaticFiles::new(root);
+        host =
+            host.add(files.map_err(|error| format!("cannot serve {}: {error}", root.display()))?);
+    }
+    for address in &arguments.listen {
+        host = host.listen(address);
+    }
+    let server = Server::new()
+        .config(arguments.config())
+        .host(host)
+        .stop_on_signals(true);
+    let bound = server.bind().map_err(|error| error.to_string())?;
+    // Who starts the program in a script waits for this line, but need not read it.
+    let _ = announce(bound.addresses());
+    bound.run().map_err(|error| error.to_string())
+}
+
+/// The levels by name, so that help and errors list them.
+fn log_level() -> impl TypedValueParser<Value = log::LevelFilter> {
+    let names = ["off", "error", "warn", "info", "debug", "trace"];
+    PossibleValuesParser::new(names).map(|name| name.parse().unwrap_or(log::LevelFilter::Info))
+}
+
+fn announce(addresses: &[SocketAddr]) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    for address in addresses {
+        writeln!(out, "http://{}/", openable(*address))?;
+    }
+    out.flush()
+}
+
+/// An address that a browser on this machine can open.
+fn openable(address: SocketAddr) -> SocketAddr {
+    let ip = match address.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
+        IpAddr::V6(ip) if ip.is_unspecified() => IpAddr::V6(Ipv6Addr::LOCALHOST),
+        ip => ip,
+    };
+    SocketAddr::new(ip, address.port())
+}
+
+/// Each client needs a descriptor: as many as the system allows without asking.
+fn raise_descriptor_limit() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    if limit.current != limit.maximum
+        && let Err(error) = setrlimit(
+            Resource::Nofile,
+            Rlimit {
+                current: limit.maximum,
+                ..limit
+            },
+        )
+    {
+        log::warn!("the limit of open files could not be raised: {error}");
+    }
+}
