@@ -1,0 +1,167 @@
+//! The layers of `src/`: who may name what. A rule that is not tested is not kept.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// A source file's code: no comments, and nothing from its tests on.
+struct Source {
+    /// Below `src/`, with `/`.
+    path: String,
+    lines: Vec<(usize, String)>,
+}
+
+fn sources() -> Vec<Source> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut folders = vec![root.clone()];
+    let mut sources = Vec::new();
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).expect("src is readable") {
+            let path = entry.expect("src is readable").path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                sources.push(read(&root, &path));
+            }
+        }
+    }
+    assert!(sources.len() > 30, "the whole of src was read");
+    sources.retain(|source| !source.path.ends_with("tests.rs") && !source.path.contains("/tests/"));
+    sources
+}
+
+fn read(root: &Path, path: &PathBuf) -> Source {
+    let text = fs::read_to_string(path).expect("a source file is text");
+    let lines = text
+        .lines()
+        .enumerate()
+        .take_while(|(_, line)| !line.starts_with("#[cfg(test)]"))
+        .map(|(index, line)| (index + 1, line.split("//").next().unwrap_or("").to_owned()))
+        .collect();
+    let path = path.strip_prefix(root).expect("below src");
+    Source {
+        path: path.to_string_lossy().replace('\\', "/"),
+        lines,
+    }
+}
+
+/// Every place where one of `words` stands in a file that `applies`.
+fn places(applies: impl Fn(&str) -> bool, words: &[&str]) -> Vec<String> {
+    let mut places = Vec::new();
+    for source in sources() {
+        if !applies(&source.path) {
+            continue;
+        }
+        for (number, line) in &source.lines {
+            for word in words {
+                if line.contains(word) {
+                    places.push(format!("src/{}:{number} names {word}", source.path));
+                }
+            }
+        }
+    }
+    places
+}
+
+#[test]
+fn sockets_and_the_clock_are_named_in_the_event_loop_alone() {
+    let outside = |path: &str| {
+        !path.starts_with("event_loop/") && !path.starts_with("cli/") && path != "main.rs"
+    };
+    let words = [
+        "mio::",
+        "socket2",
+        "TcpStream",
+        "TcpListener",
+        "UnixStream",
+        "Instant::now",
+        "SystemTime::now",
+    ];
+    assert_eq!(places(outside, &words), Vec::<String>::new());
+}
+
+#[test]
+fn files_are_opened_in_static_files_alone() {
+    let outside = |path: &str| !path.starts_with("app/static_files") && !path.starts_with("cli/");
+    assert_eq!(
+        places(outside, &["std::fs", "rustix::fs", "File::open"]),
+        Vec::<String>::new()
+    );
+}
+
+#[test]
+fn imports_point_one_way() {
+    let rules: &[(&str, &[&str])] = &[
+        (
+            "output",
+            &[
+                "app",
+                "event_loop",
+                "http",
+                "http1",
+                "protocol",
+                "websocket",
+                "server",
+                "timer_wheel",
+            ],
+        ),
+        (
+            "timer_wheel",
+            &[
+                "app",
+                "event_loop",
+                "http",
+                "http1",
+                "protocol",
+                "websocket",
+                "server",
+                "output",
+            ],
+        ),
+        (
+            "config",
+            &[
+                "app",
+                "event_loop",
+                "http",
+                "http1",
+                "protocol",
+                "websocket",
+                "server",
+                "output",
+            ],
+        ),
+        (
+            "http/",
+            &[
+                "app",
+                "event_loop",
+                "http1",
+                "protocol",
+                "websocket",
+                "server",
+            ],
+        ),
+        (
+            "http1/",
+            &["app", "event_loop", "protocol", "websocket", "server"],
+        ),
+        (
+            "websocket/",
+            &["app", "event_loop", "http1", "protocol", "server"],
+        ),
+        ("protocol", &["app", "event_loop", "server"]),
+        ("app/", &["event_loop", "protocol", "server"]),
+        ("event_loop/", &["server", "cli"]),
+    ];
+    for (layer, above) in rules {
+        let words: Vec<String> = above
+            .iter()
+            .map(|module| format!("crate::{module}::"))
+            .collect();
+        let words: Vec<&str> = words.iter().map(String::as_str).collect();
+        assert_eq!(
+            places(|path| path.starts_with(layer), &words),
+            Vec::<String>::new()
+        );
+    }
+}

@@ -1,0 +1,33 @@
+//! The server as its peers see it: over real sockets, with a client that shares no code with it.
+//! One module per behaviour.
+
+mod client;
+#[cfg(feature = "cli")]
+mod program;
+mod support;
+
+mod handshake;
+mod http;
+mod static_files;
+
+mod closing;
+mod control_frames;
+mod echo;
+mod fragments;
+mod limits;
+mod protocol_errors;
+mod utf8;
+
+mod backlog;
+mod broadcast;
+mod endpoint;
+mod panics;
+mod stalls;
+mod timers;
+
+#[cfg(all(feature = "cli", target_os = "linux"))]
+mod churn;
+#[cfg(feature = "cli")]
+mod cli;
+mod slow_reader;
+mod stop;

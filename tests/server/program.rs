@@ -1,0 +1,179 @@
+//! The program `aerys` in a process of its own.
+
+use std::io::{BufRead, BufReader, Read};
+use std::net::SocketAddr;
+use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::support::wait_until;
+
+/// A running `aerys`; killed on drop.
+pub(crate) struct Program {
+    pub(crate) address: SocketAddr,
+    child: Child,
+    output: BufReader<ChildStdout>,
+}
+
+impl Program {
+    /// `aerys serve` on a free port, with further arguments.
+    pub(crate) fn serve(arguments: &[&str]) -> Self {
+        let mut serve = command();
+        serve
+            .args(["serve", "--listen", "127.0.0.1:0"])
+            .args(arguments);
+        Self::start(serve)
+    }
+
+    /// The same with so few descriptors that it runs out of them.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn serve_with_descriptors(count: u32) -> Self {
+        let mut shell = Command::new("sh");
+        let script = format!("ulimit -n {count} && exec \"$0\" serve --listen 127.0.0.1:0");
+        shell.args(["-c", &script, env!("CARGO_BIN_EXE_aerys")]);
+        Self::start(shell)
+    }
+
+    fn start(mut command: Command) -> Self {
+        let mut child = command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("the program starts");
+        let mut output = BufReader::new(child.stdout.take().expect("a pipe"));
+        let address = read_address(&mut output);
+        Self {
+            address,
+            child,
+            output,
+        }
+    }
+
+    /// The address of a further `--listen`.
+    pub(crate) fn next_address(&mut self) -> SocketAddr {
+        read_address(&mut self.output)
+    }
+
+    pub(crate) fn signal(&self, signal: Signal) {
+        let pid = i32::try_from(self.child.id())
+            .ok()
+            .and_then(Pid::from_raw)
+            .expect("a process id");
+        kill_process(pid, signal).expect("the program runs");
+    }
+
+    /// Waits for the end; returns the exit status and how long it took.
+    pub(crate) fn wait(&mut self) -> (ExitStatus, Duration) {
+        let begun = Instant::now();
+        let mut status = None;
+        wait_until("the program ends", || {
+            status = self.child.try_wait().expect("our child");
+            status.is_some()
+        });
+        (status.expect("it ended"), begun.elapsed())
+    }
+
+    /// How many descriptors it has open.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn descriptor_count(&self) -> usize {
+        std::fs::read_dir(format!("/proc/{}/fd", self.child.id()))
+            .expect("it runs")
+            .count()
+    }
+
+    /// Its resident memory in KiB.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn resident_kib(&self) -> u64 {
+        self.status_kib("VmRSS:")
+    }
+
+    /// The most that its resident memory ever was, in KiB.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn peak_resident_kib(&self) -> u64 {
+        self.status_kib("VmHWM:")
+    }
+
+    #[cfg(target_os = "linux")]
+    fn status_kib(&self, name: &str) -> u64 {
+        let status =
+            std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).expect("it runs");
+        let value = status
+            .lines()
+            .find_map(|line| line.strip_prefix(name))
+            .expect("a line of that name");
+        value
+            .trim()
+            .trim_end_matches(" kB")
+            .parse()
+            .expect("a number")
+    }
+
+    /// Processor time that it has used, in ticks of a hundredth of a second.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn processor_ticks(&self) -> u64 {
+        let stat =
+            std::fs::read_to_string(format!("/proc/{}/stat", self.child.id())).expect("it runs");
+        // Behind the name in brackets, which may hold anything: fields 14 and 15, counted from 3.
+        let (_, fields) = stat.rsplit_once(") ").expect("a name in brackets");
+        let ticks = fields
+            .split(' ')
+            .skip(11)
+            .take(2)
+            .map(|field| field.parse::<u64>().expect("a number"));
+        ticks.sum()
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+pub(crate) fn command() -> Command {
+    Command::new(env!("CARGO_BIN_EXE_aerys"))
+}
+
+/// Reads the line that says where the program can be opened.
+fn read_address(output: &mut impl BufRead) -> SocketAddr {
+    let mut line = String::new();
+    output.read_line(&mut line).expect("a pipe");
+    let address = line
+        .split_once("http://")
+        .and_then(|(_, rest)| rest.split_once('/'));
+    address
+        .and_then(|(address, _)| address.parse().ok())
+        .unwrap_or_else(|| panic!("no address in {line:?}"))
+}
+
+/// What a program that ends by itself says, with its exit status: both outputs, one after the other.
+pub(crate) fn run(arguments: &[&str]) -> (Option<i32>, String, String) {
+    let mut child = command()
+        .args(arguments)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the program starts");
+    let mut status = None;
+    wait_until("the program ends", || {
+        status = child.try_wait().expect("our child");
+        status.is_some()
+    });
+    let (mut output, mut errors) = (String::new(), String::new());
+    child
+        .stdout
+        .take()
+        .expect("a pipe")
+        .read_to_string(&mut output)
+        .expect("text");
+    child
+        .stderr
+        .take()
+        .expect("a pipe")
+        .read_to_string(&mut errors)
+        .expect("text");
+    (status.expect("it ended").code(), output, errors)
+}

@@ -1,0 +1,236 @@
+//! Files below a root, and nothing else of the disk.
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use aerys::{Server, StaticFiles};
+
+use crate::client::{Client, pattern};
+use crate::support::TestServer;
+
+/// A folder that is gone after the test.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new() -> Self {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let path =
+            std::env::temp_dir().join(format!("aerys-server-test-{}-{number}", std::process::id()));
+        std::fs::create_dir_all(path.join("root/dir")).expect("a temporary folder");
+        Self(path)
+    }
+
+    fn write(&self, name: &str, content: impl AsRef<[u8]>) {
+        std::fs::write(self.0.join(name), content).expect("a temporary file");
+    }
+
+    fn serve(&self) -> TestServer {
+        let root = self.0.join("root");
+        TestServer::start(move |host, _| {
+            Server::new().host(host.add(StaticFiles::new(root).expect("a readable folder")))
+        })
+    }
+}
+
+impl AsRef<Path> for Folder {
+    fn as_ref(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+#[test]
+fn files_are_served_with_their_type_and_length_and_indexes_for_folders() {
+    let folder = Folder::new();
+    folder.write("root/index.htm", "test");
+    folder.write("root/svg.svg", "<svg/>");
+    folder.write("root/Grüße an alle.txt", "hallo");
+    folder.write("root/dir/index.html", "inner");
+    let server = folder.serve();
+    let mut client = Client::connect(server.address);
+    for path in ["/", "/index.htm", "/index.htm?query=ignored"] {
+        let response = client.get(path);
+        assert_eq!(
+            (response.status, &response.body[..]),
+            (200, &b"test"[..]),
+            "{path}"
+        );
+        assert_eq!(
+            response.field("Content-Type"),
+            Some("text/html; charset=utf-8")
+        );
+    }
+    assert_eq!(
+        client.get("/svg.svg").field("Content-Type"),
+        Some("image/svg+xml")
+    );
+    assert_eq!(
+        client.get("/Gr%C3%BC%C3%9Fe%20an%20alle.txt").body,
+        b"hallo"
+    );
+    let response = client.get("/dir?x=1");
+    assert_eq!(
+        (response.status, response.field("Location")),
+        (308, Some("/dir/?x=1"))
+    );
+    assert_eq!(client.get("/dir/").body, b"inner");
+    let response = client.request("HEAD", "/svg.svg", &[]);
+    assert_eq!(
+        (response.status, response.field("Content-Length")),
+        (200, Some("6"))
+    );
+    assert_eq!(
+        client
+            .request("POST", "/svg.svg", &[("Content-Length", "0")])
+            .status,
+        405
+    );
+    assert_eq!(client.get("/missing").status, 404);
+}
+
+#[test]
+fn nothing_outside_the_root_and_nothing_hidden_is_served() {
+    let folder = Folder::new();
+    folder.write("secret", "secret");
+    folder.write("root/open.txt", "open");
+    folder.write("root/.env", "secret");
+    std::fs::create_dir(folder.as_ref().join("root/.git")).expect("a folder");
+    folder.write("root/.git/config", "secret");
+    std::fs::create_dir(folder.as_ref().join("root/.well-known")).expect("a folder");
+    folder.write("root/.well-known/security.txt", "contact");
+    #[cfg(unix)]
+    {
+        let link = |to: &str, from: &str| {
+            std::os::unix::fs::symlink(to, folder.as_ref().join(from)).expect("a link");
+        };
+        link("../secret", "root/out");
+        link("..", "root/up");
+        link("/etc", "root/etc");
+        link("open.txt", "root/in");
+    }
+    let server = folder.serve();
+    for path in [
+        "/../secret",
+        "/%2e%2e/secret",
+        "/%2E%2E%2Fsecret",
+        "/dir/../../secret",
+        "/dir/%2e%2e/%2e%2e/secret",
+        "/..%2fsecret",
+        "/..%5csecret",
+        "/..\\secret",
+        "//../secret",
+        "/./open.txt",
+        "/dir/../open.txt",
+        "/open.txt%00",
+        "/open.txt%00.html",
+        "/.env",
+        "/%2eenv",
+        "/.git/config",
+        "/.git/",
+        "/out",
+        "/up/secret",
+        "/etc/passwd",
+        "/open.txt/",
+        "/open.txt/x",
+        "/%",
+        "/%zz",
+        "/%c0%ae%c0%ae/secret",
+    ] {
+        let response = Client::connect(server.address).get(path);
+        assert!(matches!(response.status, 400 | 404), "{path}: {response:?}");
+        assert!(
+            !String::from_utf8_lossy(&response.body).contains("secret\n"),
+            "{path}"
+        );
+        assert_ne!(response.body, b"secret", "{path}");
+        assert_ne!(response.body, b"open", "{path}");
+    }
+    let mut client = Client::connect(server.address);
+    assert_eq!(client.get("/open.txt").body, b"open");
+    assert_eq!(client.get("/.well-known/security.txt").body, b"contact");
+    #[cfg(unix)]
+    assert_eq!(client.get("/in").body, b"open");
+    // A redirect built from the path must not leave the host.
+    let location = client.get("//dir").field("Location").map(str::to_owned);
+    assert!(
+        location
+            .as_deref()
+            .is_none_or(|location| !location.starts_with("//")),
+        "{location:?}"
+    );
+}
+
+#[test]
+fn what_the_client_has_already_is_not_sent_again() {
+    let folder = Folder::new();
+    folder.write("root/file.css", "a {}");
+    let server = folder.serve();
+    let mut client = Client::connect(server.address);
+    let first = client.get("/file.css");
+    let tag = first.field("ETag").expect("a validator");
+    assert!(tag.starts_with('"') && tag.ends_with('"'), "{tag}");
+    let modified = first.field("Last-Modified").expect("a date");
+    let many = format!("\"other\", W/{tag}");
+    for condition in [
+        ("If-None-Match", tag),
+        ("If-None-Match", &many),
+        ("If-None-Match", "*"),
+        ("If-Modified-Since", modified),
+    ] {
+        let response = client.request("GET", "/file.css", &[condition]);
+        assert_eq!(
+            (response.status, response.body.len()),
+            (304, 0),
+            "{condition:?}"
+        );
+        assert_eq!(response.field("ETag"), Some(tag));
+    }
+    let old = "Sat, 01 Jan 2000 00:00:00 GMT";
+    for conditions in [
+        &[("If-None-Match", "\"other\"")][..],
+        &[("If-Modified-Since", old)],
+        &[
+            ("If-None-Match", "\"other\""),
+            ("If-Modified-Since", modified),
+        ],
+    ] {
+        assert_eq!(
+            client.request("GET", "/file.css", conditions).body,
+            b"a {}",
+            "{conditions:?}"
+        );
+    }
+}
+
+/// Streamed as the peer reads, with others served meanwhile.
+#[test]
+fn a_large_file_arrives_whole_and_holds_nobody_up() {
+    const LEN: usize = 64 << 20;
+    let folder = Folder::new();
+    let content = pattern(LEN);
+    folder.write("root/large.bin", &content);
+    folder.write("root/small", "small");
+    let server = folder.serve();
+    let mut slow = Client::connect(server.address);
+    slow.send_raw("GET /large.bin HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    for _ in 0..20 {
+        assert_eq!(Client::connect(server.address).get("/small").body, b"small");
+    }
+    let response = slow.read_response();
+    assert_eq!(
+        response.field("Content-Length"),
+        Some(LEN.to_string().as_str())
+    );
+    assert_eq!(
+        response.field("Content-Type"),
+        Some("application/octet-stream")
+    );
+    assert!(response.body == content);
+    assert_eq!(slow.get("/small").body, b"small");
+}
