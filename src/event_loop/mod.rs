@@ -54,6 +54,10 @@ const SIGNALS: Token = Token(usize::MAX - 1);
 const FIRST_LISTENER: usize = usize::MAX - 2;
 
 /// See the module.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is one independent fact of the loop"
+)]
 pub(crate) struct EventLoop {
     poll: Poll,
     events: Events,
@@ -84,6 +88,8 @@ pub(crate) struct EventLoop {
     more_events: bool,
     /// Polls in a row that brought as many events as they could.
     full_polls: usize,
+    /// The last turn took long.
+    long_turn: bool,
     /// A signal came: the next one ends the server at once.
     signalled: bool,
     /// Half-read input of all clients, in bytes.
@@ -152,6 +158,7 @@ impl EventLoop {
             polled_at: Instant::now(),
             more_events: false,
             full_polls: 0,
+            long_turn: false,
             signalled: false,
             buffered_bytes: 0,
         })
@@ -226,7 +233,12 @@ impl EventLoop {
     /// stood still in between.
     fn judge_poll(&mut self, since_the_last: Duration) {
         let full = self.events.iter().count() == EVENTS_PER_POLL;
-        if !full || since_the_last > STALL {
+        let long = since_the_last > STALL;
+        // One long turn is a stall; one after the other is load, and must not put off every
+        // deadline for ever.
+        let stalled = long && !self.long_turn;
+        self.long_turn = long;
+        if !full || stalled {
             self.full_polls = 0;
         }
         self.full_polls += usize::from(full);

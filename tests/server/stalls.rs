@@ -140,6 +140,18 @@ fn a_process_that_was_stopped_goes_on_where_it_was() {
 #[cfg(target_os = "linux")]
 #[test]
 fn polls_that_are_always_full_do_not_switch_deadlines_off() {
+    a_silent_client_is_judged_beside_busy_ones(Duration::from_micros(5));
+}
+
+/// Each turn takes longer than what counts as a stall when it happens once.
+#[cfg(target_os = "linux")]
+#[test]
+fn long_turns_that_follow_each_other_are_load_and_no_stall() {
+    a_silent_client_is_judged_beside_busy_ones(Duration::from_micros(150));
+}
+
+#[cfg(target_os = "linux")]
+fn a_silent_client_is_judged_beside_busy_ones(spin: Duration) {
     const CLIENTS: usize = 3000;
     let descriptors = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
     if descriptors.is_some_and(|count| count < 3 * CLIENTS as u64) {
@@ -154,10 +166,10 @@ fn polls_that_are_always_full_do_not_switch_deadlines_off() {
         heartbeat: None,
         ..WebSocketConfig::default()
     };
-    let server = TestServer::limited(config, options, |ws, event| {
+    let server = TestServer::limited(config, options, move |ws, event| {
         if let Event::Text(..) = event {
             let begun = Instant::now();
-            while begun.elapsed() < Duration::from_micros(5) {}
+            while begun.elapsed() < spin {}
             echo(ws, event);
         }
     });
