@@ -67,6 +67,20 @@ fn number_of(payload: &[u8]) -> usize {
         .expect("a number")
 }
 
+/// Reads numbered pieces up to the Close; how many they were.
+fn read_gapless_until_1008(client: &mut Client) -> usize {
+    let mut count = 0;
+    loop {
+        let frame = client.read_frame();
+        if frame.opcode == CLOSE {
+            assert_eq!(frame.payload[..2], 1008_u16.to_be_bytes());
+            return count;
+        }
+        assert_eq!(number_of(&frame.payload), count);
+        count += 1;
+    }
+}
+
 #[test]
 fn over_the_hard_limit_a_client_is_closed_with_1008_behind_a_gapless_prefix() {
     let config = WebSocketConfig {
@@ -77,16 +91,7 @@ fn over_the_hard_limit_a_client_is_closed_with_1008_behind_a_gapless_prefix() {
     let mut client = Client::open_narrow(server.address, "/");
     client.send_text("flood");
     assert_eq!(server.close_event().1, 1008);
-    let mut count = 0;
-    loop {
-        let frame = client.read_frame();
-        if frame.opcode == CLOSE {
-            assert_eq!(frame.payload[..2], 1008_u16.to_be_bytes());
-            break;
-        }
-        assert_eq!(number_of(&frame.payload), count);
-        count += 1;
-    }
+    let count = read_gapless_until_1008(&mut client);
     assert!(count < PIECES, "all {count} arrived");
     client.send_close(1008);
     client.expect_eof();
@@ -102,16 +107,7 @@ fn what_one_callback_sends_is_judged_when_the_socket_is_full() {
     let mut client = Client::open_narrow(server.address, "/");
     client.send_text("burst");
     assert_eq!(server.close_event().1, 1008);
-    let mut count = 0;
-    loop {
-        let frame = client.read_frame();
-        if frame.opcode == CLOSE {
-            assert_eq!(frame.payload[..2], 1008_u16.to_be_bytes());
-            break;
-        }
-        assert_eq!(number_of(&frame.payload), count);
-        count += 1;
-    }
+    let count = read_gapless_until_1008(&mut client);
     // What the kernel took, the limit, and one message.
     assert!(count < PIECES / 2, "all {count} arrived");
 }
