@@ -66,6 +66,8 @@ mod event_loop;
 
 mod client_id;
 
+mod moment;
+
 mod input;
 
 mod protocol;
@@ -102,6 +104,7 @@ pub use websocket::{CloseCode, Frame, InvalidClose, Message};
 /// For this crate's own benches and fuzz targets: promises nothing.
 #[doc(hidden)]
 pub mod internals {
+    pub use crate::moment::Moment;
     pub use crate::timer_wheel::{TimerKey, TimerWheel};
     pub use crate::websocket::frame::{
         EncodedHeader, FrameError, FrameHeader, Opcode, decode_header, encode_header,

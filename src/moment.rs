@@ -1,0 +1,155 @@
+//! The server's time: whole milliseconds since it was bound.
+//!
+//! One number where an `Instant` is two: a deadline is compared with one instruction, and what a
+//! million idle clients each keep of the past takes six bytes ([`Stamp`]) and not sixteen. The
+//! event loop alone knows the clock that it is read from.
+
+use std::ops::Add;
+use std::time::{Duration, Instant};
+
+/// A point of time, in milliseconds since the server was bound.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Moment(u64);
+
+impl Moment {
+    /// When the server was bound.
+    pub const START: Self = Self(0);
+    /// Later than all that will come: 8,925 years, the most that a [`Stamp`] holds.
+    pub const NEVER: Self = Self((1 << 48) - 1);
+
+    /// So many milliseconds after the start, at most [`NEVER`](Self::NEVER).
+    #[must_use]
+    pub const fn from_millis(millis: u64) -> Self {
+        Self(if millis < Self::NEVER.0 {
+            millis
+        } else {
+            Self::NEVER.0
+        })
+    }
+
+    /// Milliseconds since the start.
+    #[must_use]
+    pub const fn as_millis(self) -> u64 {
+        self.0
+    }
+
+    /// The last moment at or before `now`: what has surely come.
+    #[must_use]
+    pub fn at_or_before(started: Instant, now: Instant) -> Self {
+        let elapsed = now.saturating_duration_since(started);
+        Self::from_millis(whole_seconds(elapsed).saturating_add(u64::from(elapsed.subsec_millis())))
+    }
+
+    /// The first moment at or after `now`: a delay that is counted from it is never short.
+    #[must_use]
+    pub fn at_or_after(started: Instant, now: Instant) -> Self {
+        Self::from_millis(millis_rounded_up(now.saturating_duration_since(started)))
+    }
+
+    /// This moment on the clock that began at `started`.
+    #[must_use]
+    pub fn instant(self, started: Instant) -> Instant {
+        // The sum is of a clock that reads it, or of one that never will.
+        started
+            .checked_add(Duration::from_millis(self.0))
+            .unwrap_or(started)
+    }
+
+    /// How long after `earlier` this is; nothing if it is before.
+    #[must_use]
+    pub const fn since(self, earlier: Self) -> Duration {
+        Duration::from_millis(self.0.saturating_sub(earlier.0))
+    }
+}
+
+/// Rounded up to whole milliseconds, and at most [`Moment::NEVER`].
+impl Add<Duration> for Moment {
+    type Output = Self;
+
+    fn add(self, duration: Duration) -> Self {
+        Self::from_millis(self.0.saturating_add(millis_rounded_up(duration)))
+    }
+}
+
+/// Not `as_millis`, whose division of 128 bits would cost more than all that it is asked for.
+const fn whole_seconds(duration: Duration) -> u64 {
+    duration.as_secs().saturating_mul(1000)
+}
+
+fn millis_rounded_up(duration: Duration) -> u64 {
+    whole_seconds(duration).saturating_add(u64::from(duration.subsec_nanos().div_ceil(1_000_000)))
+}
+
+/// A [`Moment`] as it is kept: six bytes, aligned to two.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Stamp([u16; 3]);
+
+impl From<Moment> for Stamp {
+    #[inline]
+    #[expect(clippy::cast_possible_truncation, reason = "16 bits at a time, of 48")]
+    fn from(moment: Moment) -> Self {
+        let millis = moment.0;
+        Self([millis as u16, (millis >> 16) as u16, (millis >> 32) as u16])
+    }
+}
+
+impl From<Stamp> for Moment {
+    #[inline]
+    fn from(Stamp([low, middle, high]): Stamp) -> Self {
+        Self(u64::from(low) | u64::from(middle) << 16 | u64::from(high) << 32)
+    }
+}
+
+impl std::fmt::Debug for Stamp {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        Moment::from(*self).fmt(f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stamp_gives_back_its_moment() {
+        for millis in [
+            0,
+            1,
+            0xFFFF,
+            0x1_0000,
+            0xFFFF_FFFF,
+            0x1_0000_0000,
+            (1 << 48) - 1,
+        ] {
+            let moment = Moment::from_millis(millis);
+            assert_eq!(Moment::from(Stamp::from(moment)), moment);
+        }
+        assert_eq!((size_of::<Stamp>(), align_of::<Stamp>()), (6, 2));
+    }
+
+    #[test]
+    fn delays_are_never_short_and_what_has_come_is_never_early() {
+        let started = Instant::now();
+        let now = started + Duration::from_nanos(1_000_001);
+        assert_eq!(Moment::at_or_before(started, now).as_millis(), 1);
+        assert_eq!(Moment::at_or_after(started, now).as_millis(), 2);
+        let later = Moment::START + Duration::from_nanos(5_000_001);
+        assert_eq!(later.as_millis(), 6);
+        assert_eq!(later.instant(started), started + Duration::from_millis(6));
+        assert_eq!(Moment::at_or_before(now, started), Moment::START);
+    }
+
+    #[test]
+    fn no_sum_is_beyond_what_a_stamp_holds() {
+        assert_eq!(Moment::START + Duration::MAX, Moment::NEVER);
+        assert_eq!(Moment::NEVER + Duration::from_millis(1), Moment::NEVER);
+        assert_eq!(Moment::from_millis(u64::MAX), Moment::NEVER);
+    }
+
+    #[test]
+    fn time_does_not_run_backwards() {
+        let (early, late) = (Moment::from_millis(5), Moment::from_millis(9));
+        assert_eq!(late.since(early), Duration::from_millis(4));
+        assert_eq!(early.since(late), Duration::ZERO);
+    }
+}
