@@ -3,6 +3,7 @@
 //! Two plain structures: [`Config`] for the server, [`WebSocketConfig`] for one WebSocket
 //! endpoint. No behaviour lives here but to bring absurd values within bounds.
 
+use std::rc::Rc;
 use std::time::Duration;
 
 const KIB: usize = 1024;
@@ -72,6 +73,10 @@ pub struct Config {
     /// Connections waiting in the kernel to be accepted, per listener. Default 4,096 (the
     /// kernel may allow less: `net.core.somaxconn`).
     pub listen_backlog: u32,
+    /// How long the loop spins after the last event before it sleeps. Default 0: it sleeps at
+    /// once. Half of a lone round trip is going to sleep and waking up; a loop that spins spares
+    /// it and takes a whole processor as long as somebody sends.
+    pub busy_poll: Duration,
 }
 
 /// As long as any server runs: a longer time is no limit either, and no clock could hold it.
@@ -93,6 +98,22 @@ impl Config {
     }
 }
 
+/// What a running server goes by: its own configuration and those of its endpoints.
+#[derive(Debug)]
+pub(crate) struct Settings {
+    pub(crate) server: Config,
+    /// By index of the endpoint.
+    pub(crate) endpoints: Vec<Rc<WebSocketConfig>>,
+}
+
+impl Settings {
+    /// The options of an endpoint.
+    #[inline]
+    pub(crate) fn endpoint(&self, index: u16) -> &WebSocketConfig {
+        &self.endpoints[usize::from(index)]
+    }
+}
+
 impl WebSocketConfig {
     /// The same, within what clocks can hold.
     ///
@@ -104,6 +125,7 @@ impl WebSocketConfig {
                 .heartbeat
                 .filter(|period| !period.is_zero())
                 .map(|period| period.min(CENTURY)),
+            max_unanswered_pings: self.max_unanswered_pings.min(u16::MAX.into()),
             close_timeout: self.close_timeout.min(CENTURY),
             ..self.clone()
         }
@@ -132,6 +154,7 @@ impl Default for Config {
             max_remote_commands: 4096,
             max_remote_bytes: 16 * MIB,
             listen_backlog: 4096,
+            busy_poll: Duration::ZERO,
         }
     }
 }
@@ -160,7 +183,7 @@ pub struct WebSocketConfig {
     /// switches heartbeats off. Any byte received postpones it.
     pub heartbeat: Option<Duration>,
     /// Pings that may go unanswered. Default 3; when the next one would be due, the client is
-    /// closed with 1008. Any byte received counts as an answer.
+    /// closed with 1008. Any byte received counts as an answer. At most 65,535.
     pub max_unanswered_pings: u32,
     /// From the begin of a close to the end of the socket. Default 3 s, whether the peer
     /// reads and answers or not.

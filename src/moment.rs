@@ -4,7 +4,7 @@
 //! million idle clients each keep of the past takes six bytes ([`Stamp`]) and not sixteen. The
 //! event loop alone knows the clock that it is read from.
 
-use std::ops::Add;
+use std::ops::{Add, AddAssign};
 use std::time::{Duration, Instant};
 
 /// A point of time, in milliseconds since the server was bound.
@@ -68,6 +68,12 @@ impl Add<Duration> for Moment {
 
     fn add(self, duration: Duration) -> Self {
         Self::from_millis(self.0.saturating_add(millis_rounded_up(duration)))
+    }
+}
+
+impl AddAssign<Duration> for Moment {
+    fn add_assign(&mut self, duration: Duration) {
+        *self = *self + duration;
     }
 }
 

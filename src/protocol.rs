@@ -7,17 +7,16 @@
 //!            last answer of the connection
 //! ```
 
-use crate::config::{Config, WebSocketConfig};
+use crate::config::{Config, Settings};
 use crate::http::response::Content;
 use crate::http::{ConnectionInfo, Request, Response, StatusCode};
 use crate::http1::connection::{self as http1, Http1Connection, Step, Then};
 use crate::input::Input;
+use crate::moment::{Moment, Stamp};
 use crate::output::{Bytes, Output, Unit};
 use crate::websocket::connection::{self as websocket, WebSocketConnection, Wire};
 use crate::websocket::{CloseCode, Received};
 use std::borrow::Cow;
-use std::rc::Rc;
-use std::time::Instant;
 
 /// What a client's bytes mean to the application.
 #[derive(Debug)]
@@ -45,12 +44,12 @@ impl<'b> From<websocket::Event<'b>> for Event<'b> {
 /// What the protocols need of the server for one call.
 #[derive(Debug)]
 pub(crate) struct Context<'a> {
-    pub(crate) config: &'a Config,
+    pub(crate) settings: &'a Settings,
     pub(crate) output: &'a mut Output,
     /// What the client of a WebSocket endpoint sent so far.
     pub(crate) received: &'a mut Received,
     pub(crate) slot: u32,
-    pub(crate) now: Instant,
+    pub(crate) now: Moment,
     /// The value of `Date`.
     pub(crate) date: &'a str,
     /// Where response heads are put together; kept for its allocation.
@@ -78,22 +77,22 @@ pub(crate) enum Expiry {
     Drop,
 }
 
-/// What a connection is now.
+/// What a connection is now. 24 bytes: a server of a million clients has a million of these.
 #[derive(Debug)]
 pub(crate) enum Protocol {
-    /// HTTP/1.1 requests and responses.
-    Http1(Box<Http1Connection>),
+    /// HTTP/1.1 requests and responses, and the host whose listener accepted the connection.
+    Http1(Box<Http1Connection>, u16),
     /// Frames of an endpoint's client.
-    WebSocket(u16, Rc<WebSocketConfig>, WebSocketConnection),
+    WebSocket(WebSocketConnection),
     /// All was said: what is queued is written, what comes is discarded, so that the peer
     /// reads the end before it could see a reset. `None`: from when the queue is empty.
-    Lingering(Option<Instant>),
+    Lingering(Option<Stamp>),
 }
 
 impl Protocol {
     /// A connection that was just accepted.
-    pub(crate) fn accepted(info: ConnectionInfo, now: Instant) -> Self {
-        Self::Http1(Box::new(Http1Connection::new(info, now)))
+    pub(crate) fn accepted(host: u16, info: ConnectionInfo, now: Moment) -> Self {
+        Self::Http1(Box::new(Http1Connection::new(info, now)), host)
     }
 
     /// The next event in `input`. `None`: all was consumed, or the rest is to be offered again
@@ -104,7 +103,7 @@ impl Protocol {
         cx: &mut Context<'_>,
     ) -> Option<Event<'b>> {
         match self {
-            Self::Http1(connection) => match connection.next(input, cx.config, cx.now) {
+            Self::Http1(connection, _) => match connection.next(input, &cx.settings.server, cx.now) {
                 Step::NeedInput => None,
                 Step::Request(request) => Some(Event::Request(Box::new(request))),
                 Step::Continue => {
@@ -120,7 +119,8 @@ impl Protocol {
                     None
                 }
             },
-            Self::WebSocket(_, config, connection) => {
+            Self::WebSocket(connection) => {
+                let config = cx.settings.endpoint(connection.endpoint());
                 let mut wire = Wire {
                     output: cx.output,
                     slot: cx.slot,
@@ -128,7 +128,7 @@ impl Protocol {
                 };
                 let event = connection.next_event(input, config, &mut wire, cx.received);
                 // The peer's answer to our Close is no event, but the end all the same.
-                self.linger_if_closed();
+                self.linger_if_closed(cx.settings);
                 event.map(Event::from)
             }
             Self::Lingering(_) => {
@@ -139,17 +139,19 @@ impl Protocol {
     }
 
     /// A WebSocket connection whose closing handshake is over needs no state any more.
-    fn linger_if_closed(&mut self) {
-        if let Self::WebSocket(_, config, connection) = self
+    #[inline]
+    fn linger_if_closed(&mut self, settings: &Settings) {
+        if let Self::WebSocket(connection) = self
             && connection.is_closed()
         {
-            *self = Self::Lingering(connection.deadline(config));
+            let until = connection.deadline(settings.endpoint(connection.endpoint()));
+            *self = Self::Lingering(until.map(Stamp::from));
         }
     }
 
     /// Queues the answer to the last request. The endpoint to upgrade to, if it is a 101.
     pub(crate) fn respond(&mut self, mut response: Response, cx: &mut Context<'_>) -> Option<u16> {
-        let Self::Http1(connection) = self else {
+        let Self::Http1(connection, _) = self else {
             return None;
         };
         cx.head.clear();
@@ -190,9 +192,9 @@ impl Protocol {
     }
 
     /// The 101 is queued: frames follow.
-    pub(crate) fn upgrade(&mut self, endpoint: u16, config: Rc<WebSocketConfig>, now: Instant) {
-        let connection = WebSocketConnection::new(&config, now);
-        *self = Self::WebSocket(endpoint, config, connection);
+    pub(crate) fn upgrade(&mut self, endpoint: u16, cx: &mut Context<'_>) {
+        let config = cx.settings.endpoint(endpoint);
+        *self = Self::WebSocket(WebSocketConnection::new(endpoint, config, cx.now));
     }
 
     /// Begins a WebSocket connection's close, or fails it.
@@ -203,13 +205,13 @@ impl Protocol {
         fails: bool,
         cx: &mut Context<'_>,
     ) {
-        if let Self::WebSocket(_, _, connection) = self {
+        if let Self::WebSocket(connection) = self {
             if fails {
                 connection.fail(code, reason, &mut cx.wire());
             } else {
                 connection.close(code, reason, &mut cx.wire());
             }
-            self.linger_if_closed();
+            self.linger_if_closed(cx.settings);
         }
     }
 
@@ -218,13 +220,13 @@ impl Protocol {
     pub(crate) fn disconnected(&mut self, cx: &mut Context<'_>) -> (bool, Option<Event<'static>>) {
         let unwritten = cx.output.has_output(cx.slot);
         match self {
-            Self::Http1(_) => {
+            Self::Http1(..) => {
                 *self = Self::Lingering(None);
                 (!unwritten, None)
             }
-            Self::WebSocket(_, _, connection) => {
+            Self::WebSocket(connection) => {
                 let event = connection.disconnected(&mut cx.wire());
-                self.linger_if_closed();
+                self.linger_if_closed(cx.settings);
                 (true, event.map(Event::from))
             }
             Self::Lingering(_) => (!unwritten, None),
@@ -232,23 +234,32 @@ impl Protocol {
     }
 
     /// Bytes were read.
-    pub(crate) fn heard(&mut self, len: usize, now: Instant) {
-        if let Self::WebSocket(_, _, connection) = self {
+    #[inline]
+    pub(crate) fn heard(&mut self, len: usize, now: Moment) {
+        if let Self::WebSocket(connection) = self {
             connection.heard(len, now);
         }
     }
 
     /// The socket takes bytes again.
-    pub(crate) fn unblocked(&mut self, output: &mut Output, slot: u32, now: Instant) {
-        if let Self::WebSocket(_, _, connection) = self {
+    pub(crate) fn unblocked(&mut self, output: &mut Output, slot: u32, now: Moment) {
+        if let Self::WebSocket(connection) = self {
             connection.unblocked(&mut Wire { output, slot, now });
         }
     }
 
+    /// Whether it is an open WebSocket connection on which nothing is unfinished, the usual
+    /// case: no deadline of it comes nearer by what is read and written.
+    #[inline]
+    pub(crate) fn is_steady(&self) -> bool {
+        matches!(self, Self::WebSocket(connection) if connection.is_steady())
+    }
+
     /// The endpoint of an open WebSocket connection.
+    #[inline]
     pub(crate) fn endpoint(&self) -> Option<u16> {
         match self {
-            Self::WebSocket(endpoint, _, connection) if connection.is_open() => Some(*endpoint),
+            Self::WebSocket(connection) if connection.is_open() => Some(connection.endpoint()),
             _ => None,
         }
     }
@@ -260,53 +271,56 @@ impl Protocol {
 
     /// The backlog above which this client's input waits. `None`: it never does, since only
     /// its end matters any more.
-    pub(crate) fn soft_backlog_bytes(&self, config: &Config) -> Option<usize> {
+    #[inline]
+    pub(crate) fn soft_backlog_bytes(&self, settings: &Settings) -> Option<usize> {
         match self {
-            Self::Http1(_) => Some(config.soft_backlog_bytes),
-            Self::WebSocket(_, config, connection) if connection.is_open() => {
-                Some(config.soft_backlog_bytes)
+            Self::Http1(..) => Some(settings.server.soft_backlog_bytes),
+            Self::WebSocket(connection) if connection.is_open() => {
+                Some(settings.endpoint(connection.endpoint()).soft_backlog_bytes)
             }
-            Self::WebSocket(..) | Self::Lingering(_) => None,
+            Self::WebSocket(_) | Self::Lingering(_) => None,
         }
     }
 
     /// Until when reads pause since the client sends too fast.
-    pub(crate) fn paused_until(&self) -> Option<Instant> {
+    pub(crate) fn paused_until(&self) -> Option<Moment> {
         match self {
-            Self::WebSocket(_, _, connection) => connection.paused_until(),
-            Self::Http1(_) | Self::Lingering(_) => None,
+            Self::WebSocket(connection) => connection.paused_until(),
+            Self::Http1(..) | Self::Lingering(_) => None,
         }
     }
 
     /// Bytes held for what is unfinished.
     pub(crate) fn buffered_bytes(&self) -> usize {
         match self {
-            Self::Http1(connection) => connection.buffered_bytes(),
-            Self::WebSocket(_, _, connection) => connection.buffered_bytes(),
+            Self::Http1(connection, _) => connection.buffered_bytes(),
+            Self::WebSocket(connection) => connection.buffered_bytes(),
             Self::Lingering(_) => 0,
         }
     }
 
     /// When [`on_deadline`](Self::on_deadline) is to be called, at the latest.
-    pub(crate) fn deadline(&self, config: &Config) -> Option<Instant> {
+    pub(crate) fn deadline(&self, settings: &Settings) -> Option<Moment> {
         match self {
-            Self::Http1(connection) => connection.deadline(config),
-            Self::WebSocket(_, config, connection) => connection.deadline(config),
-            Self::Lingering(until) => *until,
+            Self::Http1(connection, _) => connection.deadline(&settings.server),
+            Self::WebSocket(connection) => {
+                connection.deadline(settings.endpoint(connection.endpoint()))
+            }
+            Self::Lingering(until) => until.map(Moment::from),
         }
     }
 
     /// All that was queued is written.
-    pub(crate) fn drained(&mut self, now: Instant) {
-        if let Self::Http1(connection) = self {
+    pub(crate) fn drained(&mut self, now: Moment) {
+        if let Self::Http1(connection, _) = self {
             connection.drained(now);
         }
     }
 
     /// The queue is empty and the socket's sending side is shut down: lingers from now.
-    pub(crate) fn shut_down(&mut self, config: &Config, now: Instant) {
+    pub(crate) fn shut_down(&mut self, config: &Config, now: Moment) {
         if let Self::Lingering(until @ None) = self {
-            *until = Some(now + config.linger_timeout);
+            *until = Some((now + config.linger_timeout).into());
         }
     }
 
@@ -314,8 +328,8 @@ impl Protocol {
     pub(crate) fn on_deadline(&mut self, reads_paused: bool, cx: &mut Context<'_>) -> Expiry {
         match self {
             // While its answers wait for the peer, the write timeout judges it.
-            Self::Http1(_) if cx.output.has_output(cx.slot) => Expiry::Nothing,
-            Self::Http1(connection) => match connection.on_deadline(cx.now, cx.config) {
+            Self::Http1(..) if cx.output.has_output(cx.slot) => Expiry::Nothing,
+            Self::Http1(connection, _) => match connection.on_deadline(cx.now, &cx.settings.server) {
                 http1::Expiry::Nothing(_) => Expiry::Nothing,
                 http1::Expiry::CloseIdle => Expiry::Drop,
                 http1::Expiry::Refuse(refused) => {
@@ -323,7 +337,8 @@ impl Protocol {
                     Expiry::Nothing
                 }
             },
-            Self::WebSocket(_, config, connection) => {
+            Self::WebSocket(connection) => {
+                let config = cx.settings.endpoint(connection.endpoint());
                 let mut wire = Wire {
                     output: cx.output,
                     slot: cx.slot,
@@ -333,18 +348,28 @@ impl Protocol {
                     websocket::Expiry::Nothing => Expiry::Nothing,
                     websocket::Expiry::Drop => Expiry::Drop,
                     websocket::Expiry::Closing { code, reason } => {
-                        self.linger_if_closed();
+                        self.linger_if_closed(cx.settings);
                         Expiry::Closing(code, reason)
                     }
                 }
             }
-            Self::Lingering(Some(until)) if *until <= cx.now => Expiry::Drop,
+            Self::Lingering(Some(until)) if Moment::from(*until) <= cx.now => Expiry::Drop,
             Self::Lingering(_) => Expiry::Nothing,
         }
     }
 
     /// Whether a stop may drop the connection at once: HTTP between two requests.
     pub(crate) fn is_idle_http(&self) -> bool {
-        matches!(self, Self::Http1(connection) if connection.is_idle())
+        matches!(self, Self::Http1(connection, _) if connection.is_idle())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_connection_is_takes_24_bytes() {
+        assert_eq!(size_of::<Protocol>(), 24);
     }
 }

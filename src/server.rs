@@ -3,9 +3,11 @@
 use crate::app::handler::Responder;
 use crate::config::Config;
 use crate::error::Error;
-use crate::event_loop::EventLoop;
 use crate::event_loop::control::Control;
-use crate::event_loop::listener::Listener;
+use crate::event_loop::kernel::Kernel;
+use crate::event_loop::listener::TcpListener;
+use crate::event_loop::system::Listener;
+use crate::event_loop::{EventLoop, SIGNALS, WAKER};
 use std::fmt;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::sync::Arc;
@@ -129,9 +131,14 @@ impl Server {
         if listeners.is_empty() {
             return Err(Error::NoAddress);
         }
-        let addresses: Vec<_> = listeners.iter().map(Listener::address).collect();
+        let address = |(listener, _): &(TcpListener, u16)| listener.address();
+        let addresses: Vec<_> = listeners.iter().map(address).collect();
         log::info!("listening on {addresses:?}");
-        let event_loop = EventLoop::new(listeners, responders, config, stop_on_signals)?;
+        let (mut kernel, control) = Kernel::new(WAKER).map_err(Error::Poll)?;
+        if stop_on_signals {
+            kernel.take_signals(SIGNALS).map_err(Error::Poll)?;
+        }
+        let event_loop = EventLoop::new(kernel, control, listeners, responders, config)?;
         Ok(Bound {
             event_loop,
             addresses,
@@ -153,21 +160,22 @@ fn bind_all(
     address: &str,
     host: u16,
     config: &Config,
-    listeners: &mut Vec<Listener>,
+    listeners: &mut Vec<(TcpListener, u16)>,
 ) -> Result<(), Error> {
     let failed = |source| Error::Bind {
         address: address.to_owned(),
         source,
     };
     for resolved in address.to_socket_addrs().map_err(failed)? {
-        listeners.push(Listener::bind(resolved, host, config.listen_backlog).map_err(failed)?);
+        let listener = TcpListener::bind(resolved, config.listen_backlog).map_err(failed)?;
+        listeners.push((listener, host));
     }
     Ok(())
 }
 
 /// A server whose addresses are bound: clients can connect, and are served once it runs.
 pub struct Bound {
-    event_loop: EventLoop,
+    event_loop: EventLoop<Kernel>,
     addresses: Vec<SocketAddr>,
 }
 

@@ -1,4 +1,4 @@
-//! Deadlines to keys: a hierarchical timer wheel with ticks of one millisecond.
+//! Deadlines to keys: a hierarchical timer wheel whose ticks are the milliseconds of a [`Moment`].
 //!
 //! Owns who waits for which tick. Reads no clock (`now` is passed in), calls nobody, and
 //! does not know what its values mean.
@@ -7,7 +7,7 @@
 //!             slot 0     1     2    ...    63      a slot spans
 //!  level 0      [ ]     [ ]   [a]         [ ]      1 ms
 //!  level 1      [ ]     [b]   [ ]         [c]      64 ms
-//!  level 2      [ ]     [ ]   [d]         [ ]      4,096 ms        ... 11 levels: 64 bits
+//!  level 2      [ ]     [ ]   [d]         [ ]      4,096 ms        ... 8 levels: 48 bits
 //! ```
 //!
 //! Each slot is a list in order of insertion. A timer lies at the level of the highest
@@ -20,16 +20,18 @@
 //!
 //! Cost: insert and cancel touch one list. A timer is moved at most once per level; as a slot
 //! is entered at its earliest timer rather than at its border, one that is alone is moved once.
-//! Memory: 24 bytes a timer and an `Option<T>` (at most 32 bytes more than `T` for values
-//! aligned to 8), and 11 KiB for the lists. It grows to the most timers at once and stays.
+//! Memory: 20 bytes a timer and an `Option<T>`, in all a multiple of 8: 24 bytes if the option
+//! takes four. And 8 KiB for the lists. It grows to the most timers at once and stays.
 
-use std::time::{Duration, Instant};
+use crate::moment::Moment;
+use std::num::{NonZeroU32, NonZeroU64};
 
 /// Bits of a tick that one level resolves: 64 slots, so that a `u64` says which are occupied.
 const BITS: usize = 6;
 const SLOTS: usize = 1 << BITS;
-/// Enough for every `u64`, so that no delay is too long and there is no overflow list.
-const LEVELS: usize = (u64::BITS as usize).div_ceil(BITS);
+/// Enough for every [`Moment`], so that no delay is too long and there is no overflow list.
+const LEVELS: usize = (Moment::NEVER.as_millis().ilog2() as usize + 1).div_ceil(BITS);
+const LISTS: usize = LEVELS * SLOTS;
 
 /// Moves between two answers of `None` while crowded slots are sorted: some 100 µs with a
 /// million timers, few enough to poll in between. Tests take a number that they reach at once.
@@ -38,37 +40,63 @@ const MOVES_AT_ONCE: u32 = if cfg!(test) { 8 } else { 4096 };
 /// The end of a list.
 const NONE: u32 = u32::MAX;
 
-/// Names one timer of one wheel: slot and generation. The key of a timer that expired or was
-/// cancelled never names a later one: a slot whose generations are spent is not used again.
+/// Names one timer of one wheel: place and generation. The key of a timer that expired or was
+/// cancelled never names a later one: a place whose generations are spent is not used again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct TimerKey(u64);
+pub struct TimerKey(NonZeroU64);
 
 impl TimerKey {
-    const fn new(index: u32, generation: u32) -> Self {
-        Self((generation as u64) << 32 | index as u64)
+    #[inline]
+    fn new(index: u32, generation: NonZeroU32) -> Self {
+        Self(NonZeroU64::from(generation) | u64::from(index) << 32)
     }
 
-    #[expect(clippy::cast_possible_truncation, reason = "the lower half")]
+    #[inline]
     const fn index(self) -> u32 {
-        self.0 as u32
+        (self.0.get() >> 32) as u32
     }
 
+    #[inline]
+    #[expect(clippy::cast_possible_truncation, reason = "the lower half")]
     const fn generation(self) -> u32 {
-        (self.0 >> 32) as u32
+        self.0.get() as u32
     }
 }
 
 /// A timer, or a free place for one. Free places are chained by `next`.
 #[derive(Debug)]
 struct Entry<T> {
-    tick: u64,
+    /// The tick, 48 bits, above the list it is in, 16 bits: level times [`SLOTS`] plus slot.
+    tick_and_list: u64,
     previous: u32,
     next: u32,
-    generation: u32,
-    /// The list it is in: level times [`SLOTS`] plus slot.
-    list: u16,
+    generation: NonZeroU32,
     /// `None`: the place is free.
     value: Option<T>,
+}
+
+impl<T> Entry<T> {
+    #[inline]
+    const fn tick(&self) -> u64 {
+        self.tick_and_list >> 16
+    }
+
+    #[inline]
+    #[expect(clippy::cast_possible_truncation, reason = "the lower 16 bits")]
+    const fn list(&self) -> usize {
+        self.tick_and_list as u16 as usize
+    }
+
+    /// In no list until [`set_list`](Self::set_list).
+    #[inline]
+    const fn set_tick(&mut self, tick: u64) {
+        self.tick_and_list = tick << 16;
+    }
+
+    #[inline]
+    const fn set_list(&mut self, list: usize) {
+        self.tick_and_list = self.tick() << 16 | list as u64;
+    }
 }
 
 /// One slot: its timers in order of insertion.
@@ -92,37 +120,45 @@ impl List {
 /// Timers, each a deadline and a `T`.
 #[derive(Debug)]
 pub struct TimerWheel<T> {
-    /// Tick 0.
-    start: Instant,
     /// The tick the wheel has reached. No timer lies before it; those at it are due.
     position: u64,
+    /// Before this tick [`pop_expired`](Self::pop_expired) finds nothing: no timer is due and no
+    /// slot is entered. Cancelling does not raise it: that costs one look in vain. Nor does
+    /// anything else while work is left: then it is not after the position.
+    idle_until: u64,
     entries: Vec<Entry<T>>,
     /// Head of the chain of free entries.
     free: u32,
     len: usize,
-    lists: Box<[List]>,
+    lists: Box<[List; LISTS]>,
     /// Per level, which slots are not empty.
     occupied_slots: [u64; LEVELS],
     /// Which levels are not empty.
-    occupied_levels: u16,
+    occupied_levels: u8,
     /// The list being sorted into lower levels. The position is inside its slot; nothing is
     /// handed out, and newcomers for that slot queue up behind, until it is empty.
-    sorting: Option<u16>,
-    /// Moves left until `pop_expired` answers `None` to let others run.
+    sorting: Option<usize>,
+    /// Moves left until `pop_expired` answers `None` to let others run; all of them while idle.
     moves_left: u32,
 }
 
+impl<T> Default for TimerWheel<T> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl<T> TimerWheel<T> {
-    /// An empty wheel. No deadline before `start` is told from `start`.
+    /// An empty wheel that stands at [`Moment::START`].
     #[must_use]
-    pub fn new(start: Instant) -> Self {
+    pub fn new() -> Self {
         Self {
-            start,
             position: 0,
+            idle_until: u64::MAX,
             entries: Vec::new(),
             free: NONE,
             len: 0,
-            lists: vec![List::EMPTY; LEVELS * SLOTS].into_boxed_slice(),
+            lists: Box::new([List::EMPTY; LISTS]),
             occupied_slots: [0; LEVELS],
             occupied_levels: 0,
             sorting: None,
@@ -137,39 +173,43 @@ impl<T> TimerWheel<T> {
     }
 
     /// How many timers are pending.
+    #[inline]
     #[must_use]
     pub const fn len(&self) -> usize {
         self.len
     }
 
     /// Whether no timer is pending.
+    #[inline]
     #[must_use]
     pub const fn is_empty(&self) -> bool {
         self.len == 0
     }
 
-    /// Adds a timer for the first tick at or after `deadline`. One whose deadline is past is
-    /// due at the next [`pop_expired`](Self::pop_expired), after those that are due already.
+    /// Adds a timer. One whose deadline is past is due at the next
+    /// [`pop_expired`](Self::pop_expired), after those that are due already.
     ///
     /// # Panics
     ///
-    /// With 2^32 - 1 timers pending (128 GiB of them).
-    pub fn insert(&mut self, deadline: Instant, value: T) -> TimerKey {
-        let tick = self.tick_at_or_after(deadline).max(self.position);
-        let index = self.allocate(tick, value);
-        self.len += 1;
+    /// With 2^32 - 1 timers pending (96 GiB of them, or more).
+    pub fn insert(&mut self, deadline: Moment, value: T) -> TimerKey {
+        let tick = deadline.as_millis().max(self.position);
+        let level = level_of(tick ^ self.position);
+        self.idle_until = self.idle_until.min(slot_begin(tick, level));
         let list = match self.sorting {
-            Some(sorted) if level_of(tick ^ self.position) < usize::from(sorted) / SLOTS => sorted,
-            _ => self.list_for(tick),
+            Some(sorted) if level < sorted / SLOTS => sorted,
+            _ => list_at(level, tick),
         };
+        let (index, generation) = self.allocate(tick, value);
+        self.len += 1;
         self.link(index, list);
-        TimerKey::new(index, self.entries[index as usize].generation)
+        TimerKey::new(index, generation)
     }
 
     /// Removes a timer; its value, or `None` if it expired or was cancelled before.
     pub fn cancel(&mut self, key: TimerKey) -> Option<T> {
         let entry = self.entries.get_mut(key.index() as usize)?;
-        if entry.generation != key.generation() {
+        if entry.generation.get() != key.generation() {
             return None;
         }
         let value = entry.value.take()?;
@@ -179,27 +219,35 @@ impl<T> TimerWheel<T> {
     }
 
     /// The value of a pending timer.
+    #[inline]
     #[must_use]
     pub fn get(&self, key: TimerKey) -> Option<&T> {
-        let entry = self.entries.get(key.index() as usize)?;
-        if entry.generation != key.generation() {
-            return None;
-        }
-        entry.value.as_ref()
+        self.entry(key)?.value.as_ref()
+    }
+
+    /// When a pending timer is due: its deadline, or where the wheel stood if that was later.
+    #[inline]
+    #[must_use]
+    pub fn deadline_of(&self, key: TimerKey) -> Option<Moment> {
+        let entry = self.entry(key)?;
+        // Without a value it is a place whose generations are spent.
+        entry.value.as_ref()?;
+        Some(Moment::from_millis(entry.tick()))
     }
 
     /// When [`pop_expired`](Self::pop_expired) should be called next: at the very tick of the first
     /// timer, not at the border of its slot. Only if that one was cancelled it may be earlier, never
-    /// later. `None`: no timer is pending, or none before time itself ends.
+    /// later. `None`: no timer is pending.
     ///
     /// It is not after the `now` of the last call as long as work for that `now` is left.
+    #[inline]
     #[must_use]
-    pub fn next_deadline(&self) -> Option<Instant> {
+    pub fn next_deadline(&self) -> Option<Moment> {
         let tick = match self.sorting {
             Some(_) => self.position,
             None => self.lists[self.first_list()?].earliest,
         };
-        self.start.checked_add(Duration::from_millis(tick))
+        Some(Moment::from_millis(tick))
     }
 
     /// Removes and returns the next timer whose tick has come: by tick, then in order of
@@ -208,28 +256,15 @@ impl<T> TimerWheel<T> {
     ///
     /// `None`: nothing is left for `now`, or a crowded slot is being sorted and others should have
     /// their turn; then [`next_deadline`](Self::next_deadline) is not after `now`.
-    pub fn pop_expired(&mut self, now: Instant) -> Option<(TimerKey, T)> {
+    #[inline]
+    pub fn pop_expired(&mut self, now: Moment) -> Option<(TimerKey, T)> {
         // A `now` before that of an earlier call finds what is due already, no more.
-        let due = self.tick_at_or_before(now).max(self.position);
-        while self.sort() {
-            let Some(list) = self.first_list() else {
-                return self.rest_at(due);
-            };
-            let earliest = self.lists[list].earliest;
-            let level = list / SLOTS;
-            let slot_begin = earliest >> shift(level) << shift(level);
-            if slot_begin > due {
-                return self.rest_at(due);
-            }
-            // Not the border of the slot: the nearer the position, the fewer moves to come.
-            self.position = earliest.min(due);
-            if level == 0 {
-                return self.pop_front(list);
-            }
-            self.sorting = u16::try_from(list).ok();
+        let due = now.as_millis().max(self.position);
+        if due < self.idle_until {
+            self.position = due;
+            return None;
         }
-        self.moves_left = MOVES_AT_ONCE;
-        None
+        self.pop_due(due)
     }
 
     /// Drops all timers. Their keys stay dead.
@@ -247,9 +282,41 @@ impl<T> TimerWheel<T> {
         }
     }
 
-    /// Nothing is due up to `tick`: the wheel stands there.
-    const fn rest_at(&mut self, tick: u64) -> Option<(TimerKey, T)> {
+    /// The entry that `key` names or, if its generations are spent, named last.
+    #[inline]
+    fn entry(&self, key: TimerKey) -> Option<&Entry<T>> {
+        self.entries
+            .get(key.index() as usize)
+            .filter(|entry| entry.generation.get() == key.generation())
+    }
+
+    /// [`pop_expired`](Self::pop_expired), if there may be something to do up to tick `due`.
+    fn pop_due(&mut self, due: u64) -> Option<(TimerKey, T)> {
+        while self.sort() {
+            let Some(list) = self.first_list() else {
+                return self.rest_at(due, u64::MAX);
+            };
+            let level = list / SLOTS;
+            let earliest = self.lists[list].earliest;
+            let begin = slot_begin(earliest, level);
+            if begin > due {
+                return self.rest_at(due, begin);
+            }
+            // Not the border of the slot: the nearer the position, the fewer moves to come.
+            self.position = earliest.min(due);
+            if level == 0 {
+                return self.pop_front(list);
+            }
+            self.sorting = Some(list);
+        }
+        self.moves_left = MOVES_AT_ONCE;
+        None
+    }
+
+    /// Nothing is due up to `tick`: the wheel stands there, and is idle until a slot begins.
+    const fn rest_at(&mut self, tick: u64, idle_until: u64) -> Option<(TimerKey, T)> {
         self.position = tick;
+        self.idle_until = idle_until;
         self.moves_left = MOVES_AT_ONCE;
         None
     }
@@ -261,10 +328,10 @@ impl<T> TimerWheel<T> {
                 return false;
             }
             self.moves_left -= 1;
-            let index = self.lists[usize::from(list)].head;
+            let index = self.lists[list].head;
             self.unlink(index);
-            let list = self.list_for(self.entries[index as usize].tick);
-            self.link(index, list);
+            let tick = self.entries[index as usize].tick();
+            self.link(index, list_at(level_of(tick ^ self.position), tick));
         }
         true
     }
@@ -280,6 +347,7 @@ impl<T> TimerWheel<T> {
     }
 
     /// The list of the earliest timer.
+    #[inline]
     const fn first_list(&self) -> Option<usize> {
         if self.occupied_levels == 0 {
             return None;
@@ -288,26 +356,18 @@ impl<T> TimerWheel<T> {
         Some(level * SLOTS + self.occupied_slots[level].trailing_zeros() as usize)
     }
 
-    /// Where a timer for `tick` belongs as the wheel stands.
-    fn list_for(&self, tick: u64) -> u16 {
-        let level = level_of(tick ^ self.position);
-        #[expect(clippy::cast_possible_truncation, reason = "six bits of it are used")]
-        let slot = (tick >> shift(level)) as usize % SLOTS;
-        u16::try_from(level * SLOTS + slot).expect("there are 704 lists")
-    }
-
     /// Appends an entry to a list.
-    fn link(&mut self, index: u32, list_index: u16) {
-        let list = &mut self.lists[usize::from(list_index)];
+    fn link(&mut self, index: u32, list_index: usize) {
+        let list = &mut self.lists[list_index];
         let entry = &mut self.entries[index as usize];
-        entry.list = list_index;
+        entry.set_list(list_index);
         entry.previous = list.tail;
         entry.next = NONE;
-        list.earliest = list.earliest.min(entry.tick);
+        list.earliest = list.earliest.min(entry.tick());
         if list.tail == NONE {
             list.head = index;
-            let level = usize::from(list_index) / SLOTS;
-            self.occupied_slots[level] |= 1 << (usize::from(list_index) % SLOTS);
+            let level = list_index / SLOTS;
+            self.occupied_slots[level] |= 1 << (list_index % SLOTS);
             self.occupied_levels |= 1 << level;
         } else {
             self.entries[list.tail as usize].next = index;
@@ -318,8 +378,8 @@ impl<T> TimerWheel<T> {
     /// Takes an entry out of its list.
     fn unlink(&mut self, index: u32) {
         let entry = &self.entries[index as usize];
-        let (previous, next, list_index) = (entry.previous, entry.next, entry.list);
-        let list = &mut self.lists[usize::from(list_index)];
+        let (previous, next, list_index) = (entry.previous, entry.next, entry.list());
+        let list = &mut self.lists[list_index];
         if previous == NONE {
             list.head = next;
         } else {
@@ -335,10 +395,10 @@ impl<T> TimerWheel<T> {
         }
     }
 
-    fn list_became_empty(&mut self, list: u16) {
-        self.lists[usize::from(list)] = List::EMPTY;
-        let level = usize::from(list) / SLOTS;
-        self.occupied_slots[level] &= !(1 << (usize::from(list) % SLOTS));
+    fn list_became_empty(&mut self, list: usize) {
+        self.lists[list] = List::EMPTY;
+        let level = list / SLOTS;
+        self.occupied_slots[level] &= !(1 << (list % SLOTS));
         if self.occupied_slots[level] == 0 {
             self.occupied_levels &= !(1 << level);
         }
@@ -347,66 +407,65 @@ impl<T> TimerWheel<T> {
         }
     }
 
-    /// A place for a timer, in no list yet.
-    fn allocate(&mut self, tick: u64, value: T) -> u32 {
+    /// A place for a timer, in no list yet; and its generation.
+    fn allocate(&mut self, tick: u64, value: T) -> (u32, NonZeroU32) {
         if let Some(entry) = self.entries.get_mut(self.free as usize) {
             let index = self.free;
             self.free = entry.next;
-            entry.tick = tick;
+            entry.set_tick(tick);
             entry.value = Some(value);
-            return index;
+            return (index, entry.generation);
         }
         let index = u32::try_from(self.entries.len()).unwrap_or(NONE);
         assert!(index != NONE, "2^32 - 1 timers are pending");
-        self.entries.push(Entry {
-            tick,
+        let mut entry = Entry {
+            tick_and_list: 0,
             previous: NONE,
             next: NONE,
-            generation: 0,
-            list: 0,
+            generation: NonZeroU32::MIN,
             value: Some(value),
-        });
-        index
+        };
+        entry.set_tick(tick);
+        self.entries.push(entry);
+        (index, NonZeroU32::MIN)
     }
 
     /// Frees the place of a timer that is in no list, and ends its key.
     fn release(&mut self, index: u32) {
         self.len -= 1;
         let entry = &mut self.entries[index as usize];
-        // A place whose generations are spent is lost: some 32 bytes per 2^32 timers.
+        // A place whose generations are spent is lost: some 24 bytes per 2^32 timers.
         if let Some(generation) = entry.generation.checked_add(1) {
             entry.generation = generation;
             entry.next = self.free;
             self.free = index;
         }
     }
-
-    /// Rounded up: a timer never expires early.
-    fn tick_at_or_after(&self, deadline: Instant) -> u64 {
-        let delay = deadline.saturating_duration_since(self.start);
-        whole_seconds_in_ticks(delay)
-            .saturating_add(u64::from(delay.subsec_nanos().div_ceil(1_000_000)))
-    }
-
-    fn tick_at_or_before(&self, now: Instant) -> u64 {
-        let elapsed = now.saturating_duration_since(self.start);
-        whole_seconds_in_ticks(elapsed).saturating_add(u64::from(elapsed.subsec_millis()))
-    }
 }
 
 /// The level of the highest digit set in `differing`, the xor of a tick and the position.
+#[inline]
 const fn level_of(differing: u64) -> usize {
     (differing | 1).ilog2() as usize / BITS
 }
 
-/// Bits of a tick below the digit of `level`.
-const fn shift(level: usize) -> usize {
-    BITS * level
+/// The list of the slot that `tick` has at `level`.
+#[inline]
+#[expect(clippy::cast_possible_truncation, reason = "six bits of it are used")]
+const fn list_at(level: usize, tick: u64) -> usize {
+    level * SLOTS + (tick >> shift(level)) as usize % SLOTS
 }
 
-const fn whole_seconds_in_ticks(duration: Duration) -> u64 {
-    // Not `as_millis`: its 128-bit division is most of what an insert would cost.
-    duration.as_secs().saturating_mul(1000)
+/// The first tick of that slot.
+#[inline]
+const fn slot_begin(tick: u64, level: usize) -> u64 {
+    tick >> shift(level) << shift(level)
+}
+
+/// Bits of a tick below the digit of `level`.
+#[inline]
+const fn shift(level: usize) -> usize {
+    BITS * level
 }
 
 #[cfg(test)]

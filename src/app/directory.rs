@@ -2,10 +2,12 @@
 //!
 //! Answers at once, inside a callback too; the connections themselves are out of reach there.
 
-use crate::client_id::ClientId;
+use crate::client_id::{ClientId, SLOT_BITS};
+use crate::moment::{Moment, Stamp};
 use crate::websocket::Received;
-use std::net::SocketAddr;
-use std::time::{Duration, Instant};
+use slab::Slab;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::time::Instant;
 
 /// What is known of one client.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,18 +36,75 @@ pub struct ClientInfo {
     pub backlog_bytes: u64,
 }
 
-/// One place in the table of clients.
+/// Where a client connected from, in six bytes. An IPv4 address and its port lie in them; of
+/// any other they hold the place in a table beside. No peer has port 0, which tells the two.
+#[derive(Clone, Copy, Debug)]
+struct PackedAddress {
+    high: u16,
+    low: u16,
+    port: u16,
+}
+
+impl PackedAddress {
+    fn pack(address: SocketAddr, others: &mut Slab<SocketAddr>) -> Self {
+        let (bits, port) = match address {
+            SocketAddr::V4(v4) if v4.port() != 0 => (v4.ip().to_bits(), v4.port()),
+            other => {
+                let place = others.insert(other);
+                (u32::try_from(place).expect("one for each of 2^24 slots"), 0)
+            }
+        };
+        let [a, b, c, d] = bits.to_be_bytes();
+        let (high, low) = (u16::from_be_bytes([a, b]), u16::from_be_bytes([c, d]));
+        Self { high, low, port }
+    }
+
+    fn bits(self) -> u32 {
+        u32::from(self.high) << 16 | u32::from(self.low)
+    }
+
+    /// The place in the table, if it has one.
+    fn place(self) -> Option<usize> {
+        (self.port == 0).then_some(self.bits() as usize)
+    }
+
+    fn unpack(self, others: &Slab<SocketAddr>) -> SocketAddr {
+        match self.place() {
+            Some(place) => others[place],
+            None => (Ipv4Addr::from_bits(self.bits()), self.port).into(),
+        }
+    }
+}
+
+/// One place in the table of clients: 56 bytes, since an idle client has one too.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Entry {
-    id: ClientId,
-    /// `None`: not (or no longer) an open WebSocket client.
-    endpoint: Option<u16>,
-    pub(crate) remote_address: SocketAddr,
+    /// The client's id, with its endpoint in place of the slot, which is the entry's own; or
+    /// [`NOBODY`] there: not (or no longer) an open WebSocket client.
+    key: u64,
     pub(crate) received: Received,
-    /// Milliseconds since the server was bound; 0 is never.
-    opened_ms: u64,
-    read_ms: u64,
-    sent_ms: u64,
+    remote_address: PackedAddress,
+    opened: Stamp,
+    /// When bytes were last read and taken; [`Moment::START`] is never.
+    read: Stamp,
+    sent: Stamp,
+}
+
+/// In place of an endpoint.
+const NOBODY: u64 = (1 << SLOT_BITS) - 1;
+
+impl Entry {
+    fn key_of(id: ClientId, endpoint: u16) -> u64 {
+        id.as_u64() & !NOBODY | u64::from(endpoint)
+    }
+
+    fn endpoint(&self) -> Option<u16> {
+        u16::try_from(self.key & NOBODY).ok()
+    }
+
+    const fn id(&self, slot: u32) -> ClientId {
+        ClientId::from_u64(self.key & !NOBODY | slot as u64)
+    }
 }
 
 /// All clients by slot.
@@ -53,13 +112,17 @@ pub(crate) struct Entry {
 pub(crate) struct Directory {
     started: Instant,
     entries: Vec<Entry>,
+    /// Addresses that do not fit in an entry.
+    addresses: Slab<SocketAddr>,
 }
 
 impl Directory {
+    /// Nobody. `started` is what [`Moment`]s count from.
     pub(crate) const fn new(started: Instant) -> Self {
         Self {
             started,
             entries: Vec::new(),
+            addresses: Slab::new(),
         }
     }
 
@@ -68,105 +131,99 @@ impl Directory {
         self.entries.reserve(clients);
     }
 
-    fn millis(&self, now: Instant) -> u64 {
-        let since = now.saturating_duration_since(self.started).as_millis();
-        // The first millisecond counts as the second: 0 means never.
-        u64::try_from(since).unwrap_or(u64::MAX).max(1)
-    }
-
     /// A client became a member of `endpoint`.
     pub(crate) fn open(
         &mut self,
         id: ClientId,
         endpoint: u16,
         remote_address: SocketAddr,
-        now: Instant,
+        now: Moment,
     ) {
-        let opened_ms = self.millis(now);
         let entry = Entry {
-            id,
-            endpoint: Some(endpoint),
-            remote_address,
+            key: Entry::key_of(id, endpoint),
             received: Received::default(),
-            opened_ms,
-            read_ms: 0,
-            sent_ms: 0,
+            remote_address: PackedAddress::pack(remote_address, &mut self.addresses),
+            opened: now.into(),
+            read: Moment::START.into(),
+            sent: Moment::START.into(),
         };
         let slot = id.slot() as usize;
         if slot >= self.entries.len() {
             // Slots below it that never opened a WebSocket hold an entry that is nobody's.
-            self.entries.resize(
-                slot + 1,
-                Entry {
-                    endpoint: None,
-                    ..entry
-                },
-            );
+            self.entries.resize(slot + 1, Entry { key: NOBODY, ..entry });
         }
         self.entries[slot] = entry;
     }
 
     /// The id is dead from now on. Whether it was alive.
     pub(crate) fn retire(&mut self, id: ClientId) -> bool {
-        match self.entries.get_mut(id.slot() as usize) {
-            Some(entry) if entry.id == id => entry.endpoint.take().is_some(),
-            _ => false,
+        if self.endpoint_of(id).is_none() {
+            return false;
         }
+        let entry = &mut self.entries[id.slot() as usize];
+        entry.key |= NOBODY;
+        if let Some(place) = entry.remote_address.place() {
+            self.addresses.remove(place);
+        }
+        true
     }
 
     /// The slot of `id`, if it is an open client of `endpoint`.
+    #[inline]
     pub(crate) fn member(&self, id: ClientId, endpoint: u16) -> Option<u32> {
         let entry = self.entries.get(id.slot() as usize)?;
-        (entry.id == id && entry.endpoint == Some(endpoint)).then_some(id.slot())
+        (entry.key == Entry::key_of(id, endpoint)).then_some(id.slot())
     }
 
     /// The endpoint that `id` is an open client of.
     pub(crate) fn endpoint_of(&self, id: ClientId) -> Option<u16> {
         let entry = self.entries.get(id.slot() as usize)?;
-        if entry.id == id { entry.endpoint } else { None }
+        let endpoint = entry.endpoint()?;
+        (entry.id(id.slot()) == id).then_some(endpoint)
     }
 
     /// The id of the open client in `slot`.
     pub(crate) fn id_at(&self, slot: u32) -> Option<ClientId> {
         let entry = self.entries.get(slot as usize)?;
-        entry.endpoint.map(|_| entry.id)
+        entry.endpoint().map(|_| entry.id(slot))
     }
 
     /// The entry of a client that was opened.
+    #[inline]
     pub(crate) fn entry_mut(&mut self, slot: u32) -> Option<&mut Entry> {
         self.entries.get_mut(slot as usize)
     }
 
     /// The socket of `slot` gave `len` bytes.
-    pub(crate) fn count_read(&mut self, slot: u32, len: usize, now: Instant) {
-        let now = self.millis(now);
+    #[inline]
+    pub(crate) fn count_read(&mut self, slot: u32, len: usize, now: Moment) {
         if let Some(entry) = self.entry_mut(slot) {
             entry.received.bytes += len as u64;
-            entry.read_ms = now;
+            entry.read = not_never(now);
         }
     }
 
     /// The socket of `slot` took bytes.
-    pub(crate) fn note_sent(&mut self, slot: u32, now: Instant) {
-        let now = self.millis(now);
+    #[inline]
+    pub(crate) fn note_sent(&mut self, slot: u32, now: Moment) {
         if let Some(entry) = self.entry_mut(slot) {
-            entry.sent_ms = now;
+            entry.sent = not_never(now);
         }
     }
 
     /// The answer to `info`, but for what the output knows.
     pub(crate) fn info(&self, slot: u32) -> Option<ClientInfo> {
         let entry = self.entries.get(slot as usize)?;
-        let at = |ms: u64| self.started + Duration::from_millis(ms);
-        let ever = |ms: u64| (ms > 0).then(|| at(ms));
+        let at = |stamp: Stamp| Moment::from(stamp).instant(self.started);
+        let ever = |stamp: Stamp| (Moment::from(stamp) > Moment::START).then(|| at(stamp));
         Some(ClientInfo {
-            remote_address: entry.remote_address,
+            remote_address: entry.remote_address.unpack(&self.addresses),
             bytes_read: entry.received.bytes,
             frames_read: entry.received.frames,
             messages_read: entry.received.messages,
-            opened: at(entry.opened_ms),
-            last_read: ever(entry.read_ms),
-            last_sent: ever(entry.sent_ms),
+            opened: at(entry.opened),
+            last_read: ever(entry.read),
+            last_sent: ever(entry.sent),
             bytes_sent: 0,
             frames_sent: 0,
             messages_sent: 0,
@@ -175,16 +232,21 @@ impl Directory {
     }
 }
 
+/// The first millisecond counts as the second: 0 means never.
+#[inline]
+fn not_never(now: Moment) -> Stamp {
+    now.max(Moment::from_millis(1)).into()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn directory() -> (Directory, SocketAddr, Instant) {
-        let now = Instant::now();
+    fn directory() -> (Directory, SocketAddr, Moment) {
         (
-            Directory::new(now),
+            Directory::new(Instant::now()),
             SocketAddr::from(([127, 0, 0, 1], 80)),
-            now,
+            Moment::START,
         )
     }
 
@@ -220,5 +282,34 @@ mod tests {
         let info = directory.info(0).expect("open");
         assert!(info.last_read.is_some() && info.last_sent.is_none());
         assert_eq!(info.bytes_read, 5);
+    }
+
+    #[test]
+    fn addresses_of_both_families_come_back_and_leave_nothing_behind() {
+        let (mut directory, _, now) = directory();
+        for (generation, text) in [
+            "1.2.3.4:65535",
+            "[2001:db8::1]:443",
+            "[fe80::1%7]:9",
+            "10.0.0.1:0",
+            "[::1]:1",
+        ]
+        .into_iter()
+        .enumerate()
+        {
+            let address: SocketAddr = text.parse().expect("an address");
+            let id = ClientId::new(2, generation as u64);
+            directory.open(id, 9, address, now);
+            let info = directory.info(2).expect("open");
+            assert_eq!(info.remote_address, address);
+            assert_eq!(directory.endpoint_of(id), Some(9));
+            assert!(directory.retire(id));
+            assert!(directory.addresses.is_empty(), "{text}");
+        }
+    }
+
+    #[test]
+    fn an_entry_takes_56_bytes() {
+        assert_eq!(size_of::<Entry>(), 56);
     }
 }

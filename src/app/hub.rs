@@ -9,6 +9,7 @@ use crate::app::endpoint::{OwnedRecipients, Recipients, TimerId};
 use crate::app::schedule::{Delayed, Schedule};
 use crate::client_id::ClientId;
 use crate::config::{BacklogPolicy, CENTURY, Config, WebSocketConfig};
+use crate::moment::Moment;
 use crate::output::{LogId, LogLimits, Output};
 use crate::websocket::encoded::Encoded;
 use crate::websocket::{CloseCode, Frame};
@@ -41,9 +42,9 @@ pub(crate) struct Hub {
     pub(crate) directory: RefCell<Directory>,
     pub(crate) schedule: RefCell<Schedule>,
     /// The time of this turn, which the loop keeps.
-    pub(crate) now: Cell<Instant>,
-    /// The loop's clock, for what must not be early by the length of a callback.
-    clock: fn() -> Instant,
+    pub(crate) now: Cell<Moment>,
+    /// The loop's clock, rounded up, for what must not be early by the length of a callback.
+    clock: Box<dyn Fn() -> Moment>,
     endpoints: RefCell<Vec<EndpointEntry>>,
     closes: RefCell<VecDeque<CloseRequest>>,
     /// Slots of the recipients of one send, kept for its allocation.
@@ -51,18 +52,17 @@ pub(crate) struct Hub {
 }
 
 impl Hub {
-    pub(crate) fn new(config: &Config, clock: fn() -> Instant) -> Rc<Self> {
-        let now = clock();
+    pub(crate) fn new(
+        config: &Config,
+        started: Instant,
+        clock: Box<dyn Fn() -> Moment>,
+    ) -> Rc<Self> {
         Rc::new(Self {
             clock,
             output: RefCell::new(Output::new()),
-            directory: RefCell::new(Directory::new(now)),
-            schedule: RefCell::new(Schedule::new(
-                now,
-                config.max_timers,
-                config.max_delayed_bytes,
-            )),
-            now: Cell::new(now),
+            directory: RefCell::new(Directory::new(started)),
+            schedule: RefCell::new(Schedule::new(config.max_timers, config.max_delayed_bytes)),
+            now: Cell::new(Moment::START),
             endpoints: RefCell::default(),
             closes: RefCell::default(),
             slots: RefCell::default(),
@@ -211,7 +211,7 @@ impl Hub {
         self.schedule.borrow_mut().set_timer(endpoint, deadline)
     }
 
-    fn after(&self, delay: Duration) -> Instant {
+    fn after(&self, delay: Duration) -> Moment {
         (self.clock)() + delay.min(CENTURY)
     }
 

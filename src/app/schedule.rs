@@ -7,7 +7,7 @@ use crate::app::endpoint::{OwnedRecipients, TimerId};
 use crate::timer_wheel::{TimerKey, TimerWheel};
 use crate::websocket::Frame;
 use slab::Slab;
-use std::time::Instant;
+use crate::moment::Moment;
 
 /// What falls due.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,9 +55,9 @@ pub(crate) struct Schedule {
 }
 
 impl Schedule {
-    pub(crate) fn new(start: Instant, max_timers: usize, max_delayed_bytes: usize) -> Self {
+    pub(crate) fn new(max_timers: usize, max_delayed_bytes: usize) -> Self {
         Self {
-            wheel: TimerWheel::new(start),
+            wheel: TimerWheel::new(),
             delayed: Slab::new(),
             delayed_bytes: 0,
             handler_timers: 0,
@@ -88,7 +88,7 @@ impl Schedule {
     }
 
     /// A timer of `endpoint`'s handler; a dead id over the limit.
-    pub(crate) fn set_timer(&mut self, endpoint: u16, deadline: Instant) -> TimerId {
+    pub(crate) fn set_timer(&mut self, endpoint: u16, deadline: Moment) -> TimerId {
         if self.stopped || !self.has_room(0) {
             return TimerId::DEAD;
         }
@@ -97,7 +97,7 @@ impl Schedule {
     }
 
     /// A delayed send; a dead id over the limits.
-    pub(crate) fn delay(&mut self, deadline: Instant, send: Delayed) -> TimerId {
+    pub(crate) fn delay(&mut self, deadline: Moment, send: Delayed) -> TimerId {
         let bytes = send.len();
         if self.stopped || !self.has_room(bytes) {
             return TimerId::DEAD;
@@ -161,16 +161,16 @@ impl Schedule {
     pub(crate) fn arm(
         &mut self,
         slot: u32,
-        armed: &mut Option<(TimerKey, Instant)>,
-        deadline: Instant,
+        armed: &mut Option<TimerKey>,
+        deadline: Moment,
     ) {
-        if let Some((key, at)) = *armed {
-            if at <= deadline {
+        if let Some(key) = *armed {
+            if self.wheel.deadline_of(key).is_some_and(|at| at <= deadline) {
                 return;
             }
             self.wheel.cancel(key);
         }
-        *armed = Some((self.wheel.insert(deadline, Due::Client(slot)), deadline));
+        *armed = Some(self.wheel.insert(deadline, Due::Client(slot)));
     }
 }
 
@@ -189,8 +189,8 @@ mod tests {
 
     #[test]
     fn over_the_limits_a_timer_is_dead_and_costs_nothing() {
-        let start = Instant::now();
-        let mut schedule = Schedule::new(start, 2, 100);
+        let start = Moment::START;
+        let mut schedule = Schedule::new(2, 100);
         assert_ne!(schedule.set_timer(0, start), TimerId::DEAD);
         assert_eq!(schedule.delay(start, send(200)), TimerId::DEAD);
         let delayed = schedule.delay(start, send(20));
@@ -203,8 +203,8 @@ mod tests {
 
     #[test]
     fn an_endpoint_cannot_cancel_what_another_asked_for() {
-        let start = Instant::now();
-        let mut schedule = Schedule::new(start, 10, 100);
+        let start = Moment::START;
+        let mut schedule = Schedule::new(10, 100);
         let timer = schedule.set_timer(1, start);
         assert!(!schedule.cancel(0, timer));
         assert!(schedule.cancel(1, timer));
@@ -214,8 +214,8 @@ mod tests {
 
     #[test]
     fn a_later_deadline_waits_for_the_expiry_of_the_earlier() {
-        let start = Instant::now();
-        let mut schedule = Schedule::new(start, 1, 1);
+        let start = Moment::START;
+        let mut schedule = Schedule::new(1, 1);
         let mut armed = None;
         schedule.arm(4, &mut armed, start + Duration::from_secs(5));
         let first = armed;
@@ -228,8 +228,8 @@ mod tests {
 
     #[test]
     fn after_a_stop_nothing_of_the_handlers_is_left() {
-        let start = Instant::now();
-        let mut schedule = Schedule::new(start, 10, 100);
+        let start = Moment::START;
+        let mut schedule = Schedule::new(10, 100);
         schedule.delay(start, send(20));
         schedule.stop();
         assert_eq!(schedule.delayed_bytes, 0);

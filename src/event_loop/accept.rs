@@ -2,13 +2,11 @@
 
 use crate::app::schedule::Due;
 use crate::event_loop::clients::Client;
-use crate::event_loop::listener::Accepted;
-use crate::event_loop::socket::Socket;
+use crate::event_loop::system::{Accepted, Listener, Socket, System};
 use crate::event_loop::{EventLoop, token_of};
 use crate::http::ConnectionInfo;
 use crate::output::{Bytes, Unit};
 use crate::protocol::Protocol;
-use mio::net::TcpStream;
 use std::io::{self, IoSlice};
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -25,7 +23,7 @@ const REFUSAL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\n\
 /// Least time between two warnings that accepting is refused.
 const WARNING_INTERVAL: Duration = Duration::from_secs(1);
 
-impl EventLoop {
+impl<S: System> EventLoop<S> {
     pub(super) fn accept_from(&mut self, index: usize) {
         let mut lost = 0;
         for _ in 0..ACCEPTS_PER_TURN {
@@ -33,13 +31,16 @@ impl EventLoop {
                 // Those who leave in this turn make room in the next.
                 return;
             }
-            let listener = &mut self.listeners[index];
-            match listener.accept() {
-                Accepted::Client(stream, address) => {
-                    let (host, local) = (listener.host, listener.address());
-                    self.admit(stream, address, host, local);
+            let listening = &mut self.listeners[index];
+            match listening.listener.accept() {
+                Accepted::Client(socket, address) => {
+                    let (host, local) = (listening.host, listening.listener.address());
+                    self.admit(socket, address, host, local);
                 }
-                Accepted::Nobody => return,
+                Accepted::Nobody => {
+                    listening.ready = false;
+                    return;
+                }
                 Accepted::Lost(error) => {
                     lost += 1;
                     if lost == ACCEPTS_PER_TURN {
@@ -78,12 +79,11 @@ impl EventLoop {
     /// A connection was accepted: makes it a client, or refuses it.
     pub(super) fn admit(
         &mut self,
-        stream: TcpStream,
+        mut socket: S::Socket,
         address: SocketAddr,
         host: u16,
         local: SocketAddr,
     ) {
-        let mut socket = Socket::new(stream);
         let full = self.clients.len() >= self.max_clients;
         if full {
             self.warn(&format!(
@@ -101,7 +101,7 @@ impl EventLoop {
             socket.write(&[IoSlice::new(REFUSAL)]);
             return;
         };
-        if let Err(error) = socket.register(self.poll.registry(), token_of(id)) {
+        if let Err(error) = self.system.register(&mut socket, token_of(id)) {
             log::error!("a client was lost, its socket could not be registered: {error}");
             return;
         }
@@ -122,27 +122,10 @@ impl EventLoop {
             output.send(id.slot(), Unit::default(), Bytes::Parts(REFUSAL, b""));
             Protocol::Lingering(None)
         } else {
-            Protocol::accepted(info, now)
+            Protocol::accepted(host, info, now)
         };
         drop(output);
-        self.clients.insert(Client {
-            id,
-            socket,
-            host,
-            protocol,
-            armed: None,
-            progress: now,
-            held: None,
-            buffered_bytes: 0,
-            readable: false,
-            read_closed: false,
-            at_end: false,
-            listed: false,
-            above_soft: false,
-            waiting: false,
-            shut_down: false,
-            doomed: false,
-        });
+        self.clients.insert(Client::new(socket, protocol, now));
         log::debug!("client {id} connected from {address}");
         self.arm(id.slot());
     }

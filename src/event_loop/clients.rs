@@ -1,87 +1,131 @@
 //! The slab of clients. A slot is used again; an id never is.
 
 use crate::client_id::{ClientId, MAX_GENERATION, SLOT_BITS};
-use crate::event_loop::socket::Socket;
+use crate::moment::{Moment, Stamp};
 use crate::protocol::Protocol;
 use crate::timer_wheel::TimerKey;
 use slab::Slab;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Instant;
 
-/// One client: its socket, what it speaks, and what the loop has to remember of it.
+/// One client: its socket, what it speaks, and what the loop has to remember of it. 48 bytes;
+/// what few clients need lies in the loop's [`Asides`](crate::event_loop::Asides).
 #[derive(Debug)]
-#[expect(
-    clippy::struct_excessive_bools,
-    reason = "each is one independent fact of a socket"
-)]
-pub(crate) struct Client {
-    pub(crate) id: ClientId,
-    pub(crate) socket: Socket,
-    /// The host whose listener accepted it.
-    pub(crate) host: u16,
+pub(crate) struct Client<S> {
     pub(crate) protocol: Protocol,
-    /// The timer of its nearest deadline, and what that was when it was set.
-    pub(crate) armed: Option<(TimerKey, Instant)>,
+    /// The timer of its nearest deadline.
+    pub(crate) armed: Option<TimerKey>,
+    pub(crate) socket: S,
+    /// Counted from the first of this server.
+    generation: u32,
     /// When the socket last took bytes; while it takes none, the write timeout runs from here.
-    pub(crate) progress: Instant,
-    /// Input that was read before its reads paused.
-    pub(crate) held: Option<Box<Held>>,
-    /// Bytes that it holds of the server's total for half-read input.
-    pub(crate) buffered_bytes: usize,
-    /// The socket may have input: an edge came, and no read has found it empty since.
-    pub(crate) readable: bool,
-    /// The peer shut down its sending side: a short read does not mean drained.
-    pub(crate) read_closed: bool,
-    /// The end of the input was read.
-    pub(crate) at_end: bool,
-    /// On the list of those that are to be read.
-    pub(crate) listed: bool,
-    /// The backlog passed the soft limit and is not below it again: reads pause.
-    pub(crate) above_soft: bool,
-    /// Output was left when it was last written.
-    pub(crate) waiting: bool,
-    /// Our sending side is shut down.
-    pub(crate) shut_down: bool,
-    /// To be freed at the end of the turn.
-    pub(crate) doomed: bool,
+    progress: Stamp,
+    facts: u16,
 }
 
-/// Input that waits, from an offset.
-#[derive(Debug)]
-pub(crate) struct Held {
-    pub(crate) bytes: Vec<u8>,
-    pub(crate) from: usize,
+/// What is true of a client, each one independent fact of its socket.
+pub(crate) mod fact {
+    /// The socket may have input: an edge came, and no read has found it empty since.
+    pub(crate) const READABLE: u16 = 1;
+    /// The peer shut down its sending side: a short read does not mean drained.
+    pub(crate) const READ_CLOSED: u16 = 1 << 1;
+    /// The end of the input was read.
+    pub(crate) const AT_END: u16 = 1 << 2;
+    /// On the list of those that are to be read.
+    pub(crate) const LISTED: u16 = 1 << 3;
+    /// The backlog passed the soft limit and is not below it again: reads pause.
+    pub(crate) const ABOVE_SOFT: u16 = 1 << 4;
+    /// Output was left when it was last written.
+    pub(crate) const WAITING: u16 = 1 << 5;
+    /// Our sending side is shut down.
+    pub(crate) const SHUT_DOWN: u16 = 1 << 6;
+    /// To be freed at the end of the turn.
+    pub(crate) const DOOMED: u16 = 1 << 7;
+    /// Input that was read before its reads paused is held.
+    pub(crate) const HELD: u16 = 1 << 8;
+    /// It holds some of the server's total for half-read input.
+    pub(crate) const BUFFERED: u16 = 1 << 9;
+}
+
+impl<S> Client<S> {
+    /// A client that was just accepted and has the id that [`Clients::next_id`] gave.
+    pub(crate) fn new(socket: S, protocol: Protocol, now: Moment) -> Self {
+        Self {
+            protocol,
+            armed: None,
+            socket,
+            generation: 0,
+            progress: now.into(),
+            facts: 0,
+        }
+    }
+
+    /// Whether any of `facts` holds.
+    #[inline]
+    pub(crate) const fn is(&self, facts: u16) -> bool {
+        self.facts & facts != 0
+    }
+
+    /// `fact` holds from now on.
+    #[inline]
+    pub(crate) const fn set(&mut self, fact: u16) {
+        self.facts |= fact;
+    }
+
+    /// Whether `fact` holds from now on is what `value` says.
+    #[inline]
+    pub(crate) const fn put(&mut self, fact: u16, value: bool) {
+        if value {
+            self.facts |= fact;
+        } else {
+            self.facts &= !fact;
+        }
+    }
+
+    /// `fact` does not hold any more. Whether it did.
+    #[inline]
+    pub(crate) const fn take(&mut self, fact: u16) -> bool {
+        let held = self.facts & fact != 0;
+        self.facts &= !fact;
+        held
+    }
+
+    /// When the socket last took bytes, or began to be asked to.
+    pub(crate) fn progress(&self) -> Moment {
+        self.progress.into()
+    }
+
+    #[inline]
+    pub(crate) fn note_progress(&mut self, now: Moment) {
+        self.progress = now.into();
+    }
 }
 
 /// The clients by slot.
 #[derive(Debug)]
-pub(crate) struct Clients {
+pub(crate) struct Clients<S> {
     /// `None`: a slot whose generations are spent.
-    slab: Slab<Option<Client>>,
-    /// By slot: the generation of its next client.
-    generations: Vec<u64>,
-    /// The generations of this server: those of another in the same process are others.
+    slab: Slab<Option<Client<S>>>,
+    /// By slot: the generation of its next client, counted from the first of this server.
+    generations: Vec<u32>,
+    /// The first generation of this server: those of another in the same process are others.
     first_generation: u64,
-    last_generation: u64,
     spent: usize,
 }
 
 /// Servers made in this process so far.
 static SERVER_COUNT: AtomicU64 = AtomicU64::new(0);
 /// Generations that each slot of one server has: 4,096 servers have ids of their own.
-const GENERATIONS: u64 = 1 << 28;
+const GENERATIONS: u32 = 1 << 28;
 
-impl Clients {
+impl<S> Clients<S> {
     /// Reserves the table at once: to grow a large one would stop the world for the copy.
     pub(crate) fn with_capacity(clients: usize) -> Self {
-        let most = (MAX_GENERATION + 1) / GENERATIONS - 1;
+        let most = (MAX_GENERATION + 1) / u64::from(GENERATIONS) - 1;
         let server = SERVER_COUNT.fetch_add(1, Ordering::Relaxed).min(most);
-        let first_generation = server * GENERATIONS;
         Self {
             slab: Slab::with_capacity(clients),
             generations: Vec::with_capacity(clients),
-            first_generation,
-            last_generation: first_generation + GENERATIONS - 1,
+            first_generation: server * u64::from(GENERATIONS),
             spent: 0,
         }
     }
@@ -94,6 +138,10 @@ impl Clients {
         self.len() == 0
     }
 
+    fn id(&self, slot: u32, generation: u32) -> ClientId {
+        ClientId::new(slot, self.first_generation + u64::from(generation))
+    }
+
     /// The id that the next client gets; `None` if no slot is left.
     pub(crate) fn next_id(&mut self) -> Option<ClientId> {
         loop {
@@ -102,11 +150,11 @@ impl Clients {
                 return None;
             }
             if slot == self.generations.len() {
-                self.generations.push(self.first_generation);
+                self.generations.push(0);
             }
             let generation = self.generations[slot];
-            if generation <= self.last_generation {
-                return Some(ClientId::new(u32::try_from(slot).ok()?, generation));
+            if generation < GENERATIONS {
+                return Some(self.id(u32::try_from(slot).ok()?, generation));
             }
             // After 2^28 clients in it: the slot is never used again.
             self.slab.insert(None);
@@ -114,28 +162,42 @@ impl Clients {
         }
     }
 
-    /// Inserts a client whose id [`next_id`](Self::next_id) just gave.
-    pub(crate) fn insert(&mut self, client: Client) {
-        let id = client.id;
-        let slot = self.slab.insert(Some(client));
-        debug_assert_eq!(slot, id.slot() as usize, "the id was of the vacant slot");
+    /// Inserts a client; its id is what [`next_id`](Self::next_id) just gave.
+    pub(crate) fn insert(&mut self, client: Client<S>) {
+        let slot = self.slab.vacant_key();
+        let generation = self.generations[slot];
+        self.slab.insert(Some(Client {
+            generation,
+            ..client
+        }));
         self.generations[slot] += 1;
     }
 
     /// The client in `slot`, unless it is doomed.
-    pub(crate) fn get_mut(&mut self, slot: u32) -> Option<&mut Client> {
+    #[inline]
+    pub(crate) fn get_mut(&mut self, slot: u32) -> Option<&mut Client<S>> {
         self.slab
             .get_mut(slot as usize)?
             .as_mut()
-            .filter(|client| !client.doomed)
+            .filter(|client| !client.is(fact::DOOMED))
     }
 
     /// The client that still has this id, unless it is doomed.
-    pub(crate) fn by_id(&mut self, id: ClientId) -> Option<&mut Client> {
-        self.get_mut(id.slot()).filter(|client| client.id == id)
+    #[inline]
+    pub(crate) fn by_id(&mut self, id: ClientId) -> Option<&mut Client<S>> {
+        let first = self.first_generation;
+        self.get_mut(id.slot())
+            .filter(|client| ClientId::new(id.slot(), first + u64::from(client.generation)) == id)
     }
 
-    pub(crate) fn remove(&mut self, slot: u32) -> Option<Client> {
+    /// The id of the client in `slot`, unless it is doomed.
+    #[inline]
+    pub(crate) fn id_of(&mut self, slot: u32) -> Option<ClientId> {
+        let generation = self.get_mut(slot)?.generation;
+        Some(self.id(slot, generation))
+    }
+
+    pub(crate) fn remove(&mut self, slot: u32) -> Option<Client<S>> {
         let entry = self.slab.get(slot as usize)?;
         if entry.is_none() {
             return None;
@@ -147,8 +209,8 @@ impl Clients {
     pub(crate) fn slots(&self) -> Vec<u32> {
         self.slab
             .iter()
-            .filter_map(|(_, client)| client.as_ref())
-            .map(|client| client.id.slot())
+            .filter(|(_, client)| client.is_some())
+            .filter_map(|(slot, _)| u32::try_from(slot).ok())
             .collect()
     }
 }
@@ -159,10 +221,10 @@ mod tests {
 
     #[test]
     fn a_slot_whose_generations_are_spent_is_never_used_again() {
-        let mut clients = Clients::with_capacity(4);
+        let mut clients = Clients::<()>::with_capacity(4);
         let first = clients.next_id().expect("a slot");
         assert_eq!(first.slot(), 0);
-        clients.generations[0] = clients.last_generation + 1;
+        clients.generations[0] = GENERATIONS;
         assert_eq!(clients.next_id().map(ClientId::slot), Some(1));
         assert!(clients.is_empty() && clients.slots().is_empty());
         assert!(clients.get_mut(0).is_none() && clients.remove(0).is_none());
@@ -170,8 +232,20 @@ mod tests {
 
     #[test]
     fn ids_of_two_servers_in_one_process_differ() {
-        let ids = [(); 3].map(|()| Clients::with_capacity(1).next_id().expect("a slot"));
+        let ids = [(); 3].map(|()| Clients::<()>::with_capacity(1).next_id().expect("a slot"));
         assert!(ids[0] != ids[1] && ids[1] != ids[2] && ids[0] != ids[2]);
         assert!(ids.iter().all(|id| id.slot() == 0));
+    }
+
+    #[test]
+    fn a_client_takes_48_bytes_in_the_table() {
+        // What the slab makes of an entry: the next vacant place, or the client.
+        enum Entry {
+            #[expect(dead_code, reason = "for its size")]
+            Vacant(usize),
+            #[expect(dead_code, reason = "for its size")]
+            Occupied(Option<Client<[u8; 4]>>),
+        }
+        assert_eq!(size_of::<Entry>(), 48);
     }
 }

@@ -7,12 +7,13 @@ use std::task::Wake;
 /// Shared by the loop and all that may wake it.
 #[derive(Debug)]
 pub(crate) struct Control {
-    waker: mio::Waker,
+    /// `None` in a simulation, which nobody waits for.
+    waker: Option<mio::Waker>,
     stop: AtomicBool,
 }
 
 impl Control {
-    pub(crate) fn new(waker: mio::Waker) -> Arc<Self> {
+    pub(crate) fn new(waker: Option<mio::Waker>) -> Arc<Self> {
         Arc::new(Self {
             waker,
             stop: AtomicBool::new(false),
@@ -30,7 +31,9 @@ impl Control {
     }
 
     fn wake_loop(&self) {
-        if let Err(error) = self.waker.wake() {
+        if let Some(waker) = &self.waker
+            && let Err(error) = waker.wake()
+        {
             log::error!("the event loop could not be woken: {error}");
         }
     }

@@ -2,27 +2,30 @@
 
 use crate::app::schedule::Due;
 use crate::event_loop::EventLoop;
+use crate::event_loop::clients::fact;
+use crate::event_loop::system::System;
+use crate::moment::Moment;
 use crate::protocol::{Expiry, Protocol};
 use crate::websocket::CloseCode;
 use crate::websocket::encoded::Encoded;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// Deadlines expired in a turn.
 const EXPIRIES_PER_TURN: usize = 4096;
 
-impl EventLoop {
+impl<S: System> EventLoop<S> {
     /// When a client is to be looked at, at the latest.
-    pub(super) fn deadline(&mut self, slot: u32) -> Option<Instant> {
+    pub(super) fn deadline(&mut self, slot: u32) -> Option<Moment> {
         let client = self.clients.get_mut(slot)?;
         let output = self.hub.output.borrow();
         // What waits for the peer is judged by its progress, an HTTP client by that alone.
         let waits = output.has_output(slot);
         let stalled = output
             .is_blocked(slot)
-            .then(|| client.progress + self.config.write_timeout);
+            .then(|| client.progress() + self.settings.server.write_timeout);
         let own = match client.protocol {
-            Protocol::Http1(_) if waits => None,
-            _ => client.protocol.deadline(&self.config),
+            Protocol::Http1(..) if waits => None,
+            _ => client.protocol.deadline(&self.settings),
         };
         match (own, stalled) {
             (Some(own), Some(stalled)) => Some(own.min(stalled)),
@@ -46,13 +49,15 @@ impl EventLoop {
     /// nobody has looked at, and its time is the next turn.
     pub(super) fn expire_deadlines(&mut self) {
         let now = self.polled_at;
-        self.hub.now.set(now);
+        let mut any = false;
         for _ in 0..EXPIRIES_PER_TURN {
             if self.is_output_full() {
                 break;
             }
             let due = self.hub.schedule.borrow_mut().wheel.pop_expired(now);
             let Some((key, due)) = due else { break };
+            any = true;
+            self.hub.now.set(now);
             match due {
                 Due::Client(slot) => self.expire_client(slot, now),
                 Due::Delayed(index) => {
@@ -76,11 +81,13 @@ impl EventLoop {
                 Due::StopTimeout => self.cut_all(),
             }
         }
-        self.read_clock();
+        if any {
+            self.read_clock();
+        }
     }
 
     /// Whether a client with waiting output has taken none of it for too long.
-    fn is_stalled(&mut self, slot: u32, now: Instant) -> bool {
+    fn is_stalled(&mut self, slot: u32, now: Moment) -> bool {
         if !self.is_overdue(slot, now) {
             return false;
         }
@@ -91,21 +98,21 @@ impl EventLoop {
         self.is_overdue(slot, now)
     }
 
-    fn is_overdue(&mut self, slot: u32, now: Instant) -> bool {
-        let timeout = self.config.write_timeout;
+    fn is_overdue(&mut self, slot: u32, now: Moment) -> bool {
+        let timeout = self.settings.server.write_timeout;
         let blocked = self.hub.output.borrow().is_blocked(slot);
         let client = self.clients.get_mut(slot);
-        blocked && client.is_some_and(|client| now >= client.progress + timeout)
+        blocked && client.is_some_and(|client| now >= client.progress() + timeout)
     }
 
-    fn expire_client(&mut self, slot: u32, now: Instant) {
+    fn expire_client(&mut self, slot: u32, now: Moment) {
         let Some(client) = self.clients.get_mut(slot) else {
             return;
         };
         client.armed = None;
-        let unread = client.readable || self.more_events;
+        let unread = client.is(fact::READABLE) || self.more_events;
         let judged_by_input = match &client.protocol {
-            Protocol::Http1(_) => true,
+            Protocol::Http1(..) => true,
             protocol => protocol.endpoint().is_some(),
         };
         if self.is_stalled(slot, now) {

@@ -1,12 +1,14 @@
 //! From queues to sockets: the only writer.
 
 use crate::event_loop::EventLoop;
-use crate::event_loop::socket::WriteOutcome;
+use crate::event_loop::system::{Socket, System, WriteOutcome};
+use crate::event_loop::clients::fact;
 use crate::protocol::Protocol;
 use std::io::IoSlice;
 
-/// Pieces that one call writes; Linux takes up to 1,024.
-const SLICES_PER_WRITE: usize = 64;
+/// Pieces that one call writes. Linux takes up to 1,024, but a client rarely has more than one,
+/// and the list is made for each write.
+const SLICES_PER_WRITE: usize = 16;
 /// Bytes that one client is written in a turn: others wait for theirs.
 const WRITE_BUDGET_BYTES: usize = 1024 * 1024;
 /// Clients with queues of their own flushed in a turn.
@@ -14,7 +16,7 @@ const FLUSHES_PER_TURN: usize = 4096;
 /// Members of a broadcast visited in a turn.
 const RING_VISITS_PER_TURN: usize = 1024;
 
-impl EventLoop {
+impl<S: System> EventLoop<S> {
     /// Writes queues, then a slice of the ring of those who lack a broadcast.
     pub(super) fn flush(&mut self) {
         for _ in 0..FLUSHES_PER_TURN {
@@ -37,6 +39,13 @@ impl EventLoop {
         self.hub.output.borrow_mut().end_turn();
     }
 
+    /// Writes what a client was answered while it was read, if nothing is in the way.
+    pub(super) fn flush_answers(&mut self, slot: u32) {
+        if self.hub.output.borrow().is_dirty(slot) {
+            self.flush_client(slot);
+        }
+    }
+
     /// Writes a client's queue now if it is over the soft limit and the socket may take it:
     /// only what a socket refuses is a backlog.
     pub(super) fn relieve(&mut self, slot: u32) {
@@ -51,11 +60,13 @@ impl EventLoop {
         let Some(client) = self.clients.get_mut(slot) else {
             return;
         };
-        client.above_soft |= above;
+        if above {
+            client.set(fact::ABOVE_SOFT);
+        }
         let now = self.hub.now.get();
-        if !client.waiting {
+        if !client.is(fact::WAITING) {
             // Only from here on it is to make progress, whenever it was written to before.
-            client.progress = now;
+            client.note_progress(now);
         }
         let mut output = self.hub.output.borrow_mut();
         let mut written = 0;
@@ -75,7 +86,7 @@ impl EventLoop {
             match client.socket.write(&slices[..gathered.slices]) {
                 WriteOutcome::Bytes(len) => {
                     output.advance(slot, len);
-                    client.progress = now;
+                    client.note_progress(now);
                     written += len;
                     if len < gathered.bytes {
                         output.block(slot);
@@ -93,7 +104,7 @@ impl EventLoop {
             }
         }
         let blocked = output.is_blocked(slot);
-        client.waiting = output.has_output(slot);
+        client.put(fact::WAITING, output.has_output(slot));
         drop(output);
         if written > 0 {
             self.hub.directory.borrow_mut().note_sent(slot, now);
@@ -102,7 +113,9 @@ impl EventLoop {
             self.doom(slot);
             return;
         }
-        self.judge_backlog(slot);
+        if client.is(fact::ABOVE_SOFT) {
+            self.judge_backlog(slot);
+        }
         self.settle(slot);
         if blocked {
             self.arm(slot);
@@ -114,13 +127,13 @@ impl EventLoop {
         let Some(client) = self.clients.get_mut(slot) else {
             return false;
         };
-        let Some(soft) = client.protocol.soft_backlog_bytes(&self.config) else {
+        let Some(soft) = client.protocol.soft_backlog_bytes(&self.settings) else {
             return false;
         };
         let output = self.hub.output.borrow();
         // A file counts by being there: a thousand requests for it must not open it a thousand
         // times.
-        let pulls = matches!(client.protocol, Protocol::Http1(_)) && output.has_source(slot);
+        let pulls = matches!(client.protocol, Protocol::Http1(..)) && output.has_source(slot);
         pulls || output.backlog_bytes(slot) > soft as u64
     }
 
@@ -130,11 +143,13 @@ impl EventLoop {
         let Some(client) = self.clients.get_mut(slot) else {
             return;
         };
-        if above || !std::mem::take(&mut client.above_soft) {
+        if above || !client.take(fact::ABOVE_SOFT) {
             return;
         }
-        let (id, endpoint) = (client.id, client.protocol.endpoint());
-        if let Some(endpoint) = endpoint {
+        let endpoint = client.protocol.endpoint();
+        if let Some(endpoint) = endpoint
+            && let Some(id) = self.clients.id_of(slot)
+        {
             self.call("on_drain", endpoint, Some(id), |application| {
                 application.drain(id);
             });
@@ -148,7 +163,7 @@ impl EventLoop {
         let Some(client) = self.clients.get_mut(slot) else {
             return;
         };
-        if self.hub.output.borrow().has_output(slot) {
+        if client.protocol.is_steady() || self.hub.output.borrow().has_output(slot) {
             return;
         }
         if !client.protocol.is_lingering() {
@@ -156,14 +171,16 @@ impl EventLoop {
             self.arm(slot);
             return;
         }
-        if client.at_end {
+        if client.is(fact::AT_END) {
             self.doom(slot);
             return;
         }
-        if !client.shut_down {
-            client.shut_down = true;
+        if !client.is(fact::SHUT_DOWN) {
+            client.set(fact::SHUT_DOWN);
             client.socket.shut_down();
-            client.protocol.shut_down(&self.config, self.hub.now.get());
+            client
+                .protocol
+                .shut_down(&self.settings.server, self.hub.now.get());
             self.arm(slot);
         }
     }

@@ -1,42 +1,26 @@
 //! Listening sockets: bound with what their clients inherit, accepting so many a turn.
 
-use mio::net::{TcpListener, TcpStream};
+use crate::event_loop::socket::TcpSocket;
+use crate::event_loop::system::{Accepted, Listener};
 use mio::{Interest, Registry, Token};
 use socket2::{Domain, Protocol, Type};
 use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
 
-/// What an accept came to.
-#[derive(Debug)]
-pub(crate) enum Accepted {
-    /// A client, and where it comes from.
-    Client(TcpStream, SocketAddr),
-    /// Nobody waits.
-    Nobody,
-    /// A client was lost before it could be accepted; others may wait.
-    Lost(io::Error),
-    /// No descriptor or no memory for another client.
-    Exhausted(io::Error),
-}
-
 /// One listening socket.
 #[derive(Debug)]
-pub(crate) struct Listener {
-    socket: TcpListener,
+pub(crate) struct TcpListener {
+    socket: mio::net::TcpListener,
     address: SocketAddr,
-    /// The host that its clients are of.
-    pub(crate) host: u16,
-    /// Somebody may wait: an edge came, and no accept has found nobody since.
-    pub(crate) ready: bool,
 }
 
-impl Listener {
+impl TcpListener {
     /// Binds `address`; port 0 picks a free one.
     ///
     /// # Errors
     ///
     /// Whatever the system says: the address is in use, not of this machine, not allowed.
-    pub(crate) fn bind(address: SocketAddr, host: u16, backlog: u32) -> io::Result<Self> {
+    pub(crate) fn bind(address: SocketAddr, backlog: u32) -> io::Result<Self> {
         let socket = socket2::Socket::new(
             Domain::for_address(address),
             Type::STREAM,
@@ -53,34 +37,28 @@ impl Listener {
         socket.set_nonblocking(true)?;
         socket.bind(&address.into())?;
         socket.listen(i32::try_from(backlog).unwrap_or(i32::MAX))?;
-        let socket = TcpListener::from_std(socket.into());
+        let socket = mio::net::TcpListener::from_std(socket.into());
         let address = socket.local_addr()?;
-        Ok(Self {
-            socket,
-            address,
-            host,
-            ready: true,
-        })
-    }
-
-    /// Where it listens, with the port that was picked.
-    pub(crate) const fn address(&self) -> SocketAddr {
-        self.address
+        Ok(Self { socket, address })
     }
 
     pub(crate) fn register(&mut self, registry: &Registry, token: Token) -> io::Result<()> {
         registry.register(&mut self.socket, token, Interest::READABLE)
     }
+}
 
-    /// Accepts one client.
-    pub(crate) fn accept(&mut self) -> Accepted {
+impl Listener for TcpListener {
+    type Socket = TcpSocket;
+
+    fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    fn accept(&mut self) -> Accepted<TcpSocket> {
         match self.socket.accept() {
-            Ok((stream, address)) => Accepted::Client(stream, address),
+            Ok((stream, address)) => Accepted::Client(TcpSocket::new(stream), address),
             Err(error) => match error.kind() {
-                ErrorKind::WouldBlock => {
-                    self.ready = false;
-                    Accepted::Nobody
-                }
+                ErrorKind::WouldBlock => Accepted::Nobody,
                 _ if is_exhaustion(&error) => Accepted::Exhausted(error),
                 // Also a connection's own pending error, which accept reports on Linux.
                 _ => Accepted::Lost(error),
@@ -104,8 +82,8 @@ mod tests {
     use socket2::SockRef;
     use std::net::Ipv4Addr;
 
-    fn bind() -> Listener {
-        Listener::bind((Ipv4Addr::LOCALHOST, 0).into(), 0, 16).expect("a free port")
+    fn bind() -> TcpListener {
+        TcpListener::bind((Ipv4Addr::LOCALHOST, 0).into(), 16).expect("a free port")
     }
 
     #[test]
@@ -115,15 +93,13 @@ mod tests {
         let Accepted::Client(stream, _) = listener.accept() else {
             panic!("somebody waits");
         };
-        assert!(SockRef::from(&stream).tcp_nodelay().expect("a TCP option"));
+        assert!(SockRef::from(&stream.0).tcp_nodelay().expect("a TCP option"));
     }
 
     #[test]
-    fn a_listener_at_which_nobody_waits_is_not_ready() {
+    fn a_listener_at_which_nobody_waits_says_so() {
         let mut listener = bind();
-        assert!(listener.ready, "at first it is asked");
         assert!(matches!(listener.accept(), Accepted::Nobody));
-        assert!(!listener.ready);
     }
 
     #[test]

@@ -8,38 +8,36 @@ pub(crate) mod clients;
 pub(crate) mod control;
 mod deadlines;
 mod flush;
+pub(crate) mod kernel;
 pub(crate) mod listener;
 mod read;
-pub(crate) mod signals;
-pub(crate) mod socket;
+mod signals;
+mod socket;
 mod stop;
+pub(crate) mod system;
 
 use crate::app::App;
 use crate::app::hub::Hub;
 use crate::app::remote::RemoteCommand;
 use crate::app::websocket::AnyApplication;
 use crate::client_id::ClientId;
-use crate::config::Config;
+use crate::config::{Config, Settings};
 use crate::error::Error;
 use crate::http::date::DateCache;
+use crate::moment::Moment;
 use crate::protocol::{Context, Protocol};
 use crate::websocket::{CloseCode, Received};
-use clients::{Client, Clients};
+use clients::{Client, Clients, fact};
 use control::Control;
-use listener::Listener;
-use mio::{Events, Poll, Token};
-use signals::Signals;
 use std::borrow::Cow;
-use std::collections::VecDeque;
-use std::io;
+use std::collections::{HashMap, VecDeque};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Waker;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 use stop::Stop;
+use system::{Ready, System};
 
-/// Events taken from the poll at once.
-const EVENTS_PER_POLL: usize = 1024;
 /// Length of the read buffer, and so what one client may bring in a turn.
 const READ_BUFFER_BYTES: usize = 256 * 1024;
 /// Output queued in one turn, in bytes, past which it is written before anything else happens.
@@ -49,24 +47,53 @@ const STALL: Duration = Duration::from_millis(100);
 
 /// Tokens that are no client's: ids of the last generation of the last slots, which
 /// [`Clients`] never gives.
-const WAKER: Token = Token(usize::MAX);
-const SIGNALS: Token = Token(usize::MAX - 1);
+pub(crate) const WAKER: usize = usize::MAX;
+pub(crate) const SIGNALS: usize = usize::MAX - 1;
 const FIRST_LISTENER: usize = usize::MAX - 2;
+
+/// A listener, and what the loop has to remember of it.
+#[derive(Debug)]
+struct Listening<L> {
+    listener: L,
+    /// The host that its clients are of.
+    host: u16,
+    /// Somebody may wait: an edge came, and no accept has found nobody since.
+    ready: bool,
+}
+
+/// What few clients have at a time, by slot, so that the others need not have a place for it.
+#[derive(Debug, Default)]
+struct Asides {
+    /// Input that was read before its client's reads paused, from an offset.
+    held: HashMap<u32, Held>,
+    /// Half-read input, in bytes, as it is counted in the total.
+    buffered: HashMap<u32, usize>,
+    /// The sum of it.
+    buffered_bytes: usize,
+}
+
+/// Input that waits, from an offset.
+#[derive(Debug)]
+struct Held {
+    bytes: Vec<u8>,
+    from: usize,
+}
 
 /// See the module.
 #[expect(
     clippy::struct_excessive_bools,
     reason = "each is one independent fact of the loop"
 )]
-pub(crate) struct EventLoop {
-    poll: Poll,
-    events: Events,
-    listeners: Vec<Listener>,
-    signals: Option<Signals>,
+pub(crate) struct EventLoop<S: System> {
+    system: S,
+    /// What the last poll brought.
+    events: Vec<Ready>,
+    listeners: Vec<Listening<S::Listener>>,
     control: Arc<Control>,
-    clients: Clients,
+    clients: Clients<S::Socket>,
+    asides: Asides,
     max_clients: usize,
-    /// Clients to be read, each once.
+    /// Clients to be read although no event of this turn says so, each once.
     ready: VecDeque<u32>,
     /// Clients to be freed at the end of the turn.
     doomed: Vec<u32>,
@@ -75,15 +102,22 @@ pub(crate) struct EventLoop {
     /// Where response heads are put together.
     head: Vec<u8>,
     date: DateCache,
+    /// When `date` was last compared with the calendar.
+    dated: Moment,
     hub: Rc<Hub>,
     app: App,
-    config: Config,
+    settings: Settings,
     stop: Stop,
+    clock: fn() -> Instant,
+    /// What moments are counted from.
+    started: Instant,
     /// Accepting waits until a descriptor may be free.
     accept_paused: bool,
-    warned: Option<Instant>,
+    warned: Option<Moment>,
     /// When the last poll returned: what its events did not tell is later than this.
-    polled_at: Instant,
+    polled_at: Moment,
+    /// When a poll last brought an event, for busy polling.
+    last_event: Instant,
     /// There may be events that no poll has brought yet.
     more_events: bool,
     /// Polls in a row that brought as many events as they could.
@@ -92,75 +126,84 @@ pub(crate) struct EventLoop {
     long_turn: bool,
     /// A signal came: the next one ends the server at once.
     signalled: bool,
-    /// Half-read input of all clients, in bytes.
-    buffered_bytes: usize,
 }
 
-impl EventLoop {
-    /// A loop over bound `listeners`.
+impl<S: System> EventLoop<S> {
+    /// A loop over bound listeners, each with the host that its clients are of.
     ///
     /// # Errors
     ///
-    /// What the system says to a new poll, or to registering with it.
+    /// What the system says to registering them, or an endpoint that is another server's.
     pub(crate) fn new(
-        mut listeners: Vec<Listener>,
+        mut system: S,
+        control: Arc<Control>,
+        listeners: Vec<(S::Listener, u16)>,
         hosts: Vec<Vec<Box<dyn crate::Responder>>>,
         config: Config,
-        stop_on_signals: bool,
     ) -> Result<Self, Error> {
         let config = config.bounded();
-        let poll = Poll::new().map_err(Error::Poll)?;
-        let registry = poll.registry();
-        for (index, listener) in listeners.iter_mut().enumerate() {
-            listener
-                .register(registry, Token(FIRST_LISTENER - index))
+        let mut listening = Vec::new();
+        for (index, (mut listener, host)) in listeners.into_iter().enumerate() {
+            system
+                .listen(&mut listener, FIRST_LISTENER - index)
                 .map_err(Error::Poll)?;
+            listening.push(Listening {
+                listener,
+                host,
+                ready: true,
+            });
         }
-        let signals = if stop_on_signals {
-            Some(Signals::register(registry, SIGNALS).map_err(Error::Poll)?)
-        } else {
-            None
-        };
-        let control = Control::new(mio::Waker::new(registry, WAKER).map_err(Error::Poll)?);
+        let clock = system.clock();
+        let started = clock();
         let max_clients = config
             .max_connections
             .unwrap_or_else(accept::descriptors_for_clients);
-        let hub = Hub::new(&config, Instant::now);
+        let ceiling = Box::new(move || Moment::at_or_after(started, clock()));
+        let hub = Hub::new(&config, started, ceiling);
         hub.output.borrow_mut().reserve(max_clients);
         hub.directory.borrow_mut().reserve(max_clients);
+        hub.schedule.borrow_mut().wheel.reserve(max_clients);
         let app = App::new(hosts, &hub).ok_or(Error::EndpointInUse)?;
         let waker = Waker::from(Arc::clone(&control));
+        let mut endpoints = Vec::new();
         for (index, endpoint) in (0..).zip(app.endpoints()) {
             endpoint
                 .state()
                 .remote
                 .attach(waker.clone(), &config, hub.max_frame_bytes(index));
+            endpoints.push(hub.config(index));
         }
         Ok(Self {
-            poll,
-            events: Events::with_capacity(EVENTS_PER_POLL),
-            listeners,
-            signals,
+            events: Vec::with_capacity(system.events_per_poll()),
+            listeners: listening,
             control,
             clients: Clients::with_capacity(max_clients),
+            asides: Asides::default(),
             max_clients,
             ready: VecDeque::new(),
             doomed: Vec::new(),
             buffer: vec![0; READ_BUFFER_BYTES],
             head: Vec::new(),
-            date: DateCache::new(SystemTime::now()),
+            date: DateCache::new(system.calendar()),
+            dated: Moment::START,
             hub,
             app,
-            config,
+            settings: Settings {
+                server: config,
+                endpoints,
+            },
             stop: Stop::Running,
+            clock,
+            started,
             accept_paused: false,
             warned: None,
-            polled_at: Instant::now(),
+            polled_at: Moment::START,
+            last_event: started,
             more_events: false,
             full_polls: 0,
             long_turn: false,
             signalled: false,
-            buffered_bytes: 0,
+            system,
         })
     }
 
@@ -201,9 +244,9 @@ impl EventLoop {
     }
 
     /// One turn: five phases, each bounded.
-    fn turn(&mut self) -> Result<(), Error> {
+    pub(crate) fn turn(&mut self) -> Result<(), Error> {
         self.wait_for_readiness()?; // until the next deadline; not at all while work is left
-        self.accept_and_read(); // sockets to events to callbacks
+        self.accept_and_read()?; // sockets to events to callbacks
         self.expire_deadlines(); // after reading, so that a stall of ours closes nobody
         self.flush(); // queues, then a slice of each ring, to sockets: the only writer
         self.reap_doomed(); // slots are freed last, so no event of this turn meets a stranger
@@ -214,25 +257,48 @@ impl EventLoop {
         let timeout = if self.has_work() {
             Some(Duration::ZERO)
         } else {
-            let deadline = self.hub.schedule.borrow().wheel.next_deadline();
-            deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()))
+            self.sleep()
         };
-        match self.poll.poll(&mut self.events, timeout) {
-            Ok(()) => {}
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => self.events.clear(),
-            Err(error) => return Err(Error::Poll(error)),
+        self.events.clear();
+        self.system
+            .poll(&mut self.events, timeout)
+            .map_err(Error::Poll)?;
+        let now = (self.clock)();
+        if !self.events.is_empty() {
+            self.last_event = now;
         }
-        self.read_clock();
-        let before = std::mem::replace(&mut self.polled_at, self.hub.now.get());
-        self.judge_poll(self.polled_at - before);
-        self.sort_events()
+        let now = Moment::at_or_before(self.started, now);
+        self.hub.now.set(now);
+        let before = std::mem::replace(&mut self.polled_at, now);
+        self.judge_poll(now.since(before));
+        Ok(())
+    }
+
+    /// How long the poll may wait: until the next deadline, but not at all for some time after
+    /// an event if the server is to spin.
+    fn sleep(&self) -> Option<Duration> {
+        let deadline = self.hub.schedule.borrow().wheel.next_deadline();
+        let busy_poll = self.settings.server.busy_poll;
+        if deadline.is_none() && busy_poll.is_zero() {
+            return None;
+        }
+        let now = (self.clock)();
+        if now.saturating_duration_since(self.last_event) < busy_poll {
+            return Some(Duration::ZERO);
+        }
+        deadline.map(|deadline| {
+            deadline
+                .instant(self.started)
+                .saturating_duration_since(now)
+        })
     }
 
     /// Judges whether events are left that no poll has brought. A full poll means so; but as
     /// many of them in a row as all clients need have told of everybody, unless the process
     /// stood still in between.
     fn judge_poll(&mut self, since_the_last: Duration) {
-        let full = self.events.iter().count() == EVENTS_PER_POLL;
+        let events_per_poll = self.system.events_per_poll();
+        let full = self.events.len() >= events_per_poll;
         let long = since_the_last > STALL;
         // One long turn is a stall; one after the other is load, and must not put off every
         // deadline for ever.
@@ -242,7 +308,7 @@ impl EventLoop {
             self.full_polls = 0;
         }
         self.full_polls += usize::from(full);
-        self.more_events = full && self.full_polls <= self.clients.len() / EVENTS_PER_POLL + 1;
+        self.more_events = full && self.full_polls <= self.clients.len() / events_per_poll + 1;
     }
 
     /// Whether something can be done without waiting.
@@ -251,48 +317,35 @@ impl EventLoop {
         !self.ready.is_empty()
             || output.dirty_pending()
             || output.ring_pending()
-            || (!self.accept_paused && self.listeners.iter().any(|listener| listener.ready))
+            || (!self.accept_paused && self.listeners.iter().any(|listening| listening.ready))
     }
 
     /// Whether so much was queued that it is to be written first.
+    #[inline]
     fn is_output_full(&self) -> bool {
         self.hub.output.borrow().turn_bytes() > EARLY_FLUSH_BYTES
     }
 
     fn read_clock(&mut self) {
-        self.hub.now.set(Instant::now());
+        let now = Moment::at_or_before(self.started, (self.clock)());
+        self.hub.now.set(now);
     }
 
-    /// Events to marks on clients and listeners; signals and wake-ups at once.
-    fn sort_events(&mut self) -> Result<(), Error> {
+    /// Serves what the poll brought: clients one after the other, each read and answered while
+    /// its bytes are in the cache; then who was left over from turns before, then newcomers.
+    fn accept_and_read(&mut self) -> Result<(), Error> {
         let mut signalled = false;
         let mut woken = false;
-        for event in &self.events {
-            match event.token() {
+        let left_over = self.ready.len();
+        for index in 0..self.events.len() {
+            let event = self.events[index];
+            match event.token {
                 WAKER => woken = true,
                 SIGNALS => signalled = true,
-                Token(token) if FIRST_LISTENER - token < self.listeners.len() => {
+                token if FIRST_LISTENER - token < self.listeners.len() => {
                     self.listeners[FIRST_LISTENER - token].ready = true;
                 }
-                Token(token) => {
-                    let id = client_of(token);
-                    // An event of a client that left this slot since is nobody's.
-                    let Some(client) = self.clients.by_id(id) else {
-                        continue;
-                    };
-                    if event.is_writable() && self.hub.output.borrow().is_blocked(id.slot()) {
-                        client.progress = self.hub.now.get();
-                        unblock(client, &self.hub);
-                    }
-                    if event.is_readable() || event.is_read_closed() || event.is_error() {
-                        client.readable = true;
-                        client.read_closed |= event.is_read_closed() || event.is_error();
-                        if !client.listed {
-                            client.listed = true;
-                            self.ready.push_back(id.slot());
-                        }
-                    }
-                }
+                _ => self.serve_event(event),
             }
         }
         if woken {
@@ -302,21 +355,59 @@ impl EventLoop {
             }
         }
         if signalled {
-            let count = self.signals.as_mut().map_or(0, Signals::count);
-            for _ in 0..count {
+            for _ in 0..self.system.signals() {
                 if std::mem::replace(&mut self.signalled, true) {
                     return Err(Error::Interrupted);
                 }
                 self.begin_stop();
             }
         }
+        self.read_ready(left_over);
+        for index in 0..self.listeners.len() {
+            if self.listeners[index].ready && !self.accept_paused {
+                self.accept_from(index);
+            }
+        }
         Ok(())
+    }
+
+    /// One event of a client.
+    fn serve_event(&mut self, event: Ready) {
+        let id = client_of(event.token);
+        let slot = id.slot();
+        // An event of a client that left this slot since is nobody's.
+        let Some(client) = self.clients.by_id(id) else {
+            return;
+        };
+        if event.writable && self.hub.output.borrow().is_blocked(slot) {
+            client.note_progress(self.hub.now.get());
+            unblock(client, slot, &self.hub);
+        }
+        if event.readable {
+            client.set(fact::READABLE);
+            if event.read_closed {
+                client.set(fact::READ_CLOSED);
+            }
+            // Who is on the list has its turn there.
+            if !client.is(fact::LISTED) {
+                self.read_client(slot);
+                self.flush_early();
+            }
+        }
+    }
+
+    /// Writes everything, if so much was queued that nothing else may happen first.
+    fn flush_early(&mut self) {
+        if self.is_output_full() {
+            self.flush();
+            self.read_clock();
+        }
     }
 
     /// The socket of a client may take bytes again.
     fn unblock(&mut self, slot: u32) {
         if let Some(client) = self.clients.get_mut(slot) {
-            unblock(client, &self.hub);
+            unblock(client, slot, &self.hub);
         }
     }
 
@@ -342,15 +433,6 @@ impl EventLoop {
         }
     }
 
-    fn accept_and_read(&mut self) {
-        self.read_ready();
-        for index in 0..self.listeners.len() {
-            if self.listeners[index].ready && !self.accept_paused {
-                self.accept_from(index);
-            }
-        }
-    }
-
     /// Lends the protocol of `slot` what it needs.
     fn protocol<R>(
         &mut self,
@@ -362,7 +444,7 @@ impl EventLoop {
         let mut directory = self.hub.directory.borrow_mut();
         let mut nobody = Received::default();
         let mut context = Context {
-            config: &self.config,
+            settings: &self.settings,
             output: &mut output,
             received: directory
                 .entry_mut(slot)
@@ -437,7 +519,7 @@ impl EventLoop {
     /// A client whose connection is lost, or over: freed at the end of the turn.
     fn doom(&mut self, slot: u32) {
         if let Some(client) = self.clients.get_mut(slot) {
-            client.doomed = true;
+            client.set(fact::DOOMED);
             self.doomed.push(slot);
         }
         self.closed(slot, CloseCode::ABNORMAL, "");
@@ -449,27 +531,27 @@ impl EventLoop {
             let Some(client) = self.clients.remove(slot) else {
                 continue;
             };
-            if let Some((key, _)) = client.armed {
+            if let Some(key) = client.armed {
                 self.hub.schedule.borrow_mut().wheel.cancel(key);
             }
             self.hub.output.borrow_mut().close(slot);
-            self.buffered_bytes -= client.buffered_bytes;
+            self.asides.held.remove(&slot);
+            self.count_buffered(slot, 0);
             // Its descriptor is free again: somebody may wait for one.
             self.accept_paused = false;
-            log::debug!("client {} is gone", client.id);
+            log::debug!("the client in slot {slot} is gone");
         }
     }
 }
 
-fn unblock(client: &mut Client, hub: &Hub) {
-    let slot = client.id.slot();
+fn unblock<K>(client: &mut Client<K>, slot: u32, hub: &Hub) {
     let mut output = hub.output.borrow_mut();
     output.unblock(slot);
     client.protocol.unblocked(&mut output, slot, hub.now.get());
 }
 
 /// Whoever asks a remote after the loop's end, however it came, is told.
-impl Drop for EventLoop {
+impl<S: System> Drop for EventLoop<S> {
     fn drop(&mut self) {
         for endpoint in self.app.endpoints() {
             endpoint.state().remote.stop();
@@ -478,8 +560,8 @@ impl Drop for EventLoop {
 }
 
 /// The token of a client's events: its id, so that an event of a client that left is nobody's.
-fn token_of(client: ClientId) -> Token {
-    Token(usize::try_from(client.as_u64()).expect("64-bit tokens: see the assertion"))
+fn token_of(client: ClientId) -> usize {
+    usize::try_from(client.as_u64()).expect("64-bit tokens: see the assertion")
 }
 
 fn client_of(token: usize) -> ClientId {

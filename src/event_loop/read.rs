@@ -1,42 +1,39 @@
 //! From sockets to events to callbacks.
 
 use crate::client_id::ClientId;
-use crate::event_loop::EventLoop;
-use crate::event_loop::clients::Held;
-use crate::event_loop::socket::ReadOutcome;
+use crate::event_loop::clients::fact;
 use crate::event_loop::stop::Stop;
+use crate::event_loop::system::{ReadOutcome, Socket, System};
+use crate::event_loop::{EventLoop, Held};
 use crate::http::{Request, StatusCode};
 use crate::input::Input;
+use crate::moment::Moment;
 use crate::protocol::{Event, Protocol};
 use crate::websocket::{CloseCode, Message};
 use std::borrow::Cow;
 
-impl EventLoop {
-    /// Reads the clients that were ready when the phase began; who still is when its share is
+impl<S: System> EventLoop<S> {
+    /// Reads the first `count` of those who are listed; who still is ready when its share is
     /// used up comes again in the next turn.
-    pub(super) fn read_ready(&mut self) {
-        self.date.at(std::time::SystemTime::now());
-        for _ in 0..self.ready.len() {
+    pub(super) fn read_ready(&mut self, count: usize) {
+        for _ in 0..count {
             let Some(slot) = self.ready.pop_front() else {
                 break;
             };
             if let Some(client) = self.clients.get_mut(slot) {
-                client.listed = false;
+                client.take(fact::LISTED);
                 self.read_client(slot);
             }
-            if self.is_output_full() {
-                self.flush();
-                self.read_clock();
-            }
+            self.flush_early();
         }
     }
 
     /// Puts a client that can be read on the list.
     pub(super) fn list(&mut self, slot: u32) {
         if let Some(client) = self.clients.get_mut(slot)
-            && !client.listed
+            && !client.is(fact::LISTED)
         {
-            client.listed = true;
+            client.set(fact::LISTED);
             self.ready.push_back(slot);
         }
     }
@@ -46,19 +43,20 @@ impl EventLoop {
         let waiting = self
             .clients
             .get_mut(slot)
-            .is_some_and(|client| client.held.is_some() || client.readable);
+            .is_some_and(|client| client.is(fact::HELD | fact::READABLE));
         if waiting && self.may_read(slot) {
             self.list(slot);
         }
     }
 
     /// Whether a client's input may be taken now.
+    #[inline]
     pub(super) fn may_read(&mut self, slot: u32) -> bool {
         let now = self.hub.now.get();
-        let config = &self.config;
+        let settings = &self.settings;
         self.clients.get_mut(slot).is_some_and(|client| {
-            let held_back =
-                client.above_soft && client.protocol.soft_backlog_bytes(config).is_some();
+            let held_back = client.is(fact::ABOVE_SOFT)
+                && client.protocol.soft_backlog_bytes(settings).is_some();
             !held_back
                 && client
                     .protocol
@@ -67,13 +65,15 @@ impl EventLoop {
         })
     }
 
-    /// Serves one client its share of a turn: what was held back, then one read.
-    fn read_client(&mut self, slot: u32) {
-        let held = self
-            .clients
-            .get_mut(slot)
-            .and_then(|client| client.held.take());
-        if let Some(mut held) = held {
+    /// Serves one client its share of a turn: what was held back, then one read. What it is
+    /// answered is written at once.
+    pub(super) fn read_client(&mut self, slot: u32) {
+        let Some(client) = self.clients.get_mut(slot) else {
+            return;
+        };
+        if client.take(fact::HELD)
+            && let Some(mut held) = self.asides.held.remove(&slot)
+        {
             let unread = self.serve(slot, &mut held.bytes[held.from..]);
             if unread > 0 {
                 held.from = held.bytes.len() - unread;
@@ -87,13 +87,21 @@ impl EventLoop {
         let mut buffer = std::mem::take(&mut self.buffer);
         self.read_socket(slot, &mut buffer);
         self.buffer = buffer;
+        self.flush_answers(slot);
+        let Some(client) = self.clients.get_mut(slot) else {
+            return;
+        };
+        // Its next deadline is the heartbeat, which was put off, and it holds nothing.
+        if client.protocol.is_steady() && !client.is(fact::HELD | fact::BUFFERED) {
+            return;
+        }
         self.account(slot);
         self.settle(slot);
         self.arm(slot);
         if self
             .clients
             .get_mut(slot)
-            .is_some_and(|client| client.held.is_some())
+            .is_some_and(|client| client.is(fact::HELD))
         {
             // Held for the others' sake, not for its own: the next turn goes on.
             self.resume(slot);
@@ -105,13 +113,13 @@ impl EventLoop {
             let Some(client) = self.clients.get_mut(slot) else {
                 return;
             };
-            if client.at_end {
-                client.readable = false;
+            if client.is(fact::AT_END) {
+                client.take(fact::READABLE);
                 return;
             }
             match client.socket.read(buffer) {
                 ReadOutcome::Bytes(len) => {
-                    let read_closed = client.read_closed;
+                    let read_closed = client.is(fact::READ_CLOSED);
                     let now = self.hub.now.get();
                     client.protocol.heard(len, now);
                     if client.protocol.endpoint().is_some() {
@@ -120,7 +128,7 @@ impl EventLoop {
                     let unread = self.serve(slot, &mut buffer[..len]);
                     if unread > 0 {
                         let bytes = buffer[len - unread..len].to_vec();
-                        self.hold(slot, Box::new(Held { bytes, from: 0 }));
+                        self.hold(slot, Held { bytes, from: 0 });
                         return;
                     }
                     if len == buffer.len() {
@@ -132,23 +140,23 @@ impl EventLoop {
                     // the end, if it was there already, raises none.
                     if !read_closed {
                         if let Some(client) = self.clients.get_mut(slot) {
-                            client.readable = false;
+                            client.take(fact::READABLE);
                         }
                         return;
                     }
                 }
                 ReadOutcome::Drained => {
-                    client.readable = false;
+                    client.take(fact::READABLE);
                     return;
                 }
                 ReadOutcome::End => {
-                    client.readable = false;
-                    client.at_end = true;
+                    client.take(fact::READABLE);
+                    client.set(fact::AT_END);
                     self.disconnected(slot);
                     return;
                 }
                 ReadOutcome::Broken => {
-                    client.readable = false;
+                    client.take(fact::READABLE);
                     self.doom(slot);
                     return;
                 }
@@ -160,11 +168,14 @@ impl EventLoop {
     /// to be offered again, since its reads pause.
     fn serve(&mut self, slot: u32, bytes: &mut [u8]) -> usize {
         let mut input = Input::new(bytes);
+        let Some(id) = self.clients.id_of(slot) else {
+            return 0;
+        };
         while self.may_read(slot) && !self.is_output_full() {
             let event = self.protocol(slot, |protocol, cx| protocol.next_event(&mut input, cx));
             let Some(Some(event)) = event else { break };
             let upgrades = matches!(event, Event::Request(_));
-            self.handle(slot, event);
+            self.handle(id, event);
             if upgrades
                 && self
                     .clients
@@ -187,10 +198,23 @@ impl EventLoop {
         }
     }
 
-    fn hold(&mut self, slot: u32, held: Box<Held>) {
+    fn hold(&mut self, slot: u32, held: Held) {
         if let Some(client) = self.clients.get_mut(slot) {
-            client.held = Some(held);
+            client.set(fact::HELD);
+            self.asides.held.insert(slot, held);
         }
+    }
+
+    /// Notes how many bytes of half-read input a client holds now; how many before.
+    pub(super) fn count_buffered(&mut self, slot: u32, bytes: usize) -> usize {
+        let before = if bytes > 0 {
+            self.asides.buffered.insert(slot, bytes)
+        } else {
+            self.asides.buffered.remove(&slot)
+        };
+        let before = before.unwrap_or(0);
+        self.asides.buffered_bytes = self.asides.buffered_bytes - before + bytes;
+        before
     }
 
     /// Keeps the total of half-read input, which has a limit too.
@@ -198,13 +222,18 @@ impl EventLoop {
         let Some(client) = self.clients.get_mut(slot) else {
             return;
         };
-        let held = client.held.as_ref().map_or(0, |held| held.bytes.capacity());
-        let bytes = client.protocol.buffered_bytes() + held;
-        let grew = bytes > client.buffered_bytes;
-        self.buffered_bytes = self.buffered_bytes - client.buffered_bytes + bytes;
-        client.buffered_bytes = bytes;
-        let is_http = matches!(client.protocol, Protocol::Http1(_));
-        if grew && self.buffered_bytes > self.config.max_buffered_input_bytes {
+        let mut bytes = client.protocol.buffered_bytes();
+        if client.is(fact::HELD) {
+            let held = self.asides.held.get(&slot);
+            bytes += held.map_or(0, |held| held.bytes.capacity());
+        }
+        if bytes == 0 && !client.is(fact::BUFFERED) {
+            return;
+        }
+        client.put(fact::BUFFERED, bytes > 0);
+        let is_http = matches!(client.protocol, Protocol::Http1(..));
+        let grew = bytes > self.count_buffered(slot, bytes);
+        if grew && self.asides.buffered_bytes > self.settings.server.max_buffered_input_bytes {
             self.warn("half-read input of all clients passed its limit");
             let client = self.hub.directory.borrow().id_at(slot);
             if let Some(client) = client {
@@ -223,20 +252,21 @@ impl EventLoop {
         }
     }
 
-    fn handle(&mut self, slot: u32, event: Event<'_>) {
+    fn handle(&mut self, id: ClientId, event: Event<'_>) {
         match event {
-            Event::Request(request) => self.answer(slot, request),
-            Event::Text(text) => self.deliver(slot, Message::Text(&text)),
-            Event::Binary(bytes) => self.deliver(slot, Message::Binary(&bytes)),
-            Event::Closing(code, reason) => self.closed(slot, code, &reason),
+            Event::Request(request) => self.answer(id, request),
+            Event::Text(text) => self.deliver(id, Message::Text(&text)),
+            Event::Binary(bytes) => self.deliver(id, Message::Binary(&bytes)),
+            Event::Closing(code, reason) => self.closed(id.slot(), code, &reason),
         }
     }
 
-    fn deliver(&mut self, slot: u32, message: Message<'_>) {
-        let Some(client) = self.clients.get_mut(slot) else {
+    #[inline]
+    fn deliver(&mut self, id: ClientId, message: Message<'_>) {
+        let Some(client) = self.clients.get_mut(id.slot()) else {
             return;
         };
-        let (id, Some(endpoint)) = (client.id, client.protocol.endpoint()) else {
+        let Some(endpoint) = client.protocol.endpoint() else {
             return;
         };
         self.call("on_data", endpoint, Some(id), |application| {
@@ -245,11 +275,14 @@ impl EventLoop {
     }
 
     /// Routes a request and queues the answer, or makes the client an endpoint's.
-    fn answer(&mut self, slot: u32, mut request: Box<Request>) {
+    fn answer(&mut self, id: ClientId, mut request: Box<Request>) {
+        let slot = id.slot();
         let Some(client) = self.clients.get_mut(slot) else {
             return;
         };
-        let (id, host) = (client.id, client.host);
+        let Protocol::Http1(_, host) = client.protocol else {
+            return;
+        };
         if !matches!(self.stop, Stop::Running) {
             let reason = "The server stops.";
             self.protocol(slot, |protocol, cx| {
@@ -263,19 +296,27 @@ impl EventLoop {
             log::error!("a responder failed: {fault}");
         }
         let remote_address = request.connection().remote_address;
+        self.keep_date();
         let upgrade = self.protocol(slot, |protocol, cx| protocol.respond(response, cx));
         if let Some(Some(endpoint)) = upgrade {
             self.open(id, endpoint, remote_address);
         }
     }
 
+    /// Keeps the date of responses, which need not be more exact than the loop's own time.
+    fn keep_date(&mut self) {
+        let now: Moment = self.hub.now.get();
+        if now != self.dated {
+            self.dated = now;
+            self.date.at(self.system.calendar());
+        }
+    }
+
     /// The 101 is queued: the client is open.
     fn open(&mut self, id: ClientId, endpoint: u16, remote_address: std::net::SocketAddr) {
-        let config = self.hub.config(endpoint);
         self.hub.open(id, endpoint, remote_address);
-        self.protocol(id.slot(), |protocol, cx| {
-            protocol.upgrade(endpoint, config, cx.now);
-        });
+        self.protocol(id.slot(), |protocol, cx| protocol.upgrade(endpoint, cx));
+        self.arm(id.slot());
         self.call("on_open", endpoint, Some(id), |application| {
             application.open(id);
         });
@@ -286,8 +327,10 @@ impl EventLoop {
         let Some((drop, event)) = self.protocol(slot, Protocol::disconnected) else {
             return;
         };
-        if let Some(event) = event {
-            self.handle(slot, event);
+        if let Some(event) = event
+            && let Some(id) = self.clients.id_of(slot)
+        {
+            self.handle(id, event);
         }
         if drop {
             self.doom(slot);

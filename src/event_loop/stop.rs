@@ -4,6 +4,7 @@
 use crate::app::App;
 use crate::app::schedule::Due;
 use crate::event_loop::EventLoop;
+use crate::event_loop::system::System;
 use crate::protocol::Protocol;
 use crate::websocket::CloseCode;
 use std::borrow::Cow;
@@ -17,7 +18,7 @@ pub(super) enum Stop {
     Stopping,
 }
 
-impl EventLoop {
+impl<S: System> EventLoop<S> {
     /// Whether a stop is complete.
     pub(super) fn is_stopped(&self) -> bool {
         self.stop == Stop::Stopping && self.clients.is_empty()
@@ -41,7 +42,7 @@ impl EventLoop {
             endpoint.state().remote.stop();
         }
         self.hub.schedule.borrow_mut().stop();
-        let deadline = self.hub.now.get() + self.config.stop_timeout;
+        let deadline = self.hub.now.get() + self.settings.server.stop_timeout;
         self.hub
             .schedule
             .borrow_mut()

@@ -13,12 +13,13 @@
 //! One request at a time: while one is answered, what is pipelined behind it stays in the
 //! input. A connection in `Idle` owns no heap memory.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::config::Config;
 use crate::http::request::RequestHead;
 use crate::http::{ConnectionInfo, Method, Request, Response, StatusCode, Version};
 use crate::input::Input;
+use crate::moment::Moment;
 
 use super::RefusedRequest;
 use super::message_body::{BodyDecoder, Decoded};
@@ -40,7 +41,7 @@ pub(crate) struct Http1Connection {
     info: ConnectionInfo,
     state: State,
     /// When `state` began; for the head of a first request, the accept.
-    since: Instant,
+    since: Moment,
     /// Whether nothing was answered yet.
     is_new: bool,
 }
@@ -138,7 +139,7 @@ pub(crate) enum Then {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Expiry {
     /// It is not due, or no more; the next one, if any.
-    Nothing(Option<Instant>),
+    Nothing(Option<Moment>),
     /// Nobody waits for anything: close without an answer.
     CloseIdle,
     /// It must be answered, then the connection ends.
@@ -147,7 +148,7 @@ pub(crate) enum Expiry {
 
 impl Http1Connection {
     /// A connection that was accepted at `now`.
-    pub(crate) const fn new(info: ConnectionInfo, now: Instant) -> Self {
+    pub(crate) const fn new(info: ConnectionInfo, now: Moment) -> Self {
         Self {
             info,
             state: State::Idle,
@@ -158,7 +159,7 @@ impl Http1Connection {
 
     /// Takes input up to the next thing to do. What follows a complete request stays in
     /// `input`, as does everything while a response is due or once the connection is over.
-    pub(crate) fn next(&mut self, input: &mut Input<'_>, config: &Config, now: Instant) -> Step {
+    pub(crate) fn next(&mut self, input: &mut Input<'_>, config: &Config, now: Moment) -> Step {
         match std::mem::replace(&mut self.state, State::Over) {
             State::Idle if !input.is_empty() => self.begin_head(input, config, now),
             State::Head(partial) if !input.is_empty() => {
@@ -181,7 +182,7 @@ impl Http1Connection {
         &mut self,
         response: &Response,
         date: &str,
-        now: Instant,
+        now: Moment,
         out: &mut Vec<u8>,
     ) -> After {
         let answering = match &self.state {
@@ -229,7 +230,7 @@ impl Http1Connection {
     ///
     /// The deadline of an idle connection runs from its last response: if that is still
     /// waiting for the socket, the caller has a write deadline of its own.
-    pub(crate) fn deadline(&self, config: &Config) -> Option<Instant> {
+    pub(crate) fn deadline(&self, config: &Config) -> Option<Moment> {
         let timeout = match &self.state {
             State::Idle if !self.is_new => config.keep_alive_timeout,
             State::Idle | State::Head(_) => config.header_timeout,
@@ -237,11 +238,11 @@ impl Http1Connection {
             State::Answering(_) | State::Over => return None,
         };
         // A timeout beyond what the clock can say is none.
-        self.since.checked_add(timeout)
+        Some(self.since + timeout).filter(|deadline| *deadline < Moment::NEVER)
     }
 
     /// Judges at `now` whether the client was too slow.
-    pub(crate) fn on_deadline(&mut self, now: Instant, config: &Config) -> Expiry {
+    pub(crate) fn on_deadline(&mut self, now: Moment, config: &Config) -> Expiry {
         let deadline = self.deadline(config);
         if deadline.is_none_or(|deadline| now < deadline) {
             return Expiry::Nothing(deadline);
@@ -262,7 +263,7 @@ impl Http1Connection {
 
     /// Everything that was queued is written: the idle time of a connection runs from here, and
     /// not from when a long download began.
-    pub(crate) fn drained(&mut self, now: Instant) {
+    pub(crate) fn drained(&mut self, now: Moment) {
         if matches!(self.state, State::Idle) && !self.is_new {
             self.since = now;
         }
@@ -284,7 +285,7 @@ impl Http1Connection {
     }
 
     /// The usual case: the whole head is there, and nothing is copied but what is kept of it.
-    fn begin_head(&mut self, input: &mut Input<'_>, config: &Config, now: Instant) -> Step {
+    fn begin_head(&mut self, input: &mut Input<'_>, config: &Config, now: Moment) -> Step {
         let mut scan = HeadScan::default();
         if !self.is_new {
             self.since = now;
@@ -305,7 +306,7 @@ impl Http1Connection {
         mut partial: Box<PartialHead>,
         input: &mut Input<'_>,
         config: &Config,
-        now: Instant,
+        now: Moment,
     ) -> Step {
         let held = partial.bytes.len();
         // One byte more than allowed is enough to see that it is too long.
@@ -337,7 +338,7 @@ impl Http1Connection {
         head: &[u8],
         input: &mut Input<'_>,
         config: &Config,
-        now: Instant,
+        now: Moment,
     ) -> Step {
         let is_head_request = scan.is_head_request();
         let ParsedHead {

@@ -98,6 +98,9 @@ impl Output {
     ///
     /// What the source reports, or `UnexpectedEof` if it ends early: close the client.
     pub(crate) fn fill(&mut self, slot: u32) -> io::Result<()> {
+        if !self.store.has_sources() {
+            return Ok(());
+        }
         self.catch_up_if_blocked(slot);
         self.store.fill(&mut self.clients[slot as usize].queue)
     }
@@ -146,6 +149,13 @@ impl Output {
         let client = &mut self.clients[slot as usize];
         let log = &mut self.logs[usize::from(client.log.0)];
         let taken = rest.from.position + written;
+        if taken == rest.to.position && !rest.is_cut {
+            // All of it, as nearly always.
+            client.sent.count(rest.from.units_until(rest.to));
+            let end = log.end_sequence();
+            log.set_cursor(client.member, end);
+            return;
+        }
         // A message of which some bytes are out stays with the client; those after it are
         // still the log's, to be judged one by one if the socket is full.
         let mut cursor = log.sequence_at(taken);
@@ -156,7 +166,7 @@ impl Output {
             }
         }
         client.sent.count(rest.from.units_until(log.mark(cursor)));
-        log.ring.set_cursor(client.member, cursor);
+        log.set_cursor(client.member, cursor);
         if !client.queue.is_empty() {
             self.mark_dirty(slot);
         }

@@ -76,8 +76,34 @@ impl Log {
     }
 
     /// The sequence number of the next message.
+    #[inline]
     pub(super) fn end_sequence(&self) -> u64 {
         self.begin_sequence + self.messages.len() as u64
+    }
+
+    /// Adds a member that lacks nothing of what is there; returns where it stands.
+    pub(super) fn join(&mut self, slot: u32) -> u32 {
+        self.ring.join(slot, low(self.end_sequence()))
+    }
+
+    /// Whether the member at `index` lacks anything.
+    #[inline]
+    pub(super) fn is_lacked(&self, index: u32) -> bool {
+        self.ring.cursor(index) != low(self.end_sequence())
+    }
+
+    /// The first message that the member at `index` lacks.
+    #[inline]
+    pub(super) fn cursor(&self, index: u32) -> u64 {
+        // Nothing that somebody lacks was trimmed.
+        let behind = self.ring.cursor(index).wrapping_sub(low(self.begin_sequence));
+        self.begin_sequence + u64::from(behind)
+    }
+
+    /// The member at `index` lacks nothing before `cursor`.
+    #[inline]
+    pub(super) fn set_cursor(&mut self, index: u32, cursor: u64) {
+        self.ring.set_cursor(index, low(cursor));
     }
 
     /// Where the message `sequence` begins, which for the next one is the end of all.
@@ -213,6 +239,13 @@ impl Log {
             self.placed.pop_back();
         }
     }
+}
+
+/// The part of a sequence number that the ring keeps.
+#[inline]
+#[expect(clippy::cast_possible_truncation, reason = "the lower half")]
+const fn low(sequence: u64) -> u32 {
+    sequence as u32
 }
 
 #[cfg(test)]

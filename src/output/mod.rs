@@ -258,8 +258,7 @@ impl Output {
     /// From now on the client gets the broadcasts of `log`, and its counters begin at 0.
     pub(crate) fn join(&mut self, slot: u32, log: LogId) {
         self.leave(slot);
-        let entered = &mut self.logs[usize::from(log.0)];
-        let member = entered.ring.join(slot, entered.end_sequence());
+        let member = self.logs[usize::from(log.0)].join(slot);
         let client = &mut self.clients[slot as usize];
         // Below zero by what is still to be written of before, so that it does not count.
         let bytes = client.queue.bytes().wrapping_neg();
@@ -302,11 +301,28 @@ impl Output {
 impl Output {
     /// Queues `bytes` for one client. Never refused: what a limit means for a message is
     /// asked of [`has_room`](Self::has_room) before.
+    #[inline]
     pub(crate) fn send(&mut self, slot: u32, unit: Unit, bytes: Bytes<'_>) {
         self.catch_up(slot);
         self.note_unjudged(slot, unit, bytes.len());
-        let client = &mut self.clients[slot as usize];
         self.turn_bytes += bytes.len();
+        let client = &mut self.clients[slot as usize];
+        client.sent.count(unit);
+        // The usual case, without the loop over pieces.
+        if let Bytes::Parts(head, body) = bytes
+            && !client.has(BLOCKED)
+            && let Some(piece) = self.turn.append_behind(&mut self.store.segments, head, body)
+        {
+            self.store.push(&mut client.queue, piece);
+            client.flags |= IN_TURN;
+        } else {
+            self.send_pieces(slot, bytes);
+        }
+        self.mark_dirty(slot);
+    }
+
+    fn send_pieces(&mut self, slot: u32, bytes: Bytes<'_>) {
+        let client = &mut self.clients[slot as usize];
         for piece in bytes.pieces() {
             match piece {
                 Bytes::Parts(..) if client.has(BLOCKED) || piece.len() > SEGMENT_BYTES => {
@@ -324,15 +340,17 @@ impl Output {
                 }
             }
         }
-        client.sent.count(unit);
-        self.mark_dirty(slot);
     }
 
     /// Whether a message may be queued: the client is not blocked, or no more than the hard
     /// limit of its log waits for it. Without a log there is no limit. Who is not blocked is
     /// judged when it is: how much of its queue is a backlog, only its socket knows.
+    #[inline]
     pub(crate) fn has_room(&self, slot: u32) -> bool {
         let client = &self.clients[slot as usize];
+        if client.flags & (BLOCKED | OVERFLOWED) == 0 {
+            return true;
+        }
         let Some(log) = self.logs.get(usize::from(client.log.0)) else {
             return true;
         };
@@ -417,9 +435,7 @@ impl Output {
         for &slot in except {
             if is_member(&self.clients, slot) {
                 let end = entered.end_sequence();
-                entered
-                    .ring
-                    .set_cursor(self.clients[slot as usize].member, end);
+                entered.set_cursor(self.clients[slot as usize].member, end);
             }
         }
     }
@@ -436,6 +452,7 @@ impl Output {
         }
     }
 
+    #[inline]
     fn mark_dirty(&mut self, slot: u32) {
         let client = &mut self.clients[slot as usize];
         if client.flags & (DIRTY | BLOCKED) == 0 {
@@ -445,30 +462,37 @@ impl Output {
     }
 
     /// What the client lacks of its log and will be sent; `None` if it lacks nothing.
+    #[inline]
     fn rest(&self, slot: u32) -> Option<Rest> {
         let client = &self.clients[slot as usize];
         let log = self.logs.get(usize::from(client.log.0))?;
-        let (cursor, end) = (log.ring.cursor(client.member), log.end_sequence());
-        if cursor == end {
-            return None;
-        }
+        log.is_lacked(client.member)
+            .then(|| Self::rest_of(client, log))
+    }
+
+    fn rest_of(client: &Client, log: &Log) -> Rest {
+        let (cursor, end) = (log.cursor(client.member), log.end_sequence());
         let accepted = match client.flags & (BLOCKED | OVERFLOWED) {
             0 => end,
             BLOCKED => log.accepted(cursor, client.queue.bytes()),
             _ => cursor,
         };
-        Some(Rest {
+        Rest {
             from: log.mark(cursor),
             to: log.mark(accepted),
             is_cut: accepted < end,
-        })
+        }
     }
 
     /// Leaves the shared path: what the client lacks of its log becomes ranges of its own.
+    #[inline]
     fn catch_up(&mut self, slot: u32) {
-        let Some(rest) = self.rest(slot) else {
-            return;
-        };
+        if let Some(rest) = self.rest(slot) {
+            self.take_over(slot, rest);
+        }
+    }
+
+    fn take_over(&mut self, slot: u32, rest: Rest) {
         self.note_unjudged_rest(slot, rest);
         let client = &mut self.clients[slot as usize];
         let log = &mut self.logs[usize::from(client.log.0)];
@@ -477,7 +501,7 @@ impl Output {
         }
         client.sent.count(rest.from.units_until(rest.to));
         let end = log.end_sequence();
-        log.ring.set_cursor(client.member, end);
+        log.set_cursor(client.member, end);
         if rest.is_cut {
             self.overflow(slot);
         }
@@ -492,18 +516,28 @@ impl Output {
         self.store.has_source(&self.clients[slot as usize].queue)
     }
 
+    /// Whether it has something of its own that no socket was asked to take yet.
+    #[inline]
+    pub(crate) fn is_dirty(&self, slot: u32) -> bool {
+        let client = &self.clients[slot as usize];
+        client.has(DIRTY) && !client.has(BLOCKED) && !client.queue.is_empty()
+    }
+
     /// How many bytes wait for the client; what sources have not given yet is not among them.
+    #[inline]
     pub(crate) fn backlog_bytes(&self, slot: u32) -> u64 {
         self.clients[slot as usize].queue.bytes() + self.rest(slot).map_or(0, |rest| rest.bytes())
     }
 
     /// Whether anything at all is still to be written, sources included.
+    #[inline]
     pub(crate) fn has_output(&self, slot: u32) -> bool {
         !self.clients[slot as usize].queue.is_empty()
             || self.rest(slot).is_some_and(|rest| rest.bytes() > 0)
     }
 
     /// Whether the socket was full when last heard of.
+    #[inline]
     pub(crate) fn is_blocked(&self, slot: u32) -> bool {
         self.clients[slot as usize].has(BLOCKED)
     }

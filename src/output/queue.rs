@@ -183,6 +183,7 @@ impl Store {
     }
 
     /// Appends `piece`; the queue adds a pointer of its own to the segment if it needs one.
+    #[inline]
     pub(super) fn push(&mut self, queue: &mut Queue, piece: Piece) {
         queue.bytes += u64::from(piece.len);
         if queue.tail != NIL {
@@ -252,6 +253,12 @@ impl Store {
             len: 0,
         });
         self.link(queue, index);
+    }
+
+    /// Whether a source is in any queue.
+    #[inline]
+    pub(super) fn has_sources(&self) -> bool {
+        !self.sources.is_empty()
     }
 
     /// Whether a source is in `queue`.

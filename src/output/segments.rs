@@ -354,6 +354,37 @@ impl Arena {
         piece
     }
 
+    /// The same for what fits behind the others in the segment being written; `None`: nothing
+    /// was stored.
+    #[inline]
+    pub(super) fn append_behind(
+        &mut self,
+        segments: &mut Segments,
+        head: &[u8],
+        body: &[u8],
+    ) -> Option<Piece> {
+        let id = self.current?;
+        let segment = segments.segment_mut(id);
+        let Storage::Own(buffer) = &mut segment.storage else {
+            return None;
+        };
+        // What was flushed at once is overwritten at once, while the cache still has it.
+        if segment.pointers == 1 {
+            buffer.clear();
+        }
+        let (start, len) = (buffer.len(), head.len() + body.len());
+        if len == 0 || start + len > SEGMENT_BYTES || buffer.capacity() < SEGMENT_BYTES {
+            return None;
+        }
+        buffer.extend_from_slice(head);
+        buffer.extend_from_slice(body);
+        Some(Piece {
+            segment: id,
+            start: narrow(start),
+            len: narrow(len),
+        })
+    }
+
     /// Lets go of a segment that nothing else points at.
     pub(super) fn tidy(&mut self, segments: &mut Segments) {
         if let Some(current) = self.current.take_if(|current| segments.is_sole(*current)) {

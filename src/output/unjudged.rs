@@ -92,6 +92,7 @@ impl Unjudged {
 /// Noting and judging.
 impl Output {
     /// Notes a message that would be one too many if the socket took nothing.
+    #[inline]
     pub(super) fn note_unjudged(&mut self, slot: u32, unit: Unit, len: usize) {
         let client = &self.clients[slot as usize];
         let Some(log) = self.logs.get(usize::from(client.log.0)) else {
@@ -115,7 +116,7 @@ impl Output {
         if client.has(BLOCKED) || rest.is_cut || fits || self.store.has_source(&client.queue) {
             return;
         }
-        let cursor = log.ring.cursor(client.member);
+        let cursor = log.cursor(client.member);
         for sequence in log.accepted(cursor, queued)..log.end_sequence() {
             let (mark, next) = (log.mark(sequence), log.mark(sequence + 1));
             let begin = client

@@ -7,6 +7,7 @@
 
 use crate::config::WebSocketConfig;
 use crate::input::Input;
+use crate::moment::{Moment, Stamp};
 use crate::output::{Bytes, Output, Unit};
 use crate::websocket::close::{self, Action, CloseCode, State};
 use crate::websocket::frame::{self, FrameHeader, MAX_HEADER_LEN, Opcode};
@@ -15,7 +16,6 @@ use crate::websocket::message::{self, Assembled, MessageAssembler, MessageError}
 use crate::websocket::rate_limit::RateLimit;
 use crate::websocket::utf8;
 use std::borrow::Cow;
-use std::time::Instant;
 
 /// What a client's bytes mean to the application.
 #[derive(Debug, PartialEq, Eq)]
@@ -36,7 +36,7 @@ pub(crate) enum Event<'b> {
 pub(crate) struct Wire<'a> {
     pub(crate) output: &'a mut Output,
     pub(crate) slot: u32,
-    pub(crate) now: Instant,
+    pub(crate) now: Moment,
 }
 
 impl Wire<'_> {
@@ -80,25 +80,25 @@ pub(crate) enum Expiry {
     Drop,
 }
 
-/// A connection between its 101 and the end of its closing handshake.
+/// A connection between its 101 and the end of its closing handshake: 24 bytes.
 ///
 /// While nothing is unfinished it owns no heap memory.
 #[derive(Debug)]
 pub(crate) struct WebSocketConnection {
-    state: State,
-    unanswered_pings: u32,
+    /// Exists only while there is something in it.
+    extras: Option<Box<Extras>>,
     /// While open: when the peer was last heard or pinged. Then: when the close began.
-    since: Instant,
-    unfinished: Option<Box<Unfinished>>,
-    /// The last ping's payload, while a full socket keeps its Pong from being queued: a peer
-    /// that pings and never reads costs this, however often (section 5.5.3 allows it).
-    pending_pong: Option<Box<[u8]>>,
-    rate_limit: Option<Box<RateLimit>>,
+    since: Stamp,
+    unanswered_pings: u16,
+    /// The endpoint that it is a client of.
+    endpoint: u16,
+    state: State,
 }
 
-/// What the last bytes left open. Exists only while there is something.
+/// What a connection has beyond being open: what the last bytes left unfinished, and what few
+/// clients ever need.
 #[derive(Debug, Default)]
-struct Unfinished {
+struct Extras {
     /// The first bytes of a header that was cut.
     header: [u8; MAX_HEADER_LEN],
     header_len: usize,
@@ -106,11 +106,23 @@ struct Unfinished {
     /// Payload of an open control frame so far.
     control: Vec<u8>,
     message: MessageAssembler,
+    /// The last ping's payload, while a full socket keeps its Pong from being queued: a peer
+    /// that pings and never reads costs this, however often (section 5.5.3 allows it).
+    pending_pong: Option<Box<[u8]>>,
+    rate_limit: Option<RateLimit>,
 }
 
-impl Unfinished {
-    fn is_empty(&self) -> bool {
-        self.header_len == 0 && self.frame.is_none() && !self.message.is_open()
+impl Extras {
+    /// Whether a frame is to go on: a part of its header or of its payload is missing.
+    const fn is_inside_frame(&self) -> bool {
+        self.header_len > 0 || self.frame.is_some()
+    }
+
+    const fn is_empty(&self) -> bool {
+        !self.is_inside_frame()
+            && !self.message.is_open()
+            && self.pending_pong.is_none()
+            && self.rate_limit.is_none()
     }
 }
 
@@ -132,26 +144,43 @@ enum Progress<'b> {
 }
 
 impl WebSocketConnection {
-    /// A connection whose 101 is queued.
-    pub(crate) fn new(config: &WebSocketConfig, now: Instant) -> Self {
-        let limit = RateLimit::new(
+    /// A connection of `endpoint` whose 101 is queued.
+    pub(crate) fn new(endpoint: u16, config: &WebSocketConfig, now: Moment) -> Self {
+        let rate_limit = RateLimit::new(
             config.max_frames_per_second,
             config.max_bytes_per_second,
             now,
         );
+        let extras = rate_limit.map(|limit| {
+            Box::new(Extras {
+                rate_limit: Some(limit),
+                ..Extras::default()
+            })
+        });
         Self {
-            state: State::Open,
+            extras,
+            since: now.into(),
             unanswered_pings: 0,
-            since: now,
-            unfinished: None,
-            pending_pong: None,
-            rate_limit: limit.map(Box::new),
+            endpoint,
+            state: State::Open,
         }
+    }
+
+    /// The endpoint that it is a client of.
+    pub(crate) const fn endpoint(&self) -> u16 {
+        self.endpoint
     }
 
     /// Whether messages may still come and go.
     pub(crate) fn is_open(&self) -> bool {
         self.state == State::Open
+    }
+
+    /// Whether it is open and that is all: nothing unfinished, no rate to be kept. Its nearest
+    /// deadline is the heartbeat, which input only puts off.
+    #[inline]
+    pub(crate) fn is_steady(&self) -> bool {
+        self.state == State::Open && self.extras.is_none()
     }
 
     /// Whether the closing handshake is over: the socket is to be shut down once what is
@@ -162,31 +191,46 @@ impl WebSocketConnection {
 
     /// Bytes held for what is unfinished.
     pub(crate) fn buffered_bytes(&self) -> usize {
-        self.unfinished.as_ref().map_or(0, |unfinished| {
-            size_of::<Unfinished>()
-                + unfinished.control.capacity()
-                + unfinished.message.buffered_bytes()
-        })
+        let unfinished = self.extras.as_ref();
+        unfinished
+            .filter(|extras| extras.is_inside_frame() || extras.message.is_open())
+            .map_or(0, |extras| {
+                size_of::<Extras>() + extras.control.capacity() + extras.message.buffered_bytes()
+            })
     }
 
     /// Notes that `len` bytes were read; any byte answers the pings (a Pong need not be alone).
-    pub(crate) fn heard(&mut self, len: usize, now: Instant) {
+    #[inline]
+    pub(crate) fn heard(&mut self, len: usize, now: Moment) {
         if self.state == State::Open {
-            self.since = now;
+            self.since = now.into();
             self.unanswered_pings = 0;
         }
-        if let Some(limit) = &mut self.rate_limit {
+        if let Some(limit) = self.rate_limit() {
             limit.take(0, len as u64, now);
         }
     }
 
+    #[inline]
+    fn rate_limit(&mut self) -> Option<&mut RateLimit> {
+        self.extras.as_mut()?.rate_limit.as_mut()
+    }
+
     /// Until when the client's reads pause since it sends too fast.
-    pub(crate) fn paused_until(&self) -> Option<Instant> {
+    #[inline]
+    pub(crate) fn paused_until(&self) -> Option<Moment> {
         // Behind our Close only the peer's matters, and that is not to wait.
-        self.rate_limit
+        let extras = self.extras.as_ref()?;
+        extras
+            .rate_limit
             .as_ref()
             .filter(|_| self.state == State::Open)
             .and_then(|limit| limit.paused_until())
+    }
+
+    /// Lets go of extras that nothing is in any more.
+    fn tidy(&mut self) {
+        self.extras.take_if(|extras| extras.is_empty());
     }
 
     /// The next event in `input`. `None`: all of it was consumed, or the rate limit asks for a
@@ -205,7 +249,8 @@ impl WebSocketConnection {
             if input.is_empty() || self.paused_until().is_some_and(|until| until > wire.now) {
                 return None;
             }
-            let progress = if self.unfinished.is_some() {
+            let goes_on = |extras: &Extras| extras.is_inside_frame() || extras.message.is_open();
+            let progress = if self.extras.as_deref().is_some_and(goes_on) {
                 self.continue_frame(input, config, wire, received)
             } else {
                 self.begin_frame(input, config, wire, received)
@@ -237,10 +282,10 @@ impl WebSocketConnection {
         received: &mut Received,
     ) -> Result<Progress<'b>, Violation> {
         let Some((header, header_len)) = frame::decode_header(input.rest())? else {
-            let unfinished = self.unfinished.insert(Box::default());
+            let extras = self.extras.get_or_insert_default();
             let rest = input.take(input.len());
-            unfinished.header[..rest.len()].copy_from_slice(rest);
-            unfinished.header_len = rest.len();
+            extras.header[..rest.len()].copy_from_slice(rest);
+            extras.header_len = rest.len();
             return Ok(Progress::Starved);
         };
         let whole = header.payload_len <= (input.len() - header_len) as u64;
@@ -280,20 +325,20 @@ impl WebSocketConnection {
         wire: &mut Wire<'_>,
         received: &mut Received,
     ) -> Result<Progress<'b>, Violation> {
-        let unfinished = self.unfinished.get_or_insert_default();
-        if unfinished.frame.is_some() {
+        let extras = self.extras.get_or_insert_default();
+        if extras.frame.is_some() {
             return self.take_payload(input, wire, received);
         }
-        let known = unfinished.header_len;
+        let known = extras.header_len;
         let more = input.len().min(MAX_HEADER_LEN - known);
-        unfinished.header[known..known + more].copy_from_slice(&input.rest()[..more]);
-        let Some((header, header_len)) = frame::decode_header(&unfinished.header[..known + more])?
+        extras.header[known..known + more].copy_from_slice(&input.rest()[..more]);
+        let Some((header, header_len)) = frame::decode_header(&extras.header[..known + more])?
         else {
             input.take(more);
-            unfinished.header_len = known + more;
+            extras.header_len = known + more;
             return Ok(Progress::Starved);
         };
-        unfinished.header_len = 0;
+        extras.header_len = 0;
         input.take(header_len - known);
         self.open_frame(header, config, wire, received)
     }
@@ -307,11 +352,11 @@ impl WebSocketConnection {
         received: &mut Received,
     ) -> Result<Progress<'b>, Violation> {
         self.count_frame(received, wire.now);
-        let unfinished = self.unfinished.get_or_insert_default();
+        let extras = self.extras.get_or_insert_default();
         if self.state == State::Open && !header.opcode.is_control() {
-            unfinished.message.begin_frame(&header, &config.into())?;
+            extras.message.begin_frame(&header, &config.into())?;
         }
-        unfinished.frame = Some(OpenFrame {
+        extras.frame = Some(OpenFrame {
             header,
             received: 0,
         });
@@ -329,8 +374,8 @@ impl WebSocketConnection {
         wire: &mut Wire<'_>,
         received: &mut Received,
     ) -> Result<Progress<'b>, Violation> {
-        let unfinished = self.unfinished.get_or_insert_default();
-        let Some(open) = &mut unfinished.frame else {
+        let extras = self.extras.get_or_insert_default();
+        let Some(open) = &mut extras.frame else {
             return Ok(Progress::Consumed);
         };
         let missing = open.header.payload_len - open.received;
@@ -340,9 +385,9 @@ impl WebSocketConnection {
         open.received += piece.len() as u64;
         let complete = open.received == open.header.payload_len;
         if open.header.opcode.is_control() {
-            unfinished.control.extend_from_slice(piece);
+            extras.control.extend_from_slice(piece);
         } else if self.state == State::Open {
-            unfinished.message.append(piece)?;
+            extras.message.append(piece)?;
         }
         if complete {
             self.finish_frame(wire, received)
@@ -357,21 +402,17 @@ impl WebSocketConnection {
         wire: &mut Wire<'_>,
         received: &mut Received,
     ) -> Result<Progress<'b>, Violation> {
-        let Some(mut unfinished) = self.unfinished.take() else {
+        let extras = self.extras.get_or_insert_default();
+        let Some(OpenFrame { header, .. }) = extras.frame.take() else {
             return Ok(Progress::Consumed);
         };
-        let Some(OpenFrame { header, .. }) = unfinished.frame.take() else {
-            return Ok(Progress::Consumed);
-        };
-        let control = std::mem::take(&mut unfinished.control);
+        let control = std::mem::take(&mut extras.control);
         let assembled = if self.state == State::Open && !header.opcode.is_control() {
-            unfinished.message.finish_frame(header.fin)?
+            extras.message.finish_frame(header.fin)?
         } else {
             None
         };
-        if !unfinished.is_empty() {
-            self.unfinished = Some(unfinished);
-        }
+        self.tidy();
         if header.opcode.is_control() {
             return self.control_frame(header.opcode, &control, wire);
         }
@@ -387,9 +428,9 @@ impl WebSocketConnection {
         })
     }
 
-    fn count_frame(&mut self, received: &mut Received, now: Instant) {
+    fn count_frame(&mut self, received: &mut Received, now: Moment) {
         received.frames += 1;
-        if let Some(limit) = &mut self.rate_limit {
+        if let Some(limit) = self.rate_limit() {
             limit.take(1, 0, now);
         }
     }
@@ -404,7 +445,7 @@ impl WebSocketConnection {
         match opcode {
             Opcode::Ping if self.state == State::Open => {
                 if wire.output.is_blocked(wire.slot) {
-                    self.pending_pong = Some(payload.into());
+                    self.extras.get_or_insert_default().pending_pong = Some(payload.into());
                 } else {
                     wire.send_control(Opcode::Pong, payload);
                 }
@@ -426,10 +467,14 @@ impl WebSocketConnection {
 
     /// The socket takes bytes again: the Pong that waited for it goes behind its backlog.
     pub(crate) fn unblocked(&mut self, wire: &mut Wire<'_>) {
-        if let Some(payload) = self.pending_pong.take()
-            && self.state == State::Open
-        {
-            wire.send_control(Opcode::Pong, &payload);
+        let Some(extras) = &mut self.extras else {
+            return;
+        };
+        if let Some(payload) = extras.pending_pong.take() {
+            self.tidy();
+            if self.state == State::Open {
+                wire.send_control(Opcode::Pong, &payload);
+            }
         }
     }
 
@@ -465,35 +510,36 @@ impl WebSocketConnection {
         let left = was_open && state != State::Open;
         if left {
             wire.output.leave(wire.slot);
-            self.since = wire.now;
-            self.pending_pong = None;
+            self.since = wire.now.into();
         }
-        if left || state == State::Closed {
-            self.unfinished = self
-                .unfinished
-                .take()
-                .filter(|_| state != State::Closed)
-                .map(|mut kept| {
-                    // A half-read frame must be parsed to its end, but its message counts no more.
-                    kept.message = MessageAssembler::default();
-                    kept
-                });
+        if state == State::Closed {
+            self.extras = None;
+        } else if left && let Some(extras) = &mut self.extras {
+            // A half-read frame must be parsed to its end, but its message counts no more.
+            extras.message = MessageAssembler::default();
+            extras.pending_pong = None;
+            extras.rate_limit = None;
+            self.tidy();
         }
         left
     }
 
     /// When [`on_deadline`](Self::on_deadline) is to be called, at the latest.
-    pub(crate) fn deadline(&self, config: &WebSocketConfig) -> Option<Instant> {
+    pub(crate) fn deadline(&self, config: &WebSocketConfig) -> Option<Moment> {
         match self.state {
             State::Open => {
-                let beat = config.heartbeat.map(|period| self.since + period);
+                let beat = config.heartbeat.map(|period| self.since() + period);
                 match (beat, self.paused_until()) {
                     (Some(beat), Some(resume)) => Some(beat.min(resume)),
                     (beat, resume) => beat.or(resume),
                 }
             }
-            State::CloseSent | State::Closed => Some(self.since + config.close_timeout),
+            State::CloseSent | State::Closed => Some(self.since() + config.close_timeout),
         }
+    }
+
+    fn since(&self) -> Moment {
+        self.since.into()
     }
 
     /// Heartbeat while open, then the close timeout. A timer that is early changes nothing.
@@ -507,28 +553,28 @@ impl WebSocketConnection {
         wire: &mut Wire<'_>,
     ) -> Expiry {
         if self.state != State::Open {
-            if wire.now < self.since + config.close_timeout {
+            if wire.now < self.since() + config.close_timeout {
                 return Expiry::Nothing;
             }
             self.step(close::Input::TimedOut, "", wire);
             return Expiry::Drop;
         }
-        if let Some(limit) = &mut self.rate_limit {
+        if let Some(limit) = self.rate_limit() {
             // A pause that is over is none any more, though nothing was read yet.
             limit.take(0, 0, wire.now);
         }
         let Some(period) = config.heartbeat else {
             return Expiry::Nothing;
         };
-        if wire.now < self.since + period {
+        if wire.now < self.since() + period {
             return Expiry::Nothing;
         }
         if reads_paused {
-            self.since = wire.now;
+            self.since = wire.now.into();
             self.unanswered_pings = 0;
             return Expiry::Nothing;
         }
-        if self.unanswered_pings >= config.max_unanswered_pings {
+        if u32::from(self.unanswered_pings) >= config.max_unanswered_pings {
             let (code, reason) = (
                 CloseCode::POLICY_VIOLATION,
                 "Too many pings went unanswered",
@@ -538,7 +584,7 @@ impl WebSocketConnection {
         }
         self.unanswered_pings += 1;
         // Each ping has a period of its own to be answered in, however late this one is.
-        self.since = wire.now;
+        self.since = wire.now.into();
         wire.send_control(Opcode::Ping, b"");
         Expiry::Nothing
     }

@@ -3,7 +3,8 @@
 //! A client over its rate is not closed: its reads pause until the bucket holds something
 //! again, and TCP's flow control holds the peer back.
 
-use std::time::{Duration, Instant};
+use crate::moment::Moment;
+use std::time::Duration;
 
 /// Tokens a second, with room for one second's worth.
 #[derive(Clone, Copy, Debug)]
@@ -12,13 +13,13 @@ struct Bucket {
     /// What is left, in billionths of a token, so that no refill is lost to rounding. May be
     /// in debt by what one read brought.
     level: i128,
-    refilled: Instant,
+    refilled: Moment,
 }
 
 const NANOS: i128 = 1_000_000_000;
 
 impl Bucket {
-    fn new(per_second: u64, now: Instant) -> Self {
+    fn new(per_second: u64, now: Moment) -> Self {
         let per_second = per_second.max(1);
         Self {
             per_second,
@@ -27,8 +28,8 @@ impl Bucket {
         }
     }
 
-    fn take(&mut self, count: u64, now: Instant) {
-        let elapsed = now.saturating_duration_since(self.refilled).as_nanos();
+    fn take(&mut self, count: u64, now: Moment) {
+        let elapsed = now.since(self.refilled).as_nanos();
         self.refilled = self.refilled.max(now);
         let full = i128::from(self.per_second) * NANOS;
         let refill = i128::try_from(elapsed)
@@ -40,7 +41,7 @@ impl Bucket {
     /// When a tenth of a second's worth is there again; `None` if the bucket is not empty.
     ///
     /// Not the first token: pausing and resuming for each frame would cost more than it holds off.
-    fn resumes(&self) -> Option<Instant> {
+    fn resumes(&self) -> Option<Moment> {
         if self.level > 0 {
             return None;
         }
@@ -59,7 +60,7 @@ pub(crate) struct RateLimit {
 
 impl RateLimit {
     /// `None` if nothing is limited.
-    pub(crate) fn new(frames: Option<u32>, bytes: Option<u64>, now: Instant) -> Option<Self> {
+    pub(crate) fn new(frames: Option<u32>, bytes: Option<u64>, now: Moment) -> Option<Self> {
         if frames.is_none() && bytes.is_none() {
             return None;
         }
@@ -70,7 +71,7 @@ impl RateLimit {
     }
 
     /// Counts what a client sent.
-    pub(crate) fn take(&mut self, frames: u64, bytes: u64, now: Instant) {
+    pub(crate) fn take(&mut self, frames: u64, bytes: u64, now: Moment) {
         if let Some(bucket) = &mut self.frames {
             bucket.take(frames, now);
         }
@@ -80,7 +81,7 @@ impl RateLimit {
     }
 
     /// Until when the client's reads pause, if they do.
-    pub(crate) fn paused_until(&self) -> Option<Instant> {
+    pub(crate) fn paused_until(&self) -> Option<Moment> {
         let frames = self.frames.and_then(|bucket| bucket.resumes());
         let bytes = self.bytes.and_then(|bucket| bucket.resumes());
         frames.max(bytes)
@@ -93,7 +94,7 @@ mod tests {
 
     #[test]
     fn a_second_worth_passes_at_once_and_more_waits() {
-        let start = Instant::now();
+        let start = Moment::START;
         let mut limit = RateLimit::new(Some(10), None, start).expect("limited");
         limit.take(9, 1_000_000, start);
         assert_eq!(limit.paused_until(), None);
@@ -108,7 +109,7 @@ mod tests {
 
     #[test]
     fn debt_of_a_large_read_is_paid_at_the_rate() {
-        let start = Instant::now();
+        let start = Moment::START;
         let mut limit = RateLimit::new(None, Some(1000), start).expect("limited");
         limit.take(1, 3000, start);
         assert_eq!(
@@ -119,7 +120,7 @@ mod tests {
 
     #[test]
     fn an_idle_client_saves_up_one_second_and_no_more() {
-        let start = Instant::now();
+        let start = Moment::START;
         let mut limit = RateLimit::new(Some(10), None, start).expect("limited");
         let later = start + Duration::from_secs(3600);
         limit.take(10, 0, later);
@@ -128,6 +129,6 @@ mod tests {
 
     #[test]
     fn nothing_is_limited_by_default() {
-        assert!(RateLimit::new(None, None, Instant::now()).is_none());
+        assert!(RateLimit::new(None, None, Moment::START).is_none());
     }
 }

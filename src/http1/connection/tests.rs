@@ -12,13 +12,13 @@ const DATE: &str = "Sun, 06 Nov 1994 08:49:37 GMT";
 struct Peer {
     connection: Http1Connection,
     config: Config,
-    now: Instant,
+    now: Moment,
     unread: Vec<u8>,
 }
 
 impl Peer {
     fn new() -> Self {
-        let now = Instant::now();
+        let now = Moment::START;
         let connection = Http1Connection::new(ConnectionInfo::for_test(), now);
         Self {
             connection,
@@ -56,7 +56,7 @@ impl Peer {
     fn seconds_to_deadline(&self) -> Option<f64> {
         self.connection
             .deadline(&self.config)
-            .map(|deadline| (deadline - self.now).as_secs_f64())
+            .map(|deadline| deadline.since(self.now).as_secs_f64())
     }
 }
 

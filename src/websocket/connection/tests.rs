@@ -19,7 +19,7 @@ struct Bench {
     config: WebSocketConfig,
     output: Output,
     received: Received,
-    now: Instant,
+    now: Moment,
     seen: Vec<Seen>,
 }
 
@@ -33,8 +33,8 @@ impl Bench {
         let log = output.add_log(limits);
         output.open(0);
         output.join(0, log);
-        let now = Instant::now();
-        let connection = WebSocketConnection::new(&config, now);
+        let now = Moment::START;
+        let connection = WebSocketConnection::new(0, &config, now);
         Self {
             connection,
             config,
@@ -611,7 +611,7 @@ fn an_idle_connection_owns_no_heap() {
     let mut bench = Bench::plain();
     bench.feed(&[frame(0x01, b"a"), frame(0x80, b"b"), frame(0x81, b"c")].concat());
     assert_eq!(bench.connection.buffered_bytes(), 0);
-    assert!(bench.connection.unfinished.is_none() && bench.connection.pending_pong.is_none());
+    assert!(bench.connection.extras.is_none());
     assert!(
         size_of::<WebSocketConnection>() <= 64,
         "{}",

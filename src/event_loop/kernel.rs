@@ -1,0 +1,96 @@
+//! The operating system's side of the seam: mio's poll, and the process's signals.
+
+use crate::event_loop::control::Control;
+use crate::event_loop::listener::TcpListener;
+use crate::event_loop::signals::Signals;
+use crate::event_loop::socket::TcpSocket;
+use crate::event_loop::system::{Ready, System};
+use mio::{Events, Poll, Token};
+use std::io::{self, ErrorKind};
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+/// Events taken from the poll at once.
+const EVENTS_PER_POLL: usize = 1024;
+
+/// See the module.
+pub(crate) struct Kernel {
+    poll: Poll,
+    events: Events,
+    signals: Option<Signals>,
+}
+
+impl Kernel {
+    /// A poll, and what wakes it from other threads: its event has the token `waker`.
+    ///
+    /// # Errors
+    ///
+    /// Whatever the system says.
+    pub(crate) fn new(waker: usize) -> io::Result<(Self, Arc<Control>)> {
+        let poll = Poll::new()?;
+        let control = Control::new(Some(mio::Waker::new(poll.registry(), Token(waker))?));
+        let kernel = Self {
+            poll,
+            events: Events::with_capacity(EVENTS_PER_POLL),
+            signals: None,
+        };
+        Ok((kernel, control))
+    }
+
+    /// Takes `SIGINT` and `SIGTERM` over; their event has the token `token`.
+    ///
+    /// # Errors
+    ///
+    /// Whatever the system says.
+    pub(crate) fn take_signals(&mut self, token: usize) -> io::Result<()> {
+        self.signals = Some(Signals::register(self.poll.registry(), Token(token))?);
+        Ok(())
+    }
+}
+
+impl System for Kernel {
+    type Socket = TcpSocket;
+    type Listener = TcpListener;
+
+    fn poll(&mut self, ready: &mut Vec<Ready>, timeout: Option<Duration>) -> io::Result<()> {
+        match self.poll.poll(&mut self.events, timeout) {
+            Ok(()) => {}
+            Err(error) if error.kind() == ErrorKind::Interrupted => return Ok(()),
+            Err(error) => return Err(error),
+        }
+        ready.extend(self.events.iter().map(|event| {
+            let read_closed = event.is_read_closed() || event.is_error();
+            Ready {
+                token: event.token().0,
+                readable: event.is_readable() || read_closed,
+                writable: event.is_writable(),
+                read_closed,
+            }
+        }));
+        Ok(())
+    }
+
+    fn events_per_poll(&self) -> usize {
+        EVENTS_PER_POLL
+    }
+
+    fn register(&mut self, socket: &mut TcpSocket, token: usize) -> io::Result<()> {
+        socket.register(self.poll.registry(), Token(token))
+    }
+
+    fn listen(&mut self, listener: &mut TcpListener, token: usize) -> io::Result<()> {
+        listener.register(self.poll.registry(), Token(token))
+    }
+
+    fn clock(&self) -> fn() -> Instant {
+        Instant::now
+    }
+
+    fn calendar(&self) -> SystemTime {
+        SystemTime::now()
+    }
+
+    fn signals(&mut self) -> usize {
+        self.signals.as_mut().map_or(0, Signals::count)
+    }
+}

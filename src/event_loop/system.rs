@@ -1,0 +1,124 @@
+//! What the loop needs of the world: sockets, a poll for them, a clock. One seam, two sides:
+//! `kernel.rs` is the operating system's, `simulated.rs` is memory, in which a million clients
+//! fit and time passes when it is told to.
+
+use std::io::{self, IoSlice};
+use std::net::SocketAddr;
+use std::time::{Duration, Instant, SystemTime};
+
+/// What a poll found of one registered thing.
+#[derive(Clone, Copy, Debug)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is one independent fact of a socket"
+)]
+pub(crate) struct Ready {
+    /// What it was registered with.
+    pub(crate) token: usize,
+    /// There is input, or its end, or an error.
+    pub(crate) readable: bool,
+    /// Output is taken again.
+    pub(crate) writable: bool,
+    /// The peer sends no more, or the connection is broken: no later event will say so.
+    pub(crate) read_closed: bool,
+}
+
+/// What a read came to. Answers are outcomes, not errors: what an error of one client's socket
+/// means is always the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ReadOutcome {
+    /// So many bytes, at least one.
+    Bytes(usize),
+    /// Nothing for now.
+    Drained,
+    /// The peer will send no more.
+    End,
+    /// The connection is broken.
+    Broken,
+}
+
+/// What a write came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum WriteOutcome {
+    /// The socket took so many bytes.
+    Bytes(usize),
+    /// It takes nothing for now.
+    Full,
+    /// The connection is broken.
+    Broken,
+}
+
+/// What an accept came to.
+#[derive(Debug)]
+pub(crate) enum Accepted<S> {
+    /// A client, and where it comes from.
+    Client(S, SocketAddr),
+    /// Nobody waits.
+    Nobody,
+    /// A client was lost before it could be accepted; others may wait.
+    Lost(io::Error),
+    /// No descriptor or no memory for another client.
+    Exhausted(io::Error),
+}
+
+/// A client's byte stream, non-blocking.
+pub(crate) trait Socket {
+    /// Reads into `buffer` with one call.
+    fn read(&mut self, buffer: &mut [u8]) -> ReadOutcome;
+    /// Writes `slices`, one after the other, with one call.
+    fn write(&mut self, slices: &[IoSlice<'_>]) -> WriteOutcome;
+    /// Ends our sending side.
+    fn shut_down(&mut self);
+    /// The address that the peer connected to.
+    fn local_address(&self) -> io::Result<SocketAddr>;
+}
+
+/// Where clients come from.
+pub(crate) trait Listener {
+    type Socket: Socket;
+    /// Where it listens, with the port that was picked.
+    fn address(&self) -> SocketAddr;
+    /// Accepts one client.
+    fn accept(&mut self) -> Accepted<Self::Socket>;
+}
+
+/// Sockets, their poll, and a clock.
+pub(crate) trait System {
+    type Socket: Socket;
+    type Listener: Listener<Socket = Self::Socket>;
+
+    /// Puts what happened into `ready`, which is empty before; waits for the first of it, but
+    /// no longer than `timeout`.
+    ///
+    /// # Errors
+    ///
+    /// The poll itself failed: nothing can be served any more.
+    fn poll(&mut self, ready: &mut Vec<Ready>, timeout: Option<Duration>) -> io::Result<()>;
+
+    /// Most events that one poll brings.
+    fn events_per_poll(&self) -> usize;
+
+    /// Registers a client for both directions, edge-triggered, once and for all: an idle
+    /// socket's writability costs nothing.
+    ///
+    /// # Errors
+    ///
+    /// The client cannot be served.
+    fn register(&mut self, socket: &mut Self::Socket, token: usize) -> io::Result<()>;
+
+    /// Registers a listener, edge-triggered.
+    ///
+    /// # Errors
+    ///
+    /// The server cannot start.
+    fn listen(&mut self, listener: &mut Self::Listener, token: usize) -> io::Result<()>;
+
+    /// The clock, to be read at any time.
+    fn clock(&self) -> fn() -> Instant;
+
+    /// What the calendar says, for `Date`.
+    fn calendar(&self) -> SystemTime;
+
+    /// How many signals to stop came since the last call.
+    fn signals(&mut self) -> usize;
+}
