@@ -31,6 +31,11 @@ impl<'b> Input<'b> {
         self.rest.is_empty()
     }
 
+    /// All that has not been taken.
+    pub(crate) const fn into_rest(self) -> &'b mut [u8] {
+        self.rest
+    }
+
     /// Takes up to `len` bytes off the front; they outlive the cursor.
     pub(crate) fn take(&mut self, len: usize) -> &'b mut [u8] {
         let rest = std::mem::take(&mut self.rest);

@@ -103,7 +103,8 @@ impl Protocol {
         cx: &mut Context<'_>,
     ) -> Option<Event<'b>> {
         match self {
-            Self::Http1(connection, _) => match connection.next(input, &cx.settings.server, cx.now) {
+            Self::Http1(connection, _) => match connection.next(input, &cx.settings.server, cx.now)
+            {
                 Step::NeedInput => None,
                 Step::Request(request) => Some(Event::Request(Box::new(request))),
                 Step::Continue => {
@@ -329,7 +330,8 @@ impl Protocol {
         match self {
             // While its answers wait for the peer, the write timeout judges it.
             Self::Http1(..) if cx.output.has_output(cx.slot) => Expiry::Nothing,
-            Self::Http1(connection, _) => match connection.on_deadline(cx.now, &cx.settings.server) {
+            Self::Http1(connection, _) => match connection.on_deadline(cx.now, &cx.settings.server)
+            {
                 http1::Expiry::Nothing(_) => Expiry::Nothing,
                 http1::Expiry::CloseIdle => Expiry::Drop,
                 http1::Expiry::Refuse(refused) => {

@@ -150,7 +150,13 @@ impl Directory {
         let slot = id.slot() as usize;
         if slot >= self.entries.len() {
             // Slots below it that never opened a WebSocket hold an entry that is nobody's.
-            self.entries.resize(slot + 1, Entry { key: NOBODY, ..entry });
+            self.entries.resize(
+                slot + 1,
+                Entry {
+                    key: NOBODY,
+                    ..entry
+                },
+            );
         }
         self.entries[slot] = entry;
     }

@@ -150,23 +150,37 @@ impl From<Recipients<'_>> for OwnedRecipients {
 #[derive(Clone, Debug)]
 pub struct Outgoing<'a>(Content<'a>);
 
+/// What [`Outgoing`] hides.
 #[derive(Clone, Debug)]
-enum Content<'a> {
+pub(crate) enum Content<'a> {
     Text(Cow<'a, str>),
     Binary(Cow<'a, [u8]>),
     Frame(Cow<'a, Frame>),
 }
 
-impl Outgoing<'_> {
-    /// Encoded in frames of at most `max_frame_bytes` of payload, or as it was before.
-    pub(crate) fn encoded(&self, max_frame_bytes: Option<usize>) -> Encoded<'_> {
-        match &self.0 {
-            Content::Text(text) => Encoded::new(Message::Text(text), max_frame_bytes),
-            Content::Binary(bytes) => Encoded::new(Message::Binary(bytes), max_frame_bytes),
-            Content::Frame(frame) => Encoded::Shared(frame),
+impl Content<'_> {
+    /// The message, if it was not encoded before.
+    #[inline]
+    pub(crate) fn as_message(&self) -> Option<Message<'_>> {
+        match self {
+            Self::Text(text) => Some(Message::Text(text)),
+            Self::Binary(bytes) => Some(Message::Binary(bytes)),
+            Self::Frame(_) => None,
         }
     }
 
+    /// Encoded in frames of at most `max_frame_bytes` of payload, or as it was before.
+    #[inline]
+    pub(crate) fn encoded(&self, max_frame_bytes: Option<usize>) -> Encoded<'_> {
+        match self {
+            Self::Text(text) => Encoded::new(Message::Text(text), max_frame_bytes),
+            Self::Binary(bytes) => Encoded::new(Message::Binary(bytes), max_frame_bytes),
+            Self::Frame(frame) => Encoded::Shared(frame),
+        }
+    }
+}
+
+impl Outgoing<'_> {
     pub(crate) fn into_frame(self, max_frame_bytes: Option<usize>) -> Frame {
         match self.0 {
             Content::Text(text) => Frame::new(Message::Text(&text), max_frame_bytes),
@@ -179,6 +193,7 @@ impl Outgoing<'_> {
 macro_rules! outgoing_from {
     ($([$($generics:tt)*] $source:ty => $value:ident, $content:expr;)*) => {$(
         impl<'a, $($generics)*> From<$source> for Outgoing<'a> {
+            #[inline]
             fn from($value: $source) -> Self {
                 Self($content)
             }
@@ -199,6 +214,7 @@ outgoing_from! {
 }
 
 impl<'a> From<Message<'a>> for Outgoing<'a> {
+    #[inline]
     fn from(message: Message<'a>) -> Self {
         Self(match message {
             Message::Text(text) => Content::Text(Cow::Borrowed(text)),
@@ -225,6 +241,7 @@ impl EndpointState {
     }
 
     /// The hub that the endpoint belongs to, and its index there.
+    #[inline]
     pub(crate) fn server(&self) -> Option<&(Rc<Hub>, u16)> {
         self.server.get()
     }
@@ -255,11 +272,12 @@ impl Endpoint {
     ///
     /// A client whose backlog is over its
     /// [hard limit](crate::WebSocketConfig::hard_backlog_bytes) is closed or skipped by policy.
+    #[inline]
     pub fn send<'r, 'm>(&self, to: impl Into<Recipients<'r>>, message: impl Into<Outgoing<'m>>) {
         // Converted first: that may run code of the application.
         let (to, message) = (to.into(), message.into());
         if let Some((hub, index)) = self.state.server() {
-            hub.send(*index, to, &message.encoded(hub.max_frame_bytes(*index)));
+            hub.send(*index, to, &message.0);
         }
     }
 

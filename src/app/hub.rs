@@ -5,13 +5,13 @@
 //! length of one call here and never while application code runs.
 
 use crate::app::directory::{ClientInfo, Directory};
-use crate::app::endpoint::{OwnedRecipients, Recipients, TimerId};
+use crate::app::endpoint::{Content, OwnedRecipients, Recipients, TimerId};
 use crate::app::schedule::{Delayed, Schedule};
 use crate::client_id::ClientId;
 use crate::config::{BacklogPolicy, CENTURY, Config, WebSocketConfig};
 use crate::moment::Moment;
 use crate::output::{LogId, LogLimits, Output};
-use crate::websocket::encoded::Encoded;
+use crate::websocket::encoded::{Encoded, header_of};
 use crate::websocket::{CloseCode, Frame};
 use std::borrow::Cow;
 use std::cell::{Cell, RefCell};
@@ -31,11 +31,6 @@ pub(crate) struct CloseRequest {
     pub(crate) fails: bool,
 }
 
-struct EndpointEntry {
-    log: LogId,
-    config: Rc<WebSocketConfig>,
-}
-
 /// See the module.
 pub(crate) struct Hub {
     pub(crate) output: RefCell<Output>,
@@ -45,7 +40,8 @@ pub(crate) struct Hub {
     pub(crate) now: Cell<Moment>,
     /// The loop's clock, rounded up, for what must not be early by the length of a callback.
     clock: Box<dyn Fn() -> Moment>,
-    endpoints: RefCell<Vec<EndpointEntry>>,
+    /// By endpoint, whose log has the same index.
+    endpoints: RefCell<Vec<Rc<WebSocketConfig>>>,
     closes: RefCell<VecDeque<CloseRequest>>,
     /// Slots of the recipients of one send, kept for its allocation.
     slots: RefCell<Vec<u32>>,
@@ -77,22 +73,19 @@ impl Hub {
         };
         let log = self.output.borrow_mut().add_log(limits);
         let mut endpoints = self.endpoints.borrow_mut();
-        endpoints.push(EndpointEntry { log, config });
-        u16::try_from(endpoints.len() - 1).expect("fewer than 65,536 endpoints")
+        let index = u16::try_from(endpoints.len()).expect("fewer than 65,536 endpoints");
+        debug_assert_eq!(log, LogId::from_index(index));
+        endpoints.push(config);
+        index
     }
 
     pub(crate) fn config(&self, endpoint: u16) -> Rc<WebSocketConfig> {
-        Rc::clone(&self.endpoints.borrow()[usize::from(endpoint)].config)
+        Rc::clone(&self.endpoints.borrow()[usize::from(endpoint)])
     }
 
+    #[inline]
     pub(crate) fn max_frame_bytes(&self, endpoint: u16) -> Option<usize> {
-        self.endpoints.borrow()[usize::from(endpoint)]
-            .config
-            .max_outgoing_frame_bytes
-    }
-
-    fn log(&self, endpoint: u16) -> LogId {
-        self.endpoints.borrow()[usize::from(endpoint)].log
+        self.endpoints.borrow()[usize::from(endpoint)].max_outgoing_frame_bytes
     }
 
     /// `client`'s handshake was accepted: it is part of every broadcast from now on.
@@ -104,14 +97,41 @@ impl Hub {
     ) {
         self.output
             .borrow_mut()
-            .join(client.slot(), self.log(endpoint));
+            .join(client.slot(), LogId::from_index(endpoint));
         self.directory
             .borrow_mut()
             .open(client, endpoint, remote_address, self.now.get());
     }
 
+    /// Queues what a handler sends for each of its recipients.
+    #[inline]
+    pub(crate) fn send(&self, endpoint: u16, to: Recipients<'_>, content: &Content<'_>) {
+        // An answer to the client that is being served: nothing has to be looked up.
+        if let Recipients::One(client) = to
+            && let Some(message) = content.as_message()
+        {
+            let (owner, log) = (client.as_u64(), LogId::from_index(endpoint));
+            let header = header_of(message);
+            let (head, len) = header.parts();
+            let mut output = self.output.borrow_mut();
+            if output.answer(owner, log, head, len, message.as_bytes()) {
+                return;
+            }
+        }
+        self.send_content(endpoint, to, content);
+    }
+
+    fn send_content(&self, endpoint: u16, to: Recipients<'_>, content: &Content<'_>) {
+        let message = content.encoded(self.max_frame_bytes(endpoint));
+        if let Recipients::One(client) = to {
+            self.send_one(endpoint, client, &message);
+        } else {
+            self.send_encoded(endpoint, to, &message);
+        }
+    }
+
     /// Queues a message for each of its recipients.
-    pub(crate) fn send(&self, endpoint: u16, to: Recipients<'_>, message: &Encoded<'_>) {
+    pub(crate) fn send_encoded(&self, endpoint: u16, to: Recipients<'_>, message: &Encoded<'_>) {
         match to {
             Recipients::One(client) => self.send_one(endpoint, client, message),
             Recipients::Listed(clients) => self.send_listed(endpoint, clients, message),
@@ -124,21 +144,29 @@ impl Hub {
         }
     }
 
+    #[inline]
     fn send_one(&self, endpoint: u16, client: ClientId, message: &Encoded<'_>) {
         let Some(slot) = self.directory.borrow().member(client, endpoint) else {
             return;
         };
-        if !self.has_room(endpoint, slot) {
-            return;
+        let mut output = self.output.borrow_mut();
+        if output.has_room(slot) {
+            output.send(slot, message.unit(), message.bytes());
+        } else {
+            drop(output);
+            self.refuse(endpoint, slot);
         }
-        self.output
-            .borrow_mut()
-            .send(slot, message.unit(), message.bytes());
     }
 
     fn send_listed(&self, endpoint: u16, clients: &[ClientId], message: &Encoded<'_>) {
         let mut slots = self.slots_of(endpoint, clients);
-        slots.retain(|slot| self.has_room(endpoint, *slot));
+        slots.retain(|slot| {
+            let has_room = self.output.borrow().has_room(*slot);
+            if !has_room {
+                self.refuse(endpoint, *slot);
+            }
+            has_room
+        });
         self.output
             .borrow_mut()
             .send_many(&slots, message.unit(), message.bytes());
@@ -146,7 +174,7 @@ impl Hub {
     }
 
     fn broadcast(&self, endpoint: u16, message: &Encoded<'_>, except: &[u32]) {
-        let log = self.log(endpoint);
+        let log = LogId::from_index(endpoint);
         self.output
             .borrow_mut()
             .broadcast_except(log, message.unit(), message.bytes(), except);
@@ -167,15 +195,11 @@ impl Hub {
         slots
     }
 
-    /// Whether one more message may be queued for `slot`; applies the endpoint's policy if not.
-    fn has_room(&self, endpoint: u16, slot: u32) -> bool {
-        if self.output.borrow().has_room(slot) {
-            return true;
-        }
+    /// One message more for `slot` would be one too many: applies the endpoint's policy.
+    fn refuse(&self, endpoint: u16, slot: u32) {
         if self.config(endpoint).backlog_policy == BacklogPolicy::Close {
             self.close_overflowed(slot);
         }
-        false
     }
 
     /// Closes a client whose backlog passed the hard limit.
@@ -267,6 +291,7 @@ impl Hub {
         alive
     }
 
+    #[inline]
     pub(crate) fn next_close(&self) -> Option<CloseRequest> {
         self.closes.borrow_mut().pop_front()
     }
@@ -276,13 +301,15 @@ impl Hub {
         let directory = self.directory.borrow();
         let output = self.output.borrow();
         output
-            .members(self.log(endpoint))
+            .members(LogId::from_index(endpoint))
             .filter_map(|slot| directory.id_at(slot))
             .collect()
     }
 
     pub(crate) fn client_count(&self, endpoint: u16) -> usize {
-        self.output.borrow().member_count(self.log(endpoint))
+        self.output
+            .borrow()
+            .member_count(LogId::from_index(endpoint))
     }
 
     pub(crate) fn info(&self, endpoint: u16, client: ClientId) -> Option<ClientInfo> {

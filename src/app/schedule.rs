@@ -4,10 +4,10 @@
 //! deadlines are not, since each client has at most one.
 
 use crate::app::endpoint::{OwnedRecipients, TimerId};
+use crate::moment::Moment;
 use crate::timer_wheel::{TimerKey, TimerWheel};
 use crate::websocket::Frame;
 use slab::Slab;
-use crate::moment::Moment;
 
 /// What falls due.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -158,12 +158,7 @@ impl Schedule {
     ///
     /// A later one is left to the expiry of the earlier: most deadlines are postponed by
     /// traffic far more often than they expire.
-    pub(crate) fn arm(
-        &mut self,
-        slot: u32,
-        armed: &mut Option<TimerKey>,
-        deadline: Moment,
-    ) {
+    pub(crate) fn arm(&mut self, slot: u32, armed: &mut Option<TimerKey>, deadline: Moment) {
         if let Some(key) = *armed {
             if self.wheel.deadline_of(key).is_some_and(|at| at <= deadline) {
                 return;

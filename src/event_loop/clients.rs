@@ -190,6 +190,15 @@ impl<S> Clients<S> {
             .filter(|client| ClientId::new(id.slot(), first + u64::from(client.generation)) == id)
     }
 
+    /// The client in `slot` and its id, unless it is doomed.
+    #[inline]
+    pub(crate) fn entry(&mut self, slot: u32) -> Option<(ClientId, &mut Client<S>)> {
+        let first = self.first_generation;
+        let client = self.get_mut(slot)?;
+        let id = ClientId::new(slot, first + u64::from(client.generation));
+        Some((id, client))
+    }
+
     /// The id of the client in `slot`, unless it is doomed.
     #[inline]
     pub(crate) fn id_of(&mut self, slot: u32) -> Option<ClientId> {

@@ -65,7 +65,7 @@ impl<S: System> EventLoop<S> {
                     if let Some(send) = send {
                         let message = Encoded::Shared(&send.frame);
                         self.hub
-                            .send(send.endpoint, send.to.as_recipients(), &message);
+                            .send_encoded(send.endpoint, send.to.as_recipients(), &message);
                         self.carry_out();
                     }
                 }

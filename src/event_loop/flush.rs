@@ -1,8 +1,11 @@
 //! From queues to sockets: the only writer.
 
+use crate::client_id::ClientId;
+use crate::config::Settings;
 use crate::event_loop::EventLoop;
+use crate::event_loop::clients::{Client, fact};
 use crate::event_loop::system::{Socket, System, WriteOutcome};
-use crate::event_loop::clients::fact;
+use crate::output::{LogId, Output};
 use crate::protocol::Protocol;
 use std::io::IoSlice;
 
@@ -39,11 +42,56 @@ impl<S: System> EventLoop<S> {
         self.hub.output.borrow_mut().end_turn();
     }
 
-    /// Writes what a client was answered while it was read, if nothing is in the way.
-    pub(super) fn flush_answers(&mut self, slot: u32) {
-        if self.hub.output.borrow().is_dirty(slot) {
-            self.flush_client(slot);
+    /// Gathers what the client `id` of `endpoint` is answered while it is served, if it can be.
+    #[inline]
+    pub(super) fn cork(&mut self, id: ClientId, endpoint: u16) {
+        let config = self.settings.endpoint(endpoint);
+        let mut output = self.hub.output.borrow_mut();
+        output.uncork(id.slot());
+        if config.max_outgoing_frame_bytes.is_none() {
+            // Above the soft limit reads pause, and above the hard one each message is judged.
+            let most = config.soft_backlog_bytes.min(config.hard_backlog_bytes);
+            output.cork(id.slot(), id.as_u64(), LogId::from_index(endpoint), most);
         }
+    }
+
+    /// Writes what a client was answered while it was read. Whether that is all there is to do:
+    /// the client is steady and holds nothing of ours, we nothing of its.
+    pub(super) fn flush_answers(&mut self, slot: u32) -> bool {
+        let mut output = self.hub.output.borrow_mut();
+        let Some(client) = self.clients.get_mut(slot) else {
+            output.uncork(slot);
+            return true;
+        };
+        if let Some(bytes) = output.corked(slot) {
+            let outcome = if bytes.is_empty() {
+                WriteOutcome::Bytes(0)
+            } else {
+                client.socket.write(&[IoSlice::new(bytes)])
+            };
+            match outcome {
+                WriteOutcome::Bytes(len) if len == bytes.len() => {
+                    output.cork_taken(slot);
+                    if len > 0 {
+                        let now = self.hub.now.get();
+                        self.hub.directory.borrow_mut().note_sent(slot, now);
+                    }
+                }
+                WriteOutcome::Bytes(len) => {
+                    output.uncork(slot);
+                    output.advance(slot, len);
+                }
+                // The next write will find the same.
+                WriteOutcome::Full | WriteOutcome::Broken => output.uncork(slot),
+            }
+        }
+        if output.is_dirty(slot) {
+            drop(output);
+            self.flush_client(slot);
+            return false;
+        }
+        // Its next deadline is the heartbeat, which was put off, and it holds nothing.
+        client.protocol.is_steady() && !client.is(fact::HELD | fact::BUFFERED)
     }
 
     /// Writes a client's queue now if it is over the soft limit and the socket may take it:
@@ -56,11 +104,12 @@ impl<S: System> EventLoop<S> {
 
     /// Writes all that a client lacks, as far as the socket and its share of the turn go.
     pub(super) fn flush_client(&mut self, slot: u32) {
-        let above = self.is_above_soft(slot);
         let Some(client) = self.clients.get_mut(slot) else {
             return;
         };
-        if above {
+        let mut output = self.hub.output.borrow_mut();
+        output.uncork(slot);
+        if is_above_soft(client, slot, &output, &self.settings) {
             client.set(fact::ABOVE_SOFT);
         }
         let now = self.hub.now.get();
@@ -68,7 +117,6 @@ impl<S: System> EventLoop<S> {
             // Only from here on it is to make progress, whenever it was written to before.
             client.note_progress(now);
         }
-        let mut output = self.hub.output.borrow_mut();
         let mut written = 0;
         let mut broken = false;
         while !output.is_blocked(slot) {
@@ -86,7 +134,6 @@ impl<S: System> EventLoop<S> {
             match client.socket.write(&slices[..gathered.slices]) {
                 WriteOutcome::Bytes(len) => {
                     output.advance(slot, len);
-                    client.note_progress(now);
                     written += len;
                     if len < gathered.bytes {
                         output.block(slot);
@@ -98,17 +145,19 @@ impl<S: System> EventLoop<S> {
                     break;
                 }
             }
-            if written >= WRITE_BUDGET_BYTES {
-                // What is left stays on the output's lists, for the next turn.
+            // What is left beyond its share stays on the output's lists, for the next turn.
+            if !output.has_output(slot) || written >= WRITE_BUDGET_BYTES {
                 break;
             }
         }
-        let blocked = output.is_blocked(slot);
-        client.put(fact::WAITING, output.has_output(slot));
-        drop(output);
         if written > 0 {
+            client.note_progress(now);
             self.hub.directory.borrow_mut().note_sent(slot, now);
         }
+        let waiting = output.has_output(slot);
+        let blocked = output.is_blocked(slot);
+        client.put(fact::WAITING, waiting);
+        drop(output);
         if broken {
             self.doom(slot);
             return;
@@ -116,7 +165,9 @@ impl<S: System> EventLoop<S> {
         if client.is(fact::ABOVE_SOFT) {
             self.judge_backlog(slot);
         }
-        self.settle(slot);
+        if !waiting {
+            self.settle(slot);
+        }
         if blocked {
             self.arm(slot);
         }
@@ -124,17 +175,10 @@ impl<S: System> EventLoop<S> {
 
     /// Whether more waits for a client than its soft limit.
     fn is_above_soft(&mut self, slot: u32) -> bool {
-        let Some(client) = self.clients.get_mut(slot) else {
-            return false;
-        };
-        let Some(soft) = client.protocol.soft_backlog_bytes(&self.settings) else {
-            return false;
-        };
         let output = self.hub.output.borrow();
-        // A file counts by being there: a thousand requests for it must not open it a thousand
-        // times.
-        let pulls = matches!(client.protocol, Protocol::Http1(..)) && output.has_source(slot);
-        pulls || output.backlog_bytes(slot) > soft as u64
+        self.clients
+            .get_mut(slot)
+            .is_some_and(|client| is_above_soft(client, slot, &output, &self.settings))
     }
 
     /// A client whose backlog is not above its soft limit any more is read on, and that is told.
@@ -184,4 +228,16 @@ impl<S: System> EventLoop<S> {
             self.arm(slot);
         }
     }
+}
+
+/// Whether more waits for a client than its soft limit.
+#[inline]
+fn is_above_soft<K>(client: &Client<K>, slot: u32, output: &Output, settings: &Settings) -> bool {
+    let Some(soft) = client.protocol.soft_backlog_bytes(settings) else {
+        return false;
+    };
+    // A file counts by being there: a thousand requests for it must not open it a thousand
+    // times.
+    let pulls = matches!(client.protocol, Protocol::Http1(..)) && output.has_source(slot);
+    pulls || output.backlog_bytes(slot) > soft as u64
 }

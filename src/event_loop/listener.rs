@@ -93,7 +93,11 @@ mod tests {
         let Accepted::Client(stream, _) = listener.accept() else {
             panic!("somebody waits");
         };
-        assert!(SockRef::from(&stream.0).tcp_nodelay().expect("a TCP option"));
+        assert!(
+            SockRef::from(&stream.0)
+                .tcp_nodelay()
+                .expect("a TCP option")
+        );
     }
 
     #[test]

@@ -17,7 +17,7 @@ mod stop;
 pub(crate) mod system;
 
 use crate::app::App;
-use crate::app::hub::Hub;
+use crate::app::hub::{CloseRequest, Hub};
 use crate::app::remote::RemoteCommand;
 use crate::app::websocket::AnyApplication;
 use crate::client_id::ClientId;
@@ -422,7 +422,8 @@ impl<S: System> EventLoop<S> {
                 match command {
                     RemoteCommand::Send(to, frame) => {
                         let message = crate::websocket::encoded::Encoded::Shared(&frame);
-                        self.hub.send(endpoint, to.as_recipients(), &message);
+                        self.hub
+                            .send_encoded(endpoint, to.as_recipients(), &message);
                     }
                     RemoteCommand::Close(client, code, reason) => {
                         self.hub.close(endpoint, client, code, &reason);
@@ -477,23 +478,30 @@ impl<S: System> EventLoop<S> {
     }
 
     /// Closes what callbacks asked to be closed, telling their endpoints, until nothing is left.
+    #[inline]
     fn carry_out(&mut self) {
         while let Some(request) = self.hub.next_close() {
-            let slot = request.client.slot();
-            if self.clients.by_id(request.client).is_some() {
-                self.protocol(slot, |protocol, cx| {
-                    protocol.close(request.code, &request.reason, request.fails, cx);
-                });
-                self.arm(slot);
-                self.resume(slot);
-            }
-            self.tell_closed(
-                request.endpoint,
-                request.client,
-                request.code,
-                &request.reason,
-            );
+            self.carry_out_close(request);
         }
+    }
+
+    fn carry_out_close(&mut self, request: CloseRequest) {
+        let CloseRequest {
+            client,
+            endpoint,
+            code,
+            reason,
+            fails,
+        } = request;
+        let slot = client.slot();
+        if self.clients.by_id(client).is_some() {
+            self.protocol(slot, |protocol, cx| {
+                protocol.close(code, &reason, fails, cx);
+            });
+            self.arm(slot);
+            self.resume(slot);
+        }
+        self.tell_closed(endpoint, client, code, &reason);
     }
 
     /// Calls `on_close`. Its panic harms nobody: the client is gone already.

@@ -1,14 +1,16 @@
 //! From sockets to events to callbacks.
 
 use crate::client_id::ClientId;
-use crate::event_loop::clients::fact;
+use crate::config::Settings;
+use crate::event_loop::clients::{Client, fact};
 use crate::event_loop::stop::Stop;
 use crate::event_loop::system::{ReadOutcome, Socket, System};
-use crate::event_loop::{EventLoop, Held};
+use crate::event_loop::{EARLY_FLUSH_BYTES, EventLoop, Held};
 use crate::http::{Request, StatusCode};
 use crate::input::Input;
 use crate::moment::Moment;
 use crate::protocol::{Event, Protocol};
+use crate::websocket::connection::whole_message;
 use crate::websocket::{CloseCode, Message};
 use std::borrow::Cow;
 
@@ -50,49 +52,19 @@ impl<S: System> EventLoop<S> {
     }
 
     /// Whether a client's input may be taken now.
-    #[inline]
     pub(super) fn may_read(&mut self, slot: u32) -> bool {
         let now = self.hub.now.get();
-        let settings = &self.settings;
-        self.clients.get_mut(slot).is_some_and(|client| {
-            let held_back = client.is(fact::ABOVE_SOFT)
-                && client.protocol.soft_backlog_bytes(settings).is_some();
-            !held_back
-                && client
-                    .protocol
-                    .paused_until()
-                    .is_none_or(|until| until <= now)
-        })
+        let client = self.clients.get_mut(slot);
+        client.is_some_and(|client| may_read(client, &self.settings, now))
     }
 
     /// Serves one client its share of a turn: what was held back, then one read. What it is
     /// answered is written at once.
     pub(super) fn read_client(&mut self, slot: u32) {
-        let Some(client) = self.clients.get_mut(slot) else {
-            return;
-        };
-        if client.take(fact::HELD)
-            && let Some(mut held) = self.asides.held.remove(&slot)
-        {
-            let unread = self.serve(slot, &mut held.bytes[held.from..]);
-            if unread > 0 {
-                held.from = held.bytes.len() - unread;
-                self.hold(slot, held);
-                self.account(slot);
-                self.arm(slot);
-                self.resume(slot);
-                return;
-            }
+        if self.serve_held(slot) {
+            self.read_socket(slot);
         }
-        let mut buffer = std::mem::take(&mut self.buffer);
-        self.read_socket(slot, &mut buffer);
-        self.buffer = buffer;
-        self.flush_answers(slot);
-        let Some(client) = self.clients.get_mut(slot) else {
-            return;
-        };
-        // Its next deadline is the heartbeat, which was put off, and it holds nothing.
-        if client.protocol.is_steady() && !client.is(fact::HELD | fact::BUFFERED) {
+        if self.flush_answers(slot) {
             return;
         }
         self.account(slot);
@@ -108,94 +80,180 @@ impl<S: System> EventLoop<S> {
         }
     }
 
-    fn read_socket(&mut self, slot: u32, buffer: &mut [u8]) {
-        while self.may_read(slot) {
-            let Some(client) = self.clients.get_mut(slot) else {
+    /// Serves what was held back of a client's input. Whether it is to be read on.
+    #[inline]
+    fn serve_held(&mut self, slot: u32) -> bool {
+        let Some(client) = self.clients.get_mut(slot) else {
+            return false;
+        };
+        if !client.take(fact::HELD) {
+            return true;
+        }
+        let Some(mut held) = self.asides.held.remove(&slot) else {
+            return true;
+        };
+        let unread = self.serve(slot, &mut held.bytes[held.from..]);
+        if unread > 0 {
+            held.from = held.bytes.len() - unread;
+            self.hold(slot, held);
+        }
+        unread == 0
+    }
+
+    fn read_socket(&mut self, slot: u32) {
+        let now = self.hub.now.get();
+        while let Some(client) = self.clients.get_mut(slot) {
+            if !may_read(client, &self.settings, now) {
                 return;
-            };
+            }
             if client.is(fact::AT_END) {
                 client.take(fact::READABLE);
                 return;
             }
-            match client.socket.read(buffer) {
-                ReadOutcome::Bytes(len) => {
-                    let read_closed = client.is(fact::READ_CLOSED);
-                    let now = self.hub.now.get();
-                    client.protocol.heard(len, now);
-                    if client.protocol.endpoint().is_some() {
-                        self.hub.directory.borrow_mut().count_read(slot, len, now);
-                    }
-                    let unread = self.serve(slot, &mut buffer[..len]);
-                    if unread > 0 {
-                        let bytes = buffer[len - unread..len].to_vec();
-                        self.hold(slot, Held { bytes, from: 0 });
-                        return;
-                    }
-                    if len == buffer.len() {
-                        // Its share is used up: the next turn reads on.
-                        self.list(slot);
-                        return;
-                    }
-                    // A short read found the socket empty, and what comes raises a new edge; only
-                    // the end, if it was there already, raises none.
-                    if !read_closed {
-                        if let Some(client) = self.clients.get_mut(slot) {
-                            client.take(fact::READABLE);
-                        }
-                        return;
-                    }
-                }
-                ReadOutcome::Drained => {
+            let len = match client.socket.read(&mut self.buffer) {
+                ReadOutcome::Bytes(len) => len,
+                nothing => {
                     client.take(fact::READABLE);
+                    self.read_nothing(slot, nothing);
                     return;
                 }
-                ReadOutcome::End => {
-                    client.take(fact::READABLE);
-                    client.set(fact::AT_END);
-                    self.disconnected(slot);
-                    return;
-                }
-                ReadOutcome::Broken => {
-                    client.take(fact::READABLE);
-                    self.doom(slot);
-                    return;
-                }
+            };
+            let is_full = len == self.buffer.len();
+            // A short read found the socket empty, and what comes raises a new edge; only the
+            // end, if it was there already, raises none.
+            let drained = !is_full && !client.is(fact::READ_CLOSED);
+            if drained {
+                client.take(fact::READABLE);
             }
+            client.protocol.heard(len, now);
+            if client.protocol.endpoint().is_some() {
+                self.hub.directory.borrow_mut().count_read(slot, len, now);
+            }
+            let mut buffer = std::mem::take(&mut self.buffer);
+            let unread = self.serve(slot, &mut buffer[..len]);
+            if unread > 0 {
+                let bytes = buffer[len - unread..len].to_vec();
+                self.hold(slot, Held { bytes, from: 0 });
+            } else if is_full {
+                // Its share is used up: the next turn reads on.
+                self.list(slot);
+            }
+            self.buffer = buffer;
+            if drained || is_full || unread > 0 {
+                return;
+            }
+        }
+    }
+
+    /// A read brought no bytes.
+    fn read_nothing(&mut self, slot: u32, outcome: ReadOutcome) {
+        match outcome {
+            ReadOutcome::Bytes(_) | ReadOutcome::Drained => {}
+            ReadOutcome::End => {
+                if let Some(client) = self.clients.get_mut(slot) {
+                    client.set(fact::AT_END);
+                }
+                self.disconnected(slot);
+            }
+            ReadOutcome::Broken => self.doom(slot),
         }
     }
 
     /// Hands `bytes` to the client's protocol and its events to the application. How many are
     /// to be offered again, since its reads pause.
+    #[inline]
     fn serve(&mut self, slot: u32, bytes: &mut [u8]) -> usize {
-        let mut input = Input::new(bytes);
-        let Some(id) = self.clients.id_of(slot) else {
+        let Some((id, client)) = self.clients.entry(slot) else {
             return 0;
         };
-        while self.may_read(slot) && !self.is_output_full() {
+        let mut bytes = bytes;
+        if client.protocol.is_steady()
+            && let Some(endpoint) = client.protocol.endpoint()
+        {
+            bytes = self.serve_whole(id, endpoint, bytes);
+        }
+        if bytes.is_empty() {
+            return 0;
+        }
+        self.serve_events(id, bytes)
+    }
+
+    /// The same one event at a time: whatever may come.
+    fn serve_events(&mut self, id: ClientId, mut bytes: &mut [u8]) -> usize {
+        let slot = id.slot();
+        while !bytes.is_empty() && self.may_read(slot) && !self.is_output_full() {
+            let mut input = Input::new(bytes);
             let event = self.protocol(slot, |protocol, cx| protocol.next_event(&mut input, cx));
+            bytes = input.into_rest();
             let Some(Some(event)) = event else { break };
             let upgrades = matches!(event, Event::Request(_));
             self.handle(id, event);
-            if upgrades
-                && self
-                    .clients
-                    .get_mut(slot)
-                    .is_some_and(|client| client.protocol.endpoint().is_some())
-            {
-                // What came behind the handshake is the first of the frames.
-                self.hub
-                    .directory
-                    .borrow_mut()
-                    .count_read(slot, input.len(), self.hub.now.get());
-            }
             self.relieve(slot);
+            let Some(client) = self.clients.get_mut(slot) else {
+                break;
+            };
+            let steady = client.protocol.is_steady();
+            if let Some(endpoint) = client.protocol.endpoint() {
+                if upgrades {
+                    // What came behind the handshake is the first of the frames.
+                    let now = self.hub.now.get();
+                    let mut directory = self.hub.directory.borrow_mut();
+                    directory.count_read(slot, bytes.len(), now);
+                }
+                if steady {
+                    bytes = self.serve_whole(id, endpoint, bytes);
+                }
+            }
         }
         // A doomed client's rest is of no use.
         if self.clients.get_mut(slot).is_some() {
-            input.len()
+            bytes.len()
         } else {
             0
         }
+    }
+
+    /// Hands over the whole messages at the front of `bytes`, as many as come one after the other
+    /// while the client is steady and takes its answers.
+    fn serve_whole<'b>(
+        &mut self,
+        id: ClientId,
+        endpoint: u16,
+        mut bytes: &'b mut [u8],
+    ) -> &'b mut [u8] {
+        let slot = id.slot();
+        self.cork(id, endpoint);
+        // Whatever happens to the client ends this: it is corked no more then.
+        while !bytes.is_empty() && self.is_corked(slot) {
+            let Some(whole) = whole_message(bytes, self.settings.endpoint(endpoint)) else {
+                break;
+            };
+            if let Some(entry) = self.hub.directory.borrow_mut().entry_mut(slot) {
+                entry.received.frames += 1;
+                entry.received.messages += 1;
+            }
+            match whole {
+                Ok((message, len)) => {
+                    self.call("on_data", endpoint, Some(id), |application| {
+                        application.data(id, message);
+                    });
+                    bytes = &mut bytes[len..];
+                }
+                Err(violation) => {
+                    let reason = Cow::Borrowed(violation.reason);
+                    self.hub.fail(id, violation.code, reason);
+                    self.carry_out();
+                }
+            }
+        }
+        bytes
+    }
+
+    /// Whether answers are gathered for the client in `slot`, and may still be.
+    #[inline]
+    fn is_corked(&self, slot: u32) -> bool {
+        let output = self.hub.output.borrow();
+        output.corked(slot).is_some() && output.turn_bytes() <= EARLY_FLUSH_BYTES
     }
 
     fn hold(&mut self, slot: u32, held: Held) {
@@ -336,4 +394,16 @@ impl<S: System> EventLoop<S> {
             self.doom(slot);
         }
     }
+}
+
+/// Whether a client's input may be taken now.
+#[inline]
+fn may_read<K>(client: &Client<K>, settings: &Settings, now: Moment) -> bool {
+    let held_back =
+        client.is(fact::ABOVE_SOFT) && client.protocol.soft_backlog_bytes(settings).is_some();
+    !held_back
+        && client
+            .protocol
+            .paused_until()
+            .is_none_or(|until| until <= now)
 }

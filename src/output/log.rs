@@ -96,7 +96,10 @@ impl Log {
     #[inline]
     pub(super) fn cursor(&self, index: u32) -> u64 {
         // Nothing that somebody lacks was trimmed.
-        let behind = self.ring.cursor(index).wrapping_sub(low(self.begin_sequence));
+        let behind = self
+            .ring
+            .cursor(index)
+            .wrapping_sub(low(self.begin_sequence));
         self.begin_sequence + u64::from(behind)
     }
 

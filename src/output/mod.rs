@@ -24,6 +24,7 @@
 //! `fill`, `gather`, write, `advance`, and `block` if the socket took less; then `end_turn`.
 
 mod bytes;
+mod cork;
 mod flush;
 mod log;
 mod queue;
@@ -34,6 +35,7 @@ mod unjudged;
 use std::collections::VecDeque;
 use std::io::{self, IoSlice};
 
+use self::cork::Cork;
 use self::log::{Log, Mark};
 use self::queue::{Queue, Store};
 use self::segments::{Arena, Kind, SEGMENT_BYTES};
@@ -49,6 +51,11 @@ pub(crate) struct LogId(u16);
 impl LogId {
     /// Stands for no log.
     const NONE: Self = Self(u16::MAX);
+
+    /// The log that was added after `index` others.
+    pub(crate) const fn from_index(index: u16) -> Self {
+        Self(index)
+    }
 }
 
 /// What some bytes count as: an HTTP response nothing, a Pong one frame, a message its frames
@@ -192,6 +199,7 @@ pub(crate) struct Output {
     dirty_later: Vec<u32>,
     overflowed: Vec<u32>,
     unjudged: Unjudged,
+    cork: Cork,
     /// Who was handed out last. If it is neither blocked nor empty at the next call, it is
     /// entered in `dirty_later`: nobody is forgotten.
     visited: Option<u32>,
@@ -213,6 +221,7 @@ impl Output {
             dirty_later: Vec::new(),
             overflowed: Vec::new(),
             unjudged: Unjudged::default(),
+            cork: Cork::new(),
             visited: None,
             turn_bytes: 0,
         }
@@ -276,6 +285,7 @@ impl Output {
     /// The client keeps what was broadcast before (judged, if it is blocked) and gets nothing
     /// that is broadcast later. Does nothing if it is no member.
     pub(crate) fn leave(&mut self, slot: u32) {
+        self.uncork(slot);
         self.catch_up(slot);
         self.forget_member(slot);
     }
@@ -291,6 +301,7 @@ impl Output {
 
     /// Drops all that waits, and the membership. The slot may be opened anew.
     pub(crate) fn close(&mut self, slot: u32) {
+        self.uncork(slot);
         self.forget_member(slot);
         self.store.clear(&mut self.clients[slot as usize].queue);
         self.reset(slot);
@@ -303,6 +314,7 @@ impl Output {
     /// asked of [`has_room`](Self::has_room) before.
     #[inline]
     pub(crate) fn send(&mut self, slot: u32, unit: Unit, bytes: Bytes<'_>) {
+        self.uncork(slot);
         self.catch_up(slot);
         self.note_unjudged(slot, unit, bytes.len());
         self.turn_bytes += bytes.len();
@@ -311,7 +323,9 @@ impl Output {
         // The usual case, without the loop over pieces.
         if let Bytes::Parts(head, body) = bytes
             && !client.has(BLOCKED)
-            && let Some(piece) = self.turn.append_behind(&mut self.store.segments, head, body)
+            && let Some(piece) = self
+                .turn
+                .append_behind(&mut self.store.segments, head, body)
         {
             self.store.push(&mut client.queue, piece);
             client.flags |= IN_TURN;
@@ -368,6 +382,7 @@ impl Output {
             return self.send(*slot, unit, bytes);
         }
         for &slot in slots {
+            self.uncork(slot);
             self.catch_up(slot);
             self.note_unjudged(slot, unit, bytes.len());
             self.clients[slot as usize].sent.count(unit);
@@ -391,6 +406,7 @@ impl Output {
         if len == 0 {
             return;
         }
+        self.uncork(slot);
         self.catch_up(slot);
         self.store
             .push_source(&mut self.clients[slot as usize].queue, len, source);
@@ -399,6 +415,7 @@ impl Output {
 
     /// Queues `bytes` for all members of `log`, at the price of one.
     pub(crate) fn broadcast(&mut self, log: LogId, unit: Unit, bytes: Bytes<'_>) {
+        self.uncork_any(); // what follows to that client goes behind the broadcast
         let entered = &mut self.logs[usize::from(log.0)];
         if entered.ring.live_count() == 0 {
             return; // nobody would ever make the log forget it
@@ -526,13 +543,16 @@ impl Output {
     /// How many bytes wait for the client; what sources have not given yet is not among them.
     #[inline]
     pub(crate) fn backlog_bytes(&self, slot: u32) -> u64 {
-        self.clients[slot as usize].queue.bytes() + self.rest(slot).map_or(0, |rest| rest.bytes())
+        self.clients[slot as usize].queue.bytes()
+            + self.cork.bytes_for(slot) as u64
+            + self.rest(slot).map_or(0, |rest| rest.bytes())
     }
 
     /// Whether anything at all is still to be written, sources included.
     #[inline]
     pub(crate) fn has_output(&self, slot: u32) -> bool {
         !self.clients[slot as usize].queue.is_empty()
+            || self.cork.bytes_for(slot) > 0
             || self.rest(slot).is_some_and(|rest| rest.bytes() > 0)
     }
 
@@ -545,6 +565,7 @@ impl Output {
     /// What the client was sent since it joined.
     pub(crate) fn sent(&self, slot: u32) -> Sent {
         let mut sent = self.clients[slot as usize].sent;
+        sent.count(self.cork.unit_for(slot));
         if let Some(rest) = self.rest(slot) {
             sent.count(rest.from.units_until(rest.to));
         }

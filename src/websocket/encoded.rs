@@ -77,6 +77,12 @@ const fn opcode_of(message: Message<'_>) -> Opcode {
     }
 }
 
+/// The header of a message that is one frame.
+#[inline]
+pub(crate) fn header_of(message: Message<'_>) -> EncodedHeader {
+    encode_header(true, opcode_of(message), message.len() as u64)
+}
+
 /// One outgoing message, ready to be copied or shared into queues.
 #[derive(Debug)]
 pub(crate) enum Encoded<'a> {
@@ -92,12 +98,14 @@ impl<'a> Encoded<'a> {
     /// Encodes `message` in frames of at most `max_frame_bytes` of payload.
     ///
     /// A message above it is cut into as few frames as possible, of equal size but for the last.
+    #[inline]
     pub(crate) fn new(message: Message<'a>, max_frame_bytes: Option<usize>) -> Self {
         let payload = message.as_bytes();
-        let opcode = opcode_of(message);
         match max_frame_bytes {
-            Some(max) if payload.len() > max => Self::split(opcode, payload, max.max(1)),
-            _ => Self::Whole(encode_header(true, opcode, payload.len() as u64), payload),
+            Some(max) if payload.len() > max => {
+                Self::split(opcode_of(message), payload, max.max(1))
+            }
+            _ => Self::Whole(header_of(message), payload),
         }
     }
 
@@ -122,6 +130,7 @@ impl<'a> Encoded<'a> {
     }
 
     /// The bytes, for a queue.
+    #[inline]
     pub(crate) fn bytes(&self) -> Bytes<'_> {
         match self {
             Self::Whole(header, payload) => Bytes::Parts(header, payload),
