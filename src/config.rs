@@ -60,7 +60,8 @@ pub struct Config {
     /// clients. Default 256 MiB: each is small by its own limit, all together need not be. The
     /// client that passes it is closed: 503, or 1013 on a WebSocket.
     pub max_buffered_input_bytes: usize,
-    /// Most pending timers and delayed sends. Default 4,194,304 (about 48 bytes each).
+    /// Most pending timers and delayed sends; more than 16,777,216 count as that many. Default
+    /// 4,194,304 (24 bytes each, and for a delayed send 64 more beside its payload).
     pub max_timers: usize,
     /// Payload bytes of all pending delayed sends. Default 64 MiB: an endpoint that repeats
     /// what clients say five seconds later would else grow at line rate.
@@ -87,6 +88,7 @@ impl Config {
     pub(crate) fn bounded(self) -> Self {
         Self {
             max_connections: self.max_connections.map(|count| count.min(1 << 24)),
+            max_timers: self.max_timers.min(1 << 24),
             header_timeout: self.header_timeout.min(CENTURY),
             body_grace: self.body_grace.min(CENTURY),
             keep_alive_timeout: self.keep_alive_timeout.min(CENTURY),

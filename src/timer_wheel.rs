@@ -77,8 +77,8 @@ struct Entry<T> {
 
 impl<T> Entry<T> {
     #[inline]
-    const fn tick(&self) -> u64 {
-        self.tick_and_list >> 16
+    const fn deadline(&self) -> Moment {
+        Moment::from_millis(self.tick_and_list >> 16)
     }
 
     #[inline]
@@ -87,15 +87,9 @@ impl<T> Entry<T> {
         self.tick_and_list as u16 as usize
     }
 
-    /// In no list until [`set_list`](Self::set_list).
     #[inline]
-    const fn set_tick(&mut self, tick: u64) {
-        self.tick_and_list = tick << 16;
-    }
-
-    #[inline]
-    const fn set_list(&mut self, list: usize) {
-        self.tick_and_list = self.tick() << 16 | list as u64;
+    const fn set_deadline_and_list(&mut self, deadline: Moment, list: usize) {
+        self.tick_and_list = deadline.as_millis() << 16 | list as u64;
     }
 }
 
@@ -106,22 +100,22 @@ struct List {
     tail: u32,
     /// Not later than any timer in the list, and inside the slot. Cancelling does not raise it:
     /// that costs at most one needless wake-up, when the slot is entered and sorted.
-    earliest: u64,
+    earliest: Moment,
 }
 
 impl List {
     const EMPTY: Self = Self {
         head: NONE,
         tail: NONE,
-        earliest: u64::MAX,
+        earliest: Moment::NEVER,
     };
 }
 
 /// Timers, each a deadline and a `T`.
 #[derive(Debug)]
 pub struct TimerWheel<T> {
-    /// The tick the wheel has reached. No timer lies before it; those at it are due.
-    position: u64,
+    /// What the wheel has reached. No timer lies before it; those at it are due.
+    position: Moment,
     /// Before this tick [`pop_expired`](Self::pop_expired) finds nothing: no timer is due and no
     /// slot is entered. Cancelling does not raise it: that costs one look in vain. Nor does
     /// anything else while work is left: then it is not after the position.
@@ -153,7 +147,7 @@ impl<T> TimerWheel<T> {
     #[must_use]
     pub fn new() -> Self {
         Self {
-            position: 0,
+            position: Moment::START,
             idle_until: u64::MAX,
             entries: Vec::new(),
             free: NONE,
@@ -193,16 +187,16 @@ impl<T> TimerWheel<T> {
     ///
     /// With 2^32 - 1 timers pending (96 GiB of them, or more).
     pub fn insert(&mut self, deadline: Moment, value: T) -> TimerKey {
-        let tick = deadline.as_millis().max(self.position);
-        let level = level_of(tick ^ self.position);
-        self.idle_until = self.idle_until.min(slot_begin(tick, level));
+        let deadline = deadline.max(self.position);
+        let level = self.level_for(deadline);
+        self.idle_until = self.idle_until.min(slot_begin(deadline, level));
         let list = match self.sorting {
             Some(sorted) if level < sorted / SLOTS => sorted,
-            _ => list_at(level, tick),
+            _ => list_at(level, deadline),
         };
-        let (index, generation) = self.allocate(tick, value);
+        let (index, generation) = self.allocate(value);
         self.len += 1;
-        self.link(index, list);
+        self.link(index, deadline, list);
         TimerKey::new(index, generation)
     }
 
@@ -232,7 +226,7 @@ impl<T> TimerWheel<T> {
         let entry = self.entry(key)?;
         // Without a value it is a place whose generations are spent.
         entry.value.as_ref()?;
-        Some(Moment::from_millis(entry.tick()))
+        Some(entry.deadline())
     }
 
     /// When [`pop_expired`](Self::pop_expired) should be called next: at the very tick of the first
@@ -243,11 +237,10 @@ impl<T> TimerWheel<T> {
     #[inline]
     #[must_use]
     pub fn next_deadline(&self) -> Option<Moment> {
-        let tick = match self.sorting {
-            Some(_) => self.position,
-            None => self.lists[self.first_list()?].earliest,
-        };
-        Some(Moment::from_millis(tick))
+        match self.sorting {
+            Some(_) => Some(self.position),
+            None => Some(self.lists[self.first_list()?].earliest),
+        }
     }
 
     /// Removes and returns the next timer whose tick has come: by tick, then in order of
@@ -259,8 +252,8 @@ impl<T> TimerWheel<T> {
     #[inline]
     pub fn pop_expired(&mut self, now: Moment) -> Option<(TimerKey, T)> {
         // A `now` before that of an earlier call finds what is due already, no more.
-        let due = now.as_millis().max(self.position);
-        if due < self.idle_until {
+        let due = now.max(self.position);
+        if due.as_millis() < self.idle_until {
             self.position = due;
             return None;
         }
@@ -290,8 +283,10 @@ impl<T> TimerWheel<T> {
             .filter(|entry| entry.generation.get() == key.generation())
     }
 
-    /// [`pop_expired`](Self::pop_expired), if there may be something to do up to tick `due`.
-    fn pop_due(&mut self, due: u64) -> Option<(TimerKey, T)> {
+    /// [`pop_expired`](Self::pop_expired) where there may be something to do up to `due`. Apart, so
+    /// that the call which finds nothing has no registers to save.
+    #[inline(never)]
+    fn pop_due(&mut self, due: Moment) -> Option<(TimerKey, T)> {
         while self.sort() {
             let Some(list) = self.first_list() else {
                 return self.rest_at(due, u64::MAX);
@@ -299,7 +294,7 @@ impl<T> TimerWheel<T> {
             let level = list / SLOTS;
             let earliest = self.lists[list].earliest;
             let begin = slot_begin(earliest, level);
-            if begin > due {
+            if begin > due.as_millis() {
                 return self.rest_at(due, begin);
             }
             // Not the border of the slot: the nearer the position, the fewer moves to come.
@@ -313,9 +308,9 @@ impl<T> TimerWheel<T> {
         None
     }
 
-    /// Nothing is due up to `tick`: the wheel stands there, and is idle until a slot begins.
-    const fn rest_at(&mut self, tick: u64, idle_until: u64) -> Option<(TimerKey, T)> {
-        self.position = tick;
+    /// Nothing is due up to `now`: the wheel stands there, and is idle until a slot begins.
+    const fn rest_at(&mut self, now: Moment, idle_until: u64) -> Option<(TimerKey, T)> {
+        self.position = now;
         self.idle_until = idle_until;
         self.moves_left = MOVES_AT_ONCE;
         None
@@ -328,20 +323,18 @@ impl<T> TimerWheel<T> {
                 return false;
             }
             self.moves_left -= 1;
-            let index = self.lists[list].head;
-            self.unlink(index);
-            let tick = self.entries[index as usize].tick();
-            self.link(index, list_at(level_of(tick ^ self.position), tick));
+            let index = self.unlink_first(list);
+            let deadline = self.entries[index as usize].deadline();
+            self.link(index, deadline, list_at(self.level_for(deadline), deadline));
         }
         true
     }
 
     fn pop_front(&mut self, list: usize) -> Option<(TimerKey, T)> {
-        let index = self.lists[list].head;
+        let index = self.unlink_first(list);
         let entry = &mut self.entries[index as usize];
         let key = TimerKey::new(index, entry.generation);
         let value = entry.value.take()?;
-        self.unlink(index);
         self.release(index);
         Some((key, value))
     }
@@ -356,14 +349,22 @@ impl<T> TimerWheel<T> {
         Some(level * SLOTS + self.occupied_slots[level].trailing_zeros() as usize)
     }
 
+    /// The level at which a timer belongs as the wheel stands: that of the highest digit in which
+    /// they differ.
+    #[inline]
+    const fn level_for(&self, deadline: Moment) -> usize {
+        let differing = deadline.as_millis() ^ self.position.as_millis();
+        (differing | 1).ilog2() as usize / BITS
+    }
+
     /// Appends an entry to a list.
-    fn link(&mut self, index: u32, list_index: usize) {
+    fn link(&mut self, index: u32, deadline: Moment, list_index: usize) {
         let list = &mut self.lists[list_index];
         let entry = &mut self.entries[index as usize];
-        entry.set_list(list_index);
+        entry.set_deadline_and_list(deadline, list_index);
         entry.previous = list.tail;
         entry.next = NONE;
-        list.earliest = list.earliest.min(entry.tick());
+        list.earliest = list.earliest.min(deadline);
         if list.tail == NONE {
             list.head = index;
             let level = list_index / SLOTS;
@@ -373,6 +374,19 @@ impl<T> TimerWheel<T> {
             self.entries[list.tail as usize].next = index;
         }
         list.tail = index;
+    }
+
+    /// Takes the first entry out of a list that is not empty.
+    fn unlink_first(&mut self, list: usize) -> u32 {
+        let index = self.lists[list].head;
+        let next = self.entries[index as usize].next;
+        if next == NONE {
+            self.list_became_empty(list);
+        } else {
+            self.lists[list].head = next;
+            self.entries[next as usize].previous = NONE;
+        }
+        index
     }
 
     /// Takes an entry out of its list.
@@ -408,25 +422,22 @@ impl<T> TimerWheel<T> {
     }
 
     /// A place for a timer, in no list yet; and its generation.
-    fn allocate(&mut self, tick: u64, value: T) -> (u32, NonZeroU32) {
+    fn allocate(&mut self, value: T) -> (u32, NonZeroU32) {
         if let Some(entry) = self.entries.get_mut(self.free as usize) {
             let index = self.free;
             self.free = entry.next;
-            entry.set_tick(tick);
             entry.value = Some(value);
             return (index, entry.generation);
         }
         let index = u32::try_from(self.entries.len()).unwrap_or(NONE);
         assert!(index != NONE, "2^32 - 1 timers are pending");
-        let mut entry = Entry {
+        self.entries.push(Entry {
             tick_and_list: 0,
             previous: NONE,
             next: NONE,
             generation: NonZeroU32::MIN,
             value: Some(value),
-        };
-        entry.set_tick(tick);
-        self.entries.push(entry);
+        });
         (index, NonZeroU32::MIN)
     }
 
@@ -443,23 +454,17 @@ impl<T> TimerWheel<T> {
     }
 }
 
-/// The level of the highest digit set in `differing`, the xor of a tick and the position.
-#[inline]
-const fn level_of(differing: u64) -> usize {
-    (differing | 1).ilog2() as usize / BITS
-}
-
-/// The list of the slot that `tick` has at `level`.
+/// The list of the slot in which `deadline` lies at `level`.
 #[inline]
 #[expect(clippy::cast_possible_truncation, reason = "six bits of it are used")]
-const fn list_at(level: usize, tick: u64) -> usize {
-    level * SLOTS + (tick >> shift(level)) as usize % SLOTS
+const fn list_at(level: usize, deadline: Moment) -> usize {
+    level * SLOTS + (deadline.as_millis() >> shift(level)) as usize % SLOTS
 }
 
 /// The first tick of that slot.
 #[inline]
-const fn slot_begin(tick: u64, level: usize) -> u64 {
-    tick >> shift(level) << shift(level)
+const fn slot_begin(deadline: Moment, level: usize) -> u64 {
+    deadline.as_millis() >> shift(level) << shift(level)
 }
 
 /// Bits of a tick below the digit of `level`.

@@ -8,14 +8,37 @@ use crate::moment::Moment;
 use crate::timer_wheel::{TimerKey, TimerWheel};
 use crate::websocket::Frame;
 use slab::Slab;
+use std::num::TryFromIntError;
 
-/// What falls due.
+/// A place in a table, below 2^24: three bytes, so that what falls due takes four.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Index24([u8; 3]);
+
+impl TryFrom<u32> for Index24 {
+    type Error = TryFromIntError;
+
+    #[inline]
+    fn try_from(index: u32) -> Result<Self, TryFromIntError> {
+        let high = u8::try_from(index >> 16)?;
+        let [low, middle, ..] = index.to_le_bytes();
+        Ok(Self([low, middle, high]))
+    }
+}
+
+impl From<Index24> for u32 {
+    #[inline]
+    fn from(Index24([low, middle, high]): Index24) -> Self {
+        Self::from_le_bytes([low, middle, high, 0])
+    }
+}
+
+/// What falls due. Four bytes, also as an `Option`: a million clients have a million of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Due {
     /// A client's nearest deadline, whichever it is.
-    Client(u32),
+    Client(Index24),
     /// A delayed send, by its place among them.
-    Delayed(u32),
+    Delayed(Index24),
     /// A timer of an endpoint's handler.
     Timer(u16),
     /// Accepting was paused for want of descriptors.
@@ -69,28 +92,33 @@ impl Schedule {
     }
 
     /// Whether one more timer, with so many bytes to hold, is within the limits.
-    fn has_room(&mut self, bytes: usize) -> bool {
-        let fits = self.handler_timers + self.delayed.len() < self.max_timers
-            && self.delayed_bytes.saturating_add(bytes) <= self.max_delayed_bytes;
-        if !fits {
-            self.dropped_count += 1;
-            // Not each time: clients may cause it as fast as they send.
-            if self.dropped_count.is_power_of_two() {
-                log::warn!(
-                    "{} timers or delayed sends were dropped so far, over a limit of {} pending or {} bytes",
-                    self.dropped_count,
-                    self.max_timers,
-                    self.max_delayed_bytes
-                );
-            }
+    fn has_room(&self, bytes: usize) -> bool {
+        self.handler_timers + self.delayed.len() < self.max_timers
+            && self.delayed_bytes.saturating_add(bytes) <= self.max_delayed_bytes
+    }
+
+    /// What is asked for over a limit.
+    fn refuse(&mut self) -> TimerId {
+        self.dropped_count += 1;
+        // Not each time: clients may cause it as fast as they send.
+        if self.dropped_count.is_power_of_two() {
+            log::warn!(
+                "{} timers or delayed sends were dropped so far, over a limit of {} pending or {} bytes",
+                self.dropped_count,
+                self.max_timers,
+                self.max_delayed_bytes
+            );
         }
-        fits
+        TimerId::DEAD
     }
 
     /// A timer of `endpoint`'s handler; a dead id over the limit.
     pub(crate) fn set_timer(&mut self, endpoint: u16, deadline: Moment) -> TimerId {
-        if self.stopped || !self.has_room(0) {
+        if self.stopped {
             return TimerId::DEAD;
+        }
+        if !self.has_room(0) {
+            return self.refuse();
         }
         self.handler_timers += 1;
         TimerId(Some(self.wheel.insert(deadline, Due::Timer(endpoint))))
@@ -98,13 +126,15 @@ impl Schedule {
 
     /// A delayed send; a dead id over the limits.
     pub(crate) fn delay(&mut self, deadline: Moment, send: Delayed) -> TimerId {
-        let bytes = send.len();
-        if self.stopped || !self.has_room(bytes) {
+        if self.stopped {
             return TimerId::DEAD;
         }
-        let Ok(index) = u32::try_from(self.delayed.insert(send)) else {
-            return TimerId::DEAD;
+        let bytes = send.len();
+        let index = u32::try_from(self.delayed.vacant_key()).and_then(Index24::try_from);
+        let (true, Ok(index)) = (self.has_room(bytes), index) else {
+            return self.refuse();
         };
+        self.delayed.insert(send);
         self.delayed_bytes += bytes;
         TimerId(Some(self.wheel.insert(deadline, Due::Delayed(index))))
     }
@@ -128,9 +158,9 @@ impl Schedule {
         }
     }
 
-    fn owns(&self, endpoint: u16, index: u32) -> bool {
+    fn owns(&self, endpoint: u16, index: Index24) -> bool {
         self.delayed
-            .get(index as usize)
+            .get(u32::from(index) as usize)
             .is_some_and(|send| send.endpoint == endpoint)
     }
 
@@ -141,8 +171,8 @@ impl Schedule {
     }
 
     /// Takes out a send whose time has come.
-    pub(crate) fn take_delayed(&mut self, index: u32) -> Option<Delayed> {
-        let send = self.delayed.try_remove(index as usize)?;
+    pub(crate) fn take_delayed(&mut self, index: Index24) -> Option<Delayed> {
+        let send = self.delayed.try_remove(u32::from(index) as usize)?;
         self.delayed_bytes -= send.len();
         Some(send)
     }
@@ -165,6 +195,7 @@ impl Schedule {
             }
             self.wheel.cancel(key);
         }
+        let slot = Index24::try_from(slot).expect("a client's slot has 24 bits");
         *armed = Some(self.wheel.insert(deadline, Due::Client(slot)));
     }
 }
@@ -172,7 +203,8 @@ impl Schedule {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::time::Duration;
+
+    const SOON: Moment = Moment::from_millis(5);
 
     fn send(len: usize) -> Delayed {
         Delayed {
@@ -183,24 +215,34 @@ mod tests {
     }
 
     #[test]
+    fn an_index_is_below_two_to_the_24_and_what_falls_due_takes_four_bytes() {
+        for index in [0, 1, 0xFF, 0x100, 0xFFFF, 0x1_0000, 0x01_02_03, 0xFF_FFFF] {
+            assert_eq!(Index24::try_from(index).map(u32::from), Ok(index));
+        }
+        for beyond in [1 << 24, u32::MAX] {
+            assert!(Index24::try_from(beyond).is_err());
+        }
+        assert_eq!(size_of::<Option<Due>>(), 4);
+        assert_eq!(size_of::<Option<TimerKey>>(), 8);
+    }
+
+    #[test]
     fn over_the_limits_a_timer_is_dead_and_costs_nothing() {
-        let start = Moment::START;
         let mut schedule = Schedule::new(2, 100);
-        assert_ne!(schedule.set_timer(0, start), TimerId::DEAD);
-        assert_eq!(schedule.delay(start, send(200)), TimerId::DEAD);
-        let delayed = schedule.delay(start, send(20));
+        assert_ne!(schedule.set_timer(0, SOON), TimerId::DEAD);
+        assert_eq!(schedule.delay(SOON, send(200)), TimerId::DEAD);
+        let delayed = schedule.delay(SOON, send(20));
         assert_ne!(delayed, TimerId::DEAD);
-        assert_eq!(schedule.set_timer(0, start), TimerId::DEAD);
+        assert_eq!(schedule.set_timer(0, SOON), TimerId::DEAD);
         assert!(schedule.cancel(0, delayed));
-        assert_ne!(schedule.set_timer(0, start), TimerId::DEAD);
+        assert_ne!(schedule.set_timer(0, SOON), TimerId::DEAD);
         assert_eq!(schedule.delayed_bytes, 0);
     }
 
     #[test]
     fn an_endpoint_cannot_cancel_what_another_asked_for() {
-        let start = Moment::START;
         let mut schedule = Schedule::new(10, 100);
-        let timer = schedule.set_timer(1, start);
+        let timer = schedule.set_timer(1, SOON);
         assert!(!schedule.cancel(0, timer));
         assert!(schedule.cancel(1, timer));
         assert!(!schedule.cancel(1, timer));
@@ -209,26 +251,43 @@ mod tests {
 
     #[test]
     fn a_later_deadline_waits_for_the_expiry_of_the_earlier() {
-        let start = Moment::START;
         let mut schedule = Schedule::new(1, 1);
         let mut armed = None;
-        schedule.arm(4, &mut armed, start + Duration::from_secs(5));
+        let at = Moment::from_millis;
+        schedule.arm(4, &mut armed, at(5000));
         let first = armed;
-        schedule.arm(4, &mut armed, start + Duration::from_secs(9));
+        schedule.arm(4, &mut armed, at(5000));
+        schedule.arm(4, &mut armed, at(9000));
         assert_eq!(armed, first);
-        schedule.arm(4, &mut armed, start + Duration::from_secs(1));
+        schedule.arm(4, &mut armed, at(1000));
         assert_ne!(armed, first);
+        assert_eq!(schedule.wheel.len(), 1);
+        assert_eq!(schedule.wheel.next_deadline(), Some(at(1000)));
+    }
+
+    #[test]
+    fn an_expired_deadline_keeps_no_later_one_from_being_armed() {
+        let mut schedule = Schedule::new(1, 1);
+        let mut armed = None;
+        schedule.arm(0xFF_FFFF, &mut armed, SOON);
+        let (key, due) = schedule.wheel.pop_expired(SOON).expect("it is due");
+        assert_eq!(Some(key), armed);
+        assert_eq!(due, Due::Client(Index24([0xFF; 3])));
+        schedule.arm(4, &mut armed, Moment::from_millis(9000));
+        assert_ne!(armed, Some(key));
         assert_eq!(schedule.wheel.len(), 1);
     }
 
     #[test]
     fn after_a_stop_nothing_of_the_handlers_is_left() {
-        let start = Moment::START;
         let mut schedule = Schedule::new(10, 100);
-        schedule.delay(start, send(20));
+        schedule.delay(SOON, send(20));
         schedule.stop();
         assert_eq!(schedule.delayed_bytes, 0);
-        assert!(schedule.take_delayed(0).is_none());
-        assert_eq!(schedule.set_timer(0, start), TimerId::DEAD);
+        let Some((_, Due::Delayed(index))) = schedule.wheel.pop_expired(SOON) else {
+            panic!("the send was not due");
+        };
+        assert!(schedule.take_delayed(index).is_none());
+        assert_eq!(schedule.set_timer(0, SOON), TimerId::DEAD);
     }
 }

@@ -59,7 +59,7 @@ impl<S: System> EventLoop<S> {
             any = true;
             self.hub.now.set(now);
             match due {
-                Due::Client(slot) => self.expire_client(slot, now),
+                Due::Client(slot) => self.expire_client(slot.into(), now),
                 Due::Delayed(index) => {
                     let send = self.hub.schedule.borrow_mut().take_delayed(index);
                     if let Some(send) = send {
