@@ -88,21 +88,27 @@ fn millis_rounded_up(duration: Duration) -> u64 {
 
 /// A [`Moment`] as it is kept: six bytes, aligned to two.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Stamp([u16; 3]);
+#[repr(C, packed(2))]
+pub(crate) struct Stamp {
+    low: u32,
+    high: u16,
+}
 
 impl From<Moment> for Stamp {
     #[inline]
-    #[expect(clippy::cast_possible_truncation, reason = "16 bits at a time, of 48")]
-    fn from(moment: Moment) -> Self {
-        let millis = moment.0;
-        Self([millis as u16, (millis >> 16) as u16, (millis >> 32) as u16])
+    #[expect(clippy::cast_possible_truncation, reason = "32 and 16 bits, of 48")]
+    fn from(Moment(millis): Moment) -> Self {
+        Self {
+            low: millis as u32,
+            high: (millis >> 32) as u16,
+        }
     }
 }
 
 impl From<Stamp> for Moment {
     #[inline]
-    fn from(Stamp([low, middle, high]): Stamp) -> Self {
-        Self(u64::from(low) | u64::from(middle) << 16 | u64::from(high) << 32)
+    fn from(Stamp { low, high }: Stamp) -> Self {
+        Self(u64::from(high) << 32 | u64::from(low))
     }
 }
 

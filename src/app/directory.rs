@@ -85,7 +85,8 @@ pub(crate) struct Entry {
     pub(crate) received: Received,
     remote_address: PackedAddress,
     opened: Stamp,
-    /// When bytes were last read and taken; [`Moment::START`] is never.
+    /// When bytes were last read and taken; [`Moment::START`] is never, since no event is before
+    /// the first millisecond.
     read: Stamp,
     sent: Stamp,
 }
@@ -205,7 +206,7 @@ impl Directory {
     pub(crate) fn count_read(&mut self, slot: u32, len: usize, now: Moment) {
         if let Some(entry) = self.entry_mut(slot) {
             entry.received.bytes += len as u64;
-            entry.read = not_never(now);
+            entry.read = now.into();
         }
     }
 
@@ -213,7 +214,7 @@ impl Directory {
     #[inline]
     pub(crate) fn note_sent(&mut self, slot: u32, now: Moment) {
         if let Some(entry) = self.entry_mut(slot) {
-            entry.sent = not_never(now);
+            entry.sent = now.into();
         }
     }
 
@@ -238,12 +239,6 @@ impl Directory {
     }
 }
 
-/// The first millisecond counts as the second: 0 means never.
-#[inline]
-fn not_never(now: Moment) -> Stamp {
-    now.max(Moment::from_millis(1)).into()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -252,7 +247,7 @@ mod tests {
         (
             Directory::new(Instant::now()),
             SocketAddr::from(([127, 0, 0, 1], 80)),
-            Moment::START,
+            Moment::from_millis(1),
         )
     }
 

@@ -43,6 +43,10 @@ pub(crate) struct Hub {
     /// By endpoint, whose log has the same index.
     endpoints: RefCell<Vec<Rc<WebSocketConfig>>>,
     closes: RefCell<VecDeque<CloseRequest>>,
+    /// How many they are.
+    close_count: Cell<usize>,
+    /// Messages of the client that is being served which the directory does not count yet.
+    uncounted: Cell<(u32, u64)>,
     /// Slots of the recipients of one send, kept for its allocation.
     slots: RefCell<Vec<u32>>,
 }
@@ -61,6 +65,8 @@ impl Hub {
             now: Cell::new(Moment::START),
             endpoints: RefCell::default(),
             closes: RefCell::default(),
+            close_count: Cell::new(0),
+            uncounted: Cell::new((u32::MAX, 0)),
             slots: RefCell::default(),
         })
     }
@@ -273,6 +279,7 @@ impl Hub {
             return;
         };
         self.retire(client);
+        self.close_count.set(self.close_count.get() + 1);
         self.closes.borrow_mut().push_back(CloseRequest {
             client,
             endpoint,
@@ -293,7 +300,26 @@ impl Hub {
 
     #[inline]
     pub(crate) fn next_close(&self) -> Option<CloseRequest> {
+        let count = self.close_count.get().checked_sub(1)?;
+        self.close_count.set(count);
         self.closes.borrow_mut().pop_front()
+    }
+
+    /// The client in `slot`, which is being served, sent `messages` of one frame each that are
+    /// not yet [counted](Self::count_messages): a cell, where the directory is to be looked up.
+    #[inline]
+    pub(crate) fn note_messages(&self, slot: u32, messages: u64) {
+        self.uncounted.set((slot, messages));
+    }
+
+    /// Counts what was noted.
+    #[inline]
+    pub(crate) fn count_messages(&self) {
+        let (slot, messages) = self.uncounted.replace((u32::MAX, 0));
+        if let Some(entry) = self.directory.borrow_mut().entry_mut(slot) {
+            entry.received.frames += messages;
+            entry.received.messages += messages;
+        }
     }
 
     /// The open clients of `endpoint`, oldest first.
@@ -317,12 +343,19 @@ impl Hub {
         let slot = directory.member(client, endpoint)?;
         let output = self.output.borrow();
         let sent = output.sent(slot);
+        let known = directory.info(slot)?;
+        let uncounted = match self.uncounted.get() {
+            (served, messages) if served == slot => messages,
+            _ => 0,
+        };
         Some(ClientInfo {
+            frames_read: known.frames_read + uncounted,
+            messages_read: known.messages_read + uncounted,
             bytes_sent: sent.bytes,
             frames_sent: sent.frames,
             messages_sent: sent.messages,
             backlog_bytes: output.backlog_bytes(slot),
-            ..directory.info(slot)?
+            ..known
         })
     }
 }

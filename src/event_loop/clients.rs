@@ -42,6 +42,8 @@ pub(crate) mod fact {
     pub(crate) const DOOMED: u16 = 1 << 7;
     /// Input that was read before its reads paused is held.
     pub(crate) const HELD: u16 = 1 << 8;
+    /// Its socket was full when it was last written.
+    pub(crate) const FULL: u16 = 1 << 10;
     /// It holds some of the server's total for half-read input.
     pub(crate) const BUFFERED: u16 = 1 << 9;
 }
@@ -63,6 +65,12 @@ impl<S> Client<S> {
     #[inline]
     pub(crate) const fn is(&self, facts: u16) -> bool {
         self.facts & facts != 0
+    }
+
+    /// Whether its input pauses, was held back, or ends: not so with nearly all reads.
+    #[inline]
+    pub(crate) const fn is_held_up(&self) -> bool {
+        self.is(fact::HELD | fact::ABOVE_SOFT | fact::READ_CLOSED | fact::AT_END | fact::BUFFERED)
     }
 
     /// `fact` holds from now on.

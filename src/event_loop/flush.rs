@@ -157,6 +157,7 @@ impl<S: System> EventLoop<S> {
         let waiting = output.has_output(slot);
         let blocked = output.is_blocked(slot);
         client.put(fact::WAITING, waiting);
+        client.put(fact::FULL, blocked);
         drop(output);
         if broken {
             self.doom(slot);

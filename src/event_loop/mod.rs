@@ -154,7 +154,9 @@ impl<S: System> EventLoop<S> {
             });
         }
         let clock = system.clock();
-        let started = clock();
+        let now = clock();
+        // The first moment of an event is the second of all: the first one says never.
+        let started = now.checked_sub(Duration::from_millis(1)).unwrap_or(now);
         let max_clients = config
             .max_connections
             .unwrap_or_else(accept::descriptors_for_clients);
@@ -339,13 +341,11 @@ impl<S: System> EventLoop<S> {
         let left_over = self.ready.len();
         for index in 0..self.events.len() {
             let event = self.events[index];
-            match event.token {
-                WAKER => woken = true,
-                SIGNALS => signalled = true,
-                token if FIRST_LISTENER - token < self.listeners.len() => {
-                    self.listeners[FIRST_LISTENER - token].ready = true;
-                }
-                _ => self.serve_event(event),
+            match FIRST_LISTENER.checked_sub(event.token) {
+                None if event.token == WAKER => woken = true,
+                None => signalled = true,
+                Some(index) if index < self.listeners.len() => self.listeners[index].ready = true,
+                Some(_) => self.serve_event(event),
             }
         }
         if woken {
@@ -379,7 +379,7 @@ impl<S: System> EventLoop<S> {
         let Some(client) = self.clients.by_id(id) else {
             return;
         };
-        if event.writable && self.hub.output.borrow().is_blocked(slot) {
+        if event.writable && client.is(fact::FULL) {
             client.note_progress(self.hub.now.get());
             unblock(client, slot, &self.hub);
         }
@@ -390,7 +390,7 @@ impl<S: System> EventLoop<S> {
             }
             // Who is on the list has its turn there.
             if !client.is(fact::LISTED) {
-                self.read_client(slot);
+                self.read_client(id);
                 self.flush_early();
             }
         }
@@ -554,6 +554,7 @@ impl<S: System> EventLoop<S> {
 
 fn unblock<K>(client: &mut Client<K>, slot: u32, hub: &Hub) {
     let mut output = hub.output.borrow_mut();
+    client.take(fact::FULL);
     output.unblock(slot);
     client.protocol.unblocked(&mut output, slot, hub.now.get());
 }

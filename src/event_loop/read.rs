@@ -22,9 +22,9 @@ impl<S: System> EventLoop<S> {
             let Some(slot) = self.ready.pop_front() else {
                 break;
             };
-            if let Some(client) = self.clients.get_mut(slot) {
+            if let Some((id, client)) = self.clients.entry(slot) {
                 client.take(fact::LISTED);
-                self.read_client(slot);
+                self.read_client(id);
             }
             self.flush_early();
         }
@@ -60,10 +60,72 @@ impl<S: System> EventLoop<S> {
 
     /// Serves one client its share of a turn: what was held back, then one read. What it is
     /// answered is written at once.
-    pub(super) fn read_client(&mut self, slot: u32) {
-        if self.serve_held(slot) {
-            self.read_socket(slot);
+    ///
+    /// The straight path comes first: a steady client, of whose one short read all is whole
+    /// messages. What is not like that goes on as [`read_any`](Self::read_any).
+    pub(super) fn read_client(&mut self, id: ClientId) {
+        let slot = id.slot();
+        let Some(client) = self.clients.get_mut(slot) else {
+            return;
+        };
+        if client.is_held_up() || !client.protocol.is_steady() {
+            return self.read_any(id);
         }
+        let len = match client.socket.read(&mut self.buffer) {
+            ReadOutcome::Bytes(len) if len < self.buffer.len() => len,
+            outcome => {
+                if self.take_in(id, outcome) {
+                    return self.read_any(id);
+                }
+                return self.finish_read(slot);
+            }
+        };
+        let now = self.hub.now.get();
+        client.take(fact::READABLE);
+        client.protocol.heard(len, now);
+        let Some(endpoint) = client.protocol.endpoint() else {
+            return;
+        };
+        self.hub.directory.borrow_mut().count_read(slot, len, now);
+        let mut buffer = std::mem::take(&mut self.buffer);
+        let rest = self.serve_whole(id, endpoint, &mut buffer[..len]);
+        if rest.is_empty() {
+            self.buffer = buffer;
+            if self.flush_answers(slot) {
+                return;
+            }
+        } else {
+            let unread = self.serve_events(id, rest);
+            self.hold(slot, &buffer[len - unread..len]);
+            self.buffer = buffer;
+        }
+        self.finish_read(slot);
+    }
+
+    /// Reads a client of any kind.
+    fn read_any(&mut self, id: ClientId) {
+        let slot = id.slot();
+        if self.serve_held(id) {
+            let now = self.hub.now.get();
+            while let Some(client) = self.clients.get_mut(slot) {
+                if !may_read(client, &self.settings, now) {
+                    break;
+                }
+                if client.is(fact::AT_END) {
+                    client.take(fact::READABLE);
+                    break;
+                }
+                let outcome = client.socket.read(&mut self.buffer);
+                if !self.take_in(id, outcome) {
+                    break;
+                }
+            }
+        }
+        self.finish_read(slot);
+    }
+
+    /// What is to be done for a client that was read.
+    fn finish_read(&mut self, slot: u32) {
         if self.flush_answers(slot) {
             return;
         }
@@ -81,8 +143,8 @@ impl<S: System> EventLoop<S> {
     }
 
     /// Serves what was held back of a client's input. Whether it is to be read on.
-    #[inline]
-    fn serve_held(&mut self, slot: u32) -> bool {
+    fn serve_held(&mut self, id: ClientId) -> bool {
+        let slot = id.slot();
         let Some(client) = self.clients.get_mut(slot) else {
             return false;
         };
@@ -92,57 +154,49 @@ impl<S: System> EventLoop<S> {
         let Some(mut held) = self.asides.held.remove(&slot) else {
             return true;
         };
-        let unread = self.serve(slot, &mut held.bytes[held.from..]);
-        if unread > 0 {
+        let unread = self.serve(id, &mut held.bytes[held.from..]);
+        if unread > 0
+            && let Some(client) = self.clients.get_mut(slot)
+        {
+            client.set(fact::HELD);
             held.from = held.bytes.len() - unread;
-            self.hold(slot, held);
+            self.asides.held.insert(slot, held);
         }
         unread == 0
     }
 
-    fn read_socket(&mut self, slot: u32) {
+    /// What a read of a client brought. Whether it is to be read once more.
+    fn take_in(&mut self, id: ClientId, outcome: ReadOutcome) -> bool {
+        let slot = id.slot();
+        let Some(client) = self.clients.get_mut(slot) else {
+            return false;
+        };
+        let ReadOutcome::Bytes(len) = outcome else {
+            client.take(fact::READABLE);
+            self.read_nothing(slot, outcome);
+            return false;
+        };
         let now = self.hub.now.get();
-        while let Some(client) = self.clients.get_mut(slot) {
-            if !may_read(client, &self.settings, now) {
-                return;
-            }
-            if client.is(fact::AT_END) {
-                client.take(fact::READABLE);
-                return;
-            }
-            let len = match client.socket.read(&mut self.buffer) {
-                ReadOutcome::Bytes(len) => len,
-                nothing => {
-                    client.take(fact::READABLE);
-                    self.read_nothing(slot, nothing);
-                    return;
-                }
-            };
-            let is_full = len == self.buffer.len();
-            // A short read found the socket empty, and what comes raises a new edge; only the
-            // end, if it was there already, raises none.
-            let drained = !is_full && !client.is(fact::READ_CLOSED);
-            if drained {
-                client.take(fact::READABLE);
-            }
-            client.protocol.heard(len, now);
-            if client.protocol.endpoint().is_some() {
-                self.hub.directory.borrow_mut().count_read(slot, len, now);
-            }
-            let mut buffer = std::mem::take(&mut self.buffer);
-            let unread = self.serve(slot, &mut buffer[..len]);
-            if unread > 0 {
-                let bytes = buffer[len - unread..len].to_vec();
-                self.hold(slot, Held { bytes, from: 0 });
-            } else if is_full {
-                // Its share is used up: the next turn reads on.
-                self.list(slot);
-            }
-            self.buffer = buffer;
-            if drained || is_full || unread > 0 {
-                return;
-            }
+        let is_full = len == self.buffer.len();
+        // A short read found the socket empty, and what comes raises a new edge; only the end, if
+        // it was there already, raises none.
+        let drained = !is_full && !client.is(fact::READ_CLOSED);
+        if drained {
+            client.take(fact::READABLE);
         }
+        client.protocol.heard(len, now);
+        if client.protocol.endpoint().is_some() {
+            self.hub.directory.borrow_mut().count_read(slot, len, now);
+        }
+        let mut buffer = std::mem::take(&mut self.buffer);
+        let unread = self.serve(id, &mut buffer[..len]);
+        self.hold(slot, &buffer[len - unread..len]);
+        self.buffer = buffer;
+        if is_full && unread == 0 {
+            // Its share is used up: the next turn reads on.
+            self.list(slot);
+        }
+        !drained && !is_full && unread == 0
     }
 
     /// A read brought no bytes.
@@ -161,19 +215,14 @@ impl<S: System> EventLoop<S> {
 
     /// Hands `bytes` to the client's protocol and its events to the application. How many are
     /// to be offered again, since its reads pause.
-    #[inline]
-    fn serve(&mut self, slot: u32, bytes: &mut [u8]) -> usize {
-        let Some((id, client)) = self.clients.entry(slot) else {
+    fn serve(&mut self, id: ClientId, mut bytes: &mut [u8]) -> usize {
+        let Some(client) = self.clients.get_mut(id.slot()) else {
             return 0;
         };
-        let mut bytes = bytes;
         if client.protocol.is_steady()
             && let Some(endpoint) = client.protocol.endpoint()
         {
             bytes = self.serve_whole(id, endpoint, bytes);
-        }
-        if bytes.is_empty() {
-            return 0;
         }
         self.serve_events(id, bytes)
     }
@@ -223,15 +272,14 @@ impl<S: System> EventLoop<S> {
     ) -> &'b mut [u8] {
         let slot = id.slot();
         self.cork(id, endpoint);
+        let mut messages = 0;
         // Whatever happens to the client ends this: it is corked no more then.
         while !bytes.is_empty() && self.is_corked(slot) {
             let Some(whole) = whole_message(bytes, self.settings.endpoint(endpoint)) else {
                 break;
             };
-            if let Some(entry) = self.hub.directory.borrow_mut().entry_mut(slot) {
-                entry.received.frames += 1;
-                entry.received.messages += 1;
-            }
+            messages += 1;
+            self.hub.note_messages(slot, messages);
             match whole {
                 Ok((message, len)) => {
                     self.call("on_data", endpoint, Some(id), |application| {
@@ -246,6 +294,7 @@ impl<S: System> EventLoop<S> {
                 }
             }
         }
+        self.hub.count_messages();
         bytes
     }
 
@@ -256,10 +305,14 @@ impl<S: System> EventLoop<S> {
         output.corked(slot).is_some() && output.turn_bytes() <= EARLY_FLUSH_BYTES
     }
 
-    fn hold(&mut self, slot: u32, held: Held) {
-        if let Some(client) = self.clients.get_mut(slot) {
+    /// Keeps `bytes`, if there are any, for when the client's reads go on.
+    fn hold(&mut self, slot: u32, bytes: &[u8]) {
+        if !bytes.is_empty()
+            && let Some(client) = self.clients.get_mut(slot)
+        {
             client.set(fact::HELD);
-            self.asides.held.insert(slot, held);
+            let bytes = bytes.to_vec();
+            self.asides.held.insert(slot, Held { bytes, from: 0 });
         }
     }
 

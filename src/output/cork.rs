@@ -129,7 +129,6 @@ impl Output {
         cork.bytes.extend_from_slice(body);
         cork.unit.frames += 1;
         cork.unit.messages += 1;
-        self.turn_bytes += head_len + body.len();
         true
     }
 
@@ -174,6 +173,7 @@ impl Output {
             return;
         }
         let buffer = std::mem::take(&mut self.cork.bytes);
+        self.turn_bytes += buffer.len();
         let len = narrow(buffer.len());
         let segment = self.store.segments.adopt(Kind::Private, buffer);
         let piece = Piece {
