@@ -235,7 +235,8 @@ impl Protocol {
     }
 
     /// Bytes were read.
-    #[inline]
+    #[inline(always)]
+    #[expect(clippy::inline_always, reason = "on the straight path")]
     pub(crate) fn heard(&mut self, len: usize, now: Moment) {
         if let Self::WebSocket(connection) = self {
             connection.heard(len, now);

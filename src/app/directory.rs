@@ -91,6 +91,16 @@ pub(crate) struct Entry {
     sent: Stamp,
 }
 
+/// What one read of a client brought, until it is counted.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Uncounted {
+    pub(crate) slot: u32,
+    /// Above zero, if anything is to be counted.
+    pub(crate) bytes: u64,
+    /// Messages of one frame each.
+    pub(crate) messages: u64,
+}
+
 /// In place of an endpoint.
 const NOBODY: u64 = (1 << SLOT_BITS) - 1;
 
@@ -101,6 +111,20 @@ impl Entry {
 
     fn endpoint(&self) -> Option<u16> {
         u16::try_from(self.key & NOBODY).ok()
+    }
+
+    /// Counts what came, and that the socket took bytes, if it did.
+    #[inline]
+    pub(crate) fn count(&mut self, came: Uncounted, took: bool, now: Moment) {
+        self.received.bytes += came.bytes;
+        self.received.frames += came.messages;
+        self.received.messages += came.messages;
+        if came.bytes > 0 {
+            self.read = now.into();
+        }
+        if took {
+            self.sent = now.into();
+        }
     }
 
     const fn id(&self, slot: u32) -> ClientId {
@@ -125,6 +149,11 @@ impl Directory {
             entries: Vec::new(),
             addresses: Slab::new(),
         }
+    }
+
+    /// What moments are counted from.
+    pub(crate) const fn started(&self) -> Instant {
+        self.started
     }
 
     /// Makes room for `clients` slots.

@@ -4,7 +4,7 @@
 //! One hub per server, shared by its endpoints and its loop. Each cell is borrowed for the
 //! length of one call here and never while application code runs.
 
-use crate::app::directory::{ClientInfo, Directory};
+use crate::app::directory::{ClientInfo, Directory, Uncounted};
 use crate::app::endpoint::{Content, OwnedRecipients, Recipients, TimerId};
 use crate::app::schedule::{Delayed, Schedule};
 use crate::client_id::ClientId;
@@ -45,8 +45,8 @@ pub(crate) struct Hub {
     closes: RefCell<VecDeque<CloseRequest>>,
     /// How many they are.
     close_count: Cell<usize>,
-    /// Messages of the client that is being served which the directory does not count yet.
-    uncounted: Cell<(u32, u64)>,
+    /// What came of the client that is being served and the directory does not count yet.
+    uncounted: Cell<Uncounted>,
     /// Slots of the recipients of one send, kept for its allocation.
     slots: RefCell<Vec<u32>>,
 }
@@ -66,7 +66,7 @@ impl Hub {
             endpoints: RefCell::default(),
             closes: RefCell::default(),
             close_count: Cell::new(0),
-            uncounted: Cell::new((u32::MAX, 0)),
+            uncounted: Cell::default(),
             slots: RefCell::default(),
         })
     }
@@ -110,7 +110,11 @@ impl Hub {
     }
 
     /// Queues what a handler sends for each of its recipients.
-    #[inline]
+    #[inline(always)]
+    #[expect(
+        clippy::inline_always,
+        reason = "known recipients and content leave a quarter of it: 20 instructions a message"
+    )]
     pub(crate) fn send(&self, endpoint: u16, to: Recipients<'_>, content: &Content<'_>) {
         // An answer to the client that is being served: nothing has to be looked up.
         if let Recipients::One(client) = to
@@ -127,6 +131,7 @@ impl Hub {
         self.send_content(endpoint, to, content);
     }
 
+    #[inline(never)]
     fn send_content(&self, endpoint: u16, to: Recipients<'_>, content: &Content<'_>) {
         let message = content.encoded(self.max_frame_bytes(endpoint));
         if let Recipients::One(client) = to {
@@ -305,20 +310,20 @@ impl Hub {
         self.closes.borrow_mut().pop_front()
     }
 
-    /// The client in `slot`, which is being served, sent `messages` of one frame each that are
-    /// not yet [counted](Self::count_messages): a cell, where the directory is to be looked up.
+    /// Notes what came of the client that is being served; once for all of it, it is to be
+    /// [counted](Self::count).
     #[inline]
-    pub(crate) fn note_messages(&self, slot: u32, messages: u64) {
-        self.uncounted.set((slot, messages));
+    pub(crate) fn note(&self, came: Uncounted) {
+        self.uncounted.set(came);
     }
 
-    /// Counts what was noted.
-    #[inline]
-    pub(crate) fn count_messages(&self) {
-        let (slot, messages) = self.uncounted.replace((u32::MAX, 0));
+    /// Counts what was noted, and that the socket took bytes, if it did.
+    #[inline(always)]
+    #[expect(clippy::inline_always, reason = "on the straight path")]
+    pub(crate) fn count(&self, slot: u32, took: bool) {
+        let came = self.uncounted.take();
         if let Some(entry) = self.directory.borrow_mut().entry_mut(slot) {
-            entry.received.frames += messages;
-            entry.received.messages += messages;
+            entry.count(came, took, self.now.get());
         }
     }
 
@@ -344,13 +349,23 @@ impl Hub {
         let output = self.output.borrow();
         let sent = output.sent(slot);
         let known = directory.info(slot)?;
-        let uncounted = match self.uncounted.get() {
-            (served, messages) if served == slot => messages,
-            _ => 0,
+        let came = self.uncounted.get();
+        let is_served = came.bytes > 0 && came.slot == slot;
+        let came = if is_served {
+            came
+        } else {
+            Uncounted::default()
         };
+        let now = || self.now.get().instant(directory.started());
         Some(ClientInfo {
-            frames_read: known.frames_read + uncounted,
-            messages_read: known.messages_read + uncounted,
+            bytes_read: known.bytes_read + came.bytes,
+            frames_read: known.frames_read + came.messages,
+            messages_read: known.messages_read + came.messages,
+            last_read: if is_served {
+                Some(now())
+            } else {
+                known.last_read
+            },
             bytes_sent: sent.bytes,
             frames_sent: sent.frames,
             messages_sent: sent.messages,

@@ -7,7 +7,7 @@ use crate::event_loop::{EventLoop, token_of};
 use crate::http::ConnectionInfo;
 use crate::output::{Bytes, Unit};
 use crate::protocol::Protocol;
-use std::io::{self, IoSlice};
+use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -98,7 +98,7 @@ impl<S: System> EventLoop<S> {
             self.clients.next_id()
         };
         let Some(id) = id else {
-            socket.write(&[IoSlice::new(REFUSAL)]);
+            socket.write(REFUSAL);
             return;
         };
         if let Err(error) = self.system.register(&mut socket, token_of(id)) {

@@ -70,7 +70,12 @@ impl<S> Client<S> {
     /// Whether its input pauses, was held back, or ends: not so with nearly all reads.
     #[inline]
     pub(crate) const fn is_held_up(&self) -> bool {
-        self.is(fact::HELD | fact::ABOVE_SOFT | fact::READ_CLOSED | fact::AT_END | fact::BUFFERED)
+        self.is(fact::HELD
+            | fact::LISTED
+            | fact::ABOVE_SOFT
+            | fact::READ_CLOSED
+            | fact::AT_END
+            | fact::BUFFERED)
     }
 
     /// `fact` holds from now on.

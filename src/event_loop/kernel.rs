@@ -16,7 +16,6 @@ const EVENTS_PER_POLL: usize = 1024;
 /// See the module.
 pub(crate) struct Kernel {
     poll: Poll,
-    events: Events,
     signals: Option<Signals>,
 }
 
@@ -31,7 +30,6 @@ impl Kernel {
         let control = Control::new(Some(mio::Waker::new(poll.registry(), Token(waker))?));
         let kernel = Self {
             poll,
-            events: Events::with_capacity(EVENTS_PER_POLL),
             signals: None,
         };
         Ok((kernel, control))
@@ -52,13 +50,25 @@ impl System for Kernel {
     type Socket = TcpSocket;
     type Listener = TcpListener;
 
-    fn poll(&mut self, ready: &mut Vec<Ready>, timeout: Option<Duration>) -> io::Result<()> {
-        match self.poll.poll(&mut self.events, timeout) {
-            Ok(()) => {}
-            Err(error) if error.kind() == ErrorKind::Interrupted => return Ok(()),
-            Err(error) => return Err(error),
+    type Events = Events;
+
+    fn events(&self) -> (Events, usize) {
+        (Events::with_capacity(EVENTS_PER_POLL), EVENTS_PER_POLL)
+    }
+
+    fn poll(&mut self, events: &mut Events, timeout: Option<Duration>) -> io::Result<()> {
+        match self.poll.poll(events, timeout) {
+            Err(error) if error.kind() == ErrorKind::Interrupted => {
+                events.clear();
+                Ok(())
+            }
+            result => result,
         }
-        ready.extend(self.events.iter().map(|event| {
+    }
+
+    #[inline]
+    fn iter(events: &Events) -> impl Iterator<Item = Ready> {
+        events.iter().map(|event| {
             let read_closed = event.is_read_closed() || event.is_error();
             Ready {
                 token: event.token().0,
@@ -66,12 +76,7 @@ impl System for Kernel {
                 writable: event.is_writable(),
                 read_closed,
             }
-        }));
-        Ok(())
-    }
-
-    fn events_per_poll(&self) -> usize {
-        EVENTS_PER_POLL
+        })
     }
 
     fn register(&mut self, socket: &mut TcpSocket, token: usize) -> io::Result<()> {

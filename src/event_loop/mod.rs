@@ -36,7 +36,7 @@ use std::sync::Arc;
 use std::task::Waker;
 use std::time::{Duration, Instant};
 use stop::Stop;
-use system::{Ready, System};
+use system::System;
 
 /// Length of the read buffer, and so what one client may bring in a turn.
 const READ_BUFFER_BYTES: usize = 256 * 1024;
@@ -86,8 +86,10 @@ struct Held {
 )]
 pub(crate) struct EventLoop<S: System> {
     system: S,
-    /// What the last poll brought.
-    events: Vec<Ready>,
+    /// What the last poll brought; `None` while it is served.
+    events: Option<S::Events>,
+    /// Most events that one poll brings.
+    events_per_poll: usize,
     listeners: Vec<Listening<S::Listener>>,
     control: Arc<Control>,
     clients: Clients<S::Socket>,
@@ -116,6 +118,10 @@ pub(crate) struct EventLoop<S: System> {
     warned: Option<Moment>,
     /// When the last poll returned: what its events did not tell is later than this.
     polled_at: Moment,
+    /// The same, as the clock said it.
+    polled: Instant,
+    /// How long before that the one before it did.
+    since_last_poll: Duration,
     /// When a poll last brought an event, for busy polling.
     last_event: Instant,
     /// There may be events that no poll has brought yet.
@@ -153,6 +159,7 @@ impl<S: System> EventLoop<S> {
                 ready: true,
             });
         }
+        let (events, events_per_poll) = system.events();
         let clock = system.clock();
         let now = clock();
         // The first moment of an event is the second of all: the first one says never.
@@ -176,7 +183,8 @@ impl<S: System> EventLoop<S> {
             endpoints.push(hub.config(index));
         }
         Ok(Self {
-            events: Vec::with_capacity(system.events_per_poll()),
+            events: Some(events),
+            events_per_poll,
             listeners: listening,
             control,
             clients: Clients::with_capacity(max_clients),
@@ -200,6 +208,8 @@ impl<S: System> EventLoop<S> {
             accept_paused: false,
             warned: None,
             polled_at: Moment::START,
+            polled: started,
+            since_last_poll: Duration::ZERO,
             last_event: started,
             more_events: false,
             full_polls: 0,
@@ -261,18 +271,14 @@ impl<S: System> EventLoop<S> {
         } else {
             self.sleep()
         };
-        self.events.clear();
-        self.system
-            .poll(&mut self.events, timeout)
-            .map_err(Error::Poll)?;
-        let now = (self.clock)();
-        if !self.events.is_empty() {
-            self.last_event = now;
+        if let Some(events) = &mut self.events {
+            self.system.poll(events, timeout).map_err(Error::Poll)?;
         }
-        let now = Moment::at_or_before(self.started, now);
+        self.polled = (self.clock)();
+        let now = Moment::at_or_before(self.started, self.polled);
         self.hub.now.set(now);
-        let before = std::mem::replace(&mut self.polled_at, now);
-        self.judge_poll(now.since(before));
+        self.since_last_poll = now.since(self.polled_at);
+        self.polled_at = now;
         Ok(())
     }
 
@@ -298,10 +304,12 @@ impl<S: System> EventLoop<S> {
     /// Judges whether events are left that no poll has brought. A full poll means so; but as
     /// many of them in a row as all clients need have told of everybody, unless the process
     /// stood still in between.
-    fn judge_poll(&mut self, since_the_last: Duration) {
-        let events_per_poll = self.system.events_per_poll();
-        let full = self.events.len() >= events_per_poll;
-        let long = since_the_last > STALL;
+    fn judge_poll(&mut self, event_count: usize) {
+        if event_count > 0 {
+            self.last_event = self.polled;
+        }
+        let full = event_count >= self.events_per_poll;
+        let long = self.since_last_poll > STALL;
         // One long turn is a stall; one after the other is load, and must not put off every
         // deadline for ever.
         let stalled = long && !self.long_turn;
@@ -310,7 +318,7 @@ impl<S: System> EventLoop<S> {
             self.full_polls = 0;
         }
         self.full_polls += usize::from(full);
-        self.more_events = full && self.full_polls <= self.clients.len() / events_per_poll + 1;
+        self.more_events = full && self.full_polls <= self.clients.len() / self.events_per_poll + 1;
     }
 
     /// Whether something can be done without waiting.
@@ -339,15 +347,24 @@ impl<S: System> EventLoop<S> {
         let mut signalled = false;
         let mut woken = false;
         let left_over = self.ready.len();
-        for index in 0..self.events.len() {
-            let event = self.events[index];
+        let Some(events) = self.events.take() else {
+            return Ok(());
+        };
+        let mut event_count = 0;
+        for event in S::iter(&events) {
+            event_count += 1;
             match FIRST_LISTENER.checked_sub(event.token) {
                 None if event.token == WAKER => woken = true,
                 None => signalled = true,
                 Some(index) if index < self.listeners.len() => self.listeners[index].ready = true,
-                Some(_) => self.serve_event(event),
+                Some(_) => {
+                    self.serve_event(event);
+                    self.flush_early();
+                }
             }
         }
+        self.events = Some(events);
+        self.judge_poll(event_count);
         if woken {
             self.carry_out_remotes();
             if self.control.is_stop_requested() {
@@ -369,31 +386,6 @@ impl<S: System> EventLoop<S> {
             }
         }
         Ok(())
-    }
-
-    /// One event of a client.
-    fn serve_event(&mut self, event: Ready) {
-        let id = client_of(event.token);
-        let slot = id.slot();
-        // An event of a client that left this slot since is nobody's.
-        let Some(client) = self.clients.by_id(id) else {
-            return;
-        };
-        if event.writable && client.is(fact::FULL) {
-            client.note_progress(self.hub.now.get());
-            unblock(client, slot, &self.hub);
-        }
-        if event.readable {
-            client.set(fact::READABLE);
-            if event.read_closed {
-                client.set(fact::READ_CLOSED);
-            }
-            // Who is on the list has its turn there.
-            if !client.is(fact::LISTED) {
-                self.read_client(id);
-                self.flush_early();
-            }
-        }
     }
 
     /// Writes everything, if so much was queued that nothing else may happen first.
@@ -460,6 +452,7 @@ impl<S: System> EventLoop<S> {
 
     /// The one place where an endpoint's code runs: catches its panic, which fails `client`'s
     /// connection, and carries out what it asked for before anything else happens.
+    #[inline]
     fn call(
         &mut self,
         what: &'static str,

@@ -1,11 +1,12 @@
 //! From sockets to events to callbacks.
 
+use crate::app::directory::Uncounted;
 use crate::client_id::ClientId;
 use crate::config::Settings;
 use crate::event_loop::clients::{Client, fact};
 use crate::event_loop::stop::Stop;
-use crate::event_loop::system::{ReadOutcome, Socket, System};
-use crate::event_loop::{EARLY_FLUSH_BYTES, EventLoop, Held};
+use crate::event_loop::system::{ReadOutcome, Ready, Socket, System};
+use crate::event_loop::{EARLY_FLUSH_BYTES, EventLoop, Held, client_of, unblock};
 use crate::http::{Request, StatusCode};
 use crate::input::Input;
 use crate::moment::Moment;
@@ -58,43 +59,53 @@ impl<S: System> EventLoop<S> {
         client.is_some_and(|client| may_read(client, &self.settings, now))
     }
 
-    /// Serves one client its share of a turn: what was held back, then one read. What it is
-    /// answered is written at once.
+    /// One event of a client: it is read, and what it is answered is written at once.
     ///
     /// The straight path comes first: a steady client, of whose one short read all is whole
-    /// messages. What is not like that goes on as [`read_any`](Self::read_any).
-    pub(super) fn read_client(&mut self, id: ClientId) {
+    /// messages. What is not like that goes on as [`read_client`](Self::read_client).
+    pub(super) fn serve_event(&mut self, event: Ready) {
+        let id = client_of(event.token);
         let slot = id.slot();
-        let Some(client) = self.clients.get_mut(slot) else {
+        // An event of a client that left this slot since is nobody's.
+        let Some(client) = self.clients.by_id(id) else {
             return;
         };
-        if client.is_held_up() || !client.protocol.is_steady() {
-            return self.read_any(id);
+        let now = self.hub.now.get();
+        if event.writable && client.is(fact::FULL) {
+            client.note_progress(now);
+            unblock(client, slot, &self.hub);
+        }
+        if !event.readable {
+            return;
+        }
+        if event.read_closed || client.is_held_up() || !client.protocol.is_steady() {
+            return self.note_readable(id, event.read_closed);
         }
         let len = match client.socket.read(&mut self.buffer) {
+            // Short: it found the socket empty, and what comes raises a new edge.
             ReadOutcome::Bytes(len) if len < self.buffer.len() => len,
             outcome => {
+                client.set(fact::READABLE);
                 if self.take_in(id, outcome) {
-                    return self.read_any(id);
+                    return self.read_client(id);
                 }
                 return self.finish_read(slot);
             }
         };
-        let now = self.hub.now.get();
         client.take(fact::READABLE);
         client.protocol.heard(len, now);
         let Some(endpoint) = client.protocol.endpoint() else {
             return;
         };
-        self.hub.directory.borrow_mut().count_read(slot, len, now);
         let mut buffer = std::mem::take(&mut self.buffer);
-        let rest = self.serve_whole(id, endpoint, &mut buffer[..len]);
+        let rest = self.serve_whole(id, endpoint, &mut buffer[..len], len as u64);
         if rest.is_empty() {
             self.buffer = buffer;
             if self.flush_answers(slot) {
                 return;
             }
         } else {
+            self.hub.count(slot, false);
             let unread = self.serve_events(id, rest);
             self.hold(slot, &buffer[len - unread..len]);
             self.buffer = buffer;
@@ -102,8 +113,22 @@ impl<S: System> EventLoop<S> {
         self.finish_read(slot);
     }
 
-    /// Reads a client of any kind.
-    fn read_any(&mut self, id: ClientId) {
+    /// A client may be read: at once, unless it is on the list and has its turn there.
+    fn note_readable(&mut self, id: ClientId, read_closed: bool) {
+        let Some(client) = self.clients.get_mut(id.slot()) else {
+            return;
+        };
+        client.set(fact::READABLE);
+        if read_closed {
+            client.set(fact::READ_CLOSED);
+        }
+        if !client.is(fact::LISTED) {
+            self.read_client(id);
+        }
+    }
+
+    /// Serves a client of any kind its share of a turn: what was held back, then one read.
+    fn read_client(&mut self, id: ClientId) {
         let slot = id.slot();
         if self.serve_held(id) {
             let now = self.hub.now.get();
@@ -222,7 +247,8 @@ impl<S: System> EventLoop<S> {
         if client.protocol.is_steady()
             && let Some(endpoint) = client.protocol.endpoint()
         {
-            bytes = self.serve_whole(id, endpoint, bytes);
+            bytes = self.serve_whole(id, endpoint, bytes, 0);
+            self.hub.count(id.slot(), false);
         }
         self.serve_events(id, bytes)
     }
@@ -250,7 +276,8 @@ impl<S: System> EventLoop<S> {
                     directory.count_read(slot, bytes.len(), now);
                 }
                 if steady {
-                    bytes = self.serve_whole(id, endpoint, bytes);
+                    bytes = self.serve_whole(id, endpoint, bytes, 0);
+                    self.hub.count(id.slot(), false);
                 }
             }
         }
@@ -263,23 +290,31 @@ impl<S: System> EventLoop<S> {
     }
 
     /// Hands over the whole messages at the front of `bytes`, as many as come one after the other
-    /// while the client is steady and takes its answers.
+    /// while the client is steady and takes its answers. Then they are to be counted, and
+    /// `uncounted` bytes that were read.
+    #[inline(never)]
     fn serve_whole<'b>(
         &mut self,
         id: ClientId,
         endpoint: u16,
         mut bytes: &'b mut [u8],
+        uncounted: u64,
     ) -> &'b mut [u8] {
         let slot = id.slot();
         self.cork(id, endpoint);
-        let mut messages = 0;
+        let mut came = Uncounted {
+            slot,
+            bytes: uncounted,
+            messages: 0,
+        };
+        self.hub.note(came);
         // Whatever happens to the client ends this: it is corked no more then.
         while !bytes.is_empty() && self.is_corked(slot) {
             let Some(whole) = whole_message(bytes, self.settings.endpoint(endpoint)) else {
                 break;
             };
-            messages += 1;
-            self.hub.note_messages(slot, messages);
+            came.messages += 1;
+            self.hub.note(came);
             match whole {
                 Ok((message, len)) => {
                     self.call("on_data", endpoint, Some(id), |application| {
@@ -294,7 +329,6 @@ impl<S: System> EventLoop<S> {
                 }
             }
         }
-        self.hub.count_messages();
         bytes
     }
 

@@ -1,10 +1,15 @@
 //! Bytes in and out of one TCP socket.
+//!
+//! By the system calls themselves: the way through `std::io` and the C library costs 25 instructions
+//! more for each, a twentieth of what an echo takes in all.
 
 use crate::event_loop::system::{ReadOutcome, Socket, WriteOutcome};
 use mio::event::Source;
 use mio::net::TcpStream;
 use mio::{Interest, Registry, Token};
-use std::io::{self, ErrorKind, IoSlice, Read, Write};
+use rustix::io::Errno;
+use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags, recv, send, sendmsg};
+use std::io::{self, IoSlice};
 use std::net::{Shutdown, SocketAddr};
 
 /// A client's TCP socket, non-blocking.
@@ -27,35 +32,33 @@ impl Socket for TcpSocket {
     #[inline]
     fn read(&mut self, buffer: &mut [u8]) -> ReadOutcome {
         loop {
-            return match self.0.read(buffer) {
-                Ok(0) => ReadOutcome::End,
-                Ok(len) => ReadOutcome::Bytes(len),
-                Err(error) => match error.kind() {
-                    ErrorKind::Interrupted => continue,
-                    ErrorKind::WouldBlock => ReadOutcome::Drained,
-                    _ => ReadOutcome::Broken,
-                },
+            return match recv(&self.0, &mut *buffer, RecvFlags::empty()) {
+                Ok((0, _)) => ReadOutcome::End,
+                Ok((len, _)) => ReadOutcome::Bytes(len),
+                Err(Errno::INTR) => continue,
+                Err(Errno::AGAIN) => ReadOutcome::Drained,
+                Err(_) => ReadOutcome::Broken,
             };
         }
     }
 
     #[inline]
-    fn write(&mut self, slices: &[IoSlice<'_>]) -> WriteOutcome {
+    fn write(&mut self, bytes: &[u8]) -> WriteOutcome {
         loop {
-            let result = match slices {
-                // `send` is cheaper than `writev` of one piece.
-                [slice] => self.0.write(slice),
-                slices => self.0.write_vectored(slices),
-            };
-            return match result {
-                Ok(0) => WriteOutcome::Full,
-                Ok(len) => WriteOutcome::Bytes(len),
-                Err(error) => match error.kind() {
-                    ErrorKind::Interrupted => continue,
-                    ErrorKind::WouldBlock => WriteOutcome::Full,
-                    _ => WriteOutcome::Broken,
-                },
-            };
+            match written(send(&self.0, bytes, SendFlags::NOSIGNAL)) {
+                Some(outcome) => return outcome,
+                None => continue,
+            }
+        }
+    }
+
+    fn write_vectored(&mut self, slices: &[IoSlice<'_>]) -> WriteOutcome {
+        loop {
+            let no_control = &mut SendAncillaryBuffer::default();
+            match written(sendmsg(&self.0, slices, no_control, SendFlags::NOSIGNAL)) {
+                Some(outcome) => return outcome,
+                None => continue,
+            }
         }
     }
 
@@ -66,5 +69,16 @@ impl Socket for TcpSocket {
 
     fn local_address(&self) -> io::Result<SocketAddr> {
         self.0.local_addr()
+    }
+}
+
+/// What a write came to; `None`: it was interrupted.
+#[inline]
+const fn written(result: Result<usize, Errno>) -> Option<WriteOutcome> {
+    match result {
+        Ok(0) | Err(Errno::AGAIN) => Some(WriteOutcome::Full),
+        Ok(len) => Some(WriteOutcome::Bytes(len)),
+        Err(Errno::INTR) => None,
+        Err(_) => Some(WriteOutcome::Broken),
     }
 }

@@ -65,8 +65,10 @@ pub(crate) enum Accepted<S> {
 pub(crate) trait Socket {
     /// Reads into `buffer` with one call.
     fn read(&mut self, buffer: &mut [u8]) -> ReadOutcome;
+    /// Writes `bytes` with one call.
+    fn write(&mut self, bytes: &[u8]) -> WriteOutcome;
     /// Writes `slices`, one after the other, with one call.
-    fn write(&mut self, slices: &[IoSlice<'_>]) -> WriteOutcome;
+    fn write_vectored(&mut self, slices: &[IoSlice<'_>]) -> WriteOutcome;
     /// Ends our sending side.
     fn shut_down(&mut self);
     /// The address that the peer connected to.
@@ -87,16 +89,22 @@ pub(crate) trait System {
     type Socket: Socket;
     type Listener: Listener<Socket = Self::Socket>;
 
-    /// Puts what happened into `ready`, which is empty before; waits for the first of it, but
-    /// no longer than `timeout`.
+    /// What one poll brings.
+    type Events;
+
+    /// Room for what one poll brings, and how many events that is at most.
+    fn events(&self) -> (Self::Events, usize);
+
+    /// Puts what happened into `events`, in place of what was there; waits for the first of it,
+    /// but no longer than `timeout`.
     ///
     /// # Errors
     ///
     /// The poll itself failed: nothing can be served any more.
-    fn poll(&mut self, ready: &mut Vec<Ready>, timeout: Option<Duration>) -> io::Result<()>;
+    fn poll(&mut self, events: &mut Self::Events, timeout: Option<Duration>) -> io::Result<()>;
 
-    /// Most events that one poll brings.
-    fn events_per_poll(&self) -> usize;
+    /// The events, in order.
+    fn iter(events: &Self::Events) -> impl Iterator<Item = Ready>;
 
     /// Registers a client for both directions, edge-triggered, once and for all: an idle
     /// socket's writability costs nothing.

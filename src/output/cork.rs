@@ -86,13 +86,11 @@ impl Output {
     pub(crate) fn cork(&mut self, slot: u32, owner: u64, log: LogId, most: usize) {
         debug_assert!(self.cork.slot == NOBODY, "one client is served at a time");
         let client = &self.clients[slot as usize];
-        let Some(entered) = self.logs.get(usize::from(log.0)) else {
-            return;
-        };
         if client.log != log
             || client.flags & (BLOCKED | OVERFLOWED) != 0
             || !client.queue.is_empty()
-            || entered.is_lacked(client.member)
+            // While no ring turns, nobody lacks anything.
+            || (!self.turning.is_empty() && self.rest(slot).is_some())
         {
             return;
         }

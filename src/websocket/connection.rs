@@ -200,7 +200,8 @@ impl WebSocketConnection {
     }
 
     /// Notes that `len` bytes were read; any byte answers the pings (a Pong need not be alone).
-    #[inline]
+    #[inline(always)]
+    #[expect(clippy::inline_always, reason = "on the straight path")]
     pub(crate) fn heard(&mut self, len: usize, now: Moment) {
         if self.state == State::Open {
             self.since = now.into();
