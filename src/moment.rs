@@ -11,6 +11,8 @@ use std::time::{Duration, Instant};
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Moment(u64);
 
+const NANOS_PER_MILLI: u64 = 1_000_000;
+
 impl Moment {
     /// When the server was bound.
     pub const START: Self = Self(0);
@@ -33,17 +35,24 @@ impl Moment {
         self.0
     }
 
-    /// The last moment at or before `now`: what has surely come.
+    /// The last moment at or before `nanos` nanoseconds after the start: what has surely come.
     #[must_use]
-    pub fn at_or_before(started: Instant, now: Instant) -> Self {
-        let elapsed = now.saturating_duration_since(started);
-        Self::from_millis(whole_seconds(elapsed).saturating_add(u64::from(elapsed.subsec_millis())))
+    #[inline]
+    pub const fn at_or_before(nanos: u64) -> Self {
+        Self::from_millis(nanos / NANOS_PER_MILLI)
     }
 
-    /// The first moment at or after `now`: a delay that is counted from it is never short.
+    /// The first moment at or after that: a delay that is counted from it is never short.
     #[must_use]
-    pub fn at_or_after(started: Instant, now: Instant) -> Self {
-        Self::from_millis(millis_rounded_up(now.saturating_duration_since(started)))
+    pub const fn at_or_after(nanos: u64) -> Self {
+        Self::from_millis(nanos.div_ceil(NANOS_PER_MILLI))
+    }
+
+    /// Nanoseconds since the start, or all that a `u64` can say.
+    #[must_use]
+    #[inline]
+    pub const fn as_nanos(self) -> u64 {
+        self.0.saturating_mul(NANOS_PER_MILLI)
     }
 
     /// This moment on the clock that began at `started`.
@@ -141,14 +150,13 @@ mod tests {
 
     #[test]
     fn delays_are_never_short_and_what_has_come_is_never_early() {
-        let started = Instant::now();
-        let now = started + Duration::from_nanos(1_000_001);
-        assert_eq!(Moment::at_or_before(started, now).as_millis(), 1);
-        assert_eq!(Moment::at_or_after(started, now).as_millis(), 2);
+        assert_eq!(Moment::at_or_before(1_999_999).as_millis(), 1);
+        assert_eq!(Moment::at_or_after(1_000_000).as_millis(), 1);
+        assert_eq!(Moment::at_or_after(1_000_001).as_millis(), 2);
         let later = Moment::START + Duration::from_nanos(5_000_001);
-        assert_eq!(later.as_millis(), 6);
+        assert_eq!((later.as_millis(), later.as_nanos()), (6, 6_000_000));
+        let started = Instant::now();
         assert_eq!(later.instant(started), started + Duration::from_millis(6));
-        assert_eq!(Moment::at_or_before(now, started), Moment::START);
     }
 
     #[test]

@@ -74,6 +74,7 @@ impl Hub {
     /// Adds an endpoint; its index.
     pub(crate) fn add_endpoint(&self, config: Rc<WebSocketConfig>) -> u16 {
         let limits = LogLimits {
+            soft_backlog_bytes: config.soft_backlog_bytes,
             hard_backlog_bytes: config.hard_backlog_bytes,
             policy: config.backlog_policy,
         };

@@ -22,6 +22,9 @@ const RING_VISITS_PER_TURN: usize = 1024;
 impl<S: System> EventLoop<S> {
     /// Writes queues, then a slice of the ring of those who lack a broadcast.
     pub(super) fn flush(&mut self) {
+        if self.hub.output.borrow().is_quiet() {
+            return;
+        }
         for _ in 0..FLUSHES_PER_TURN {
             let slot = self.hub.output.borrow_mut().next_dirty();
             let Some(slot) = slot else { break };
@@ -29,6 +32,10 @@ impl<S: System> EventLoop<S> {
         }
         let mut visits = RING_VISITS_PER_TURN;
         loop {
+            if let Some(slot) = self.flush_ring(&mut visits) {
+                self.flush_client(slot);
+                continue;
+            }
             let slot = self.hub.output.borrow_mut().next_in_ring(&mut visits);
             let Some(slot) = slot else { break };
             self.flush_client(slot);
@@ -40,6 +47,29 @@ impl<S: System> EventLoop<S> {
         }
         self.carry_out();
         self.hub.output.borrow_mut().end_turn();
+    }
+
+    /// Writes broadcasts to those who lack nothing else, as many as come one after the other. One
+    /// whose socket took less, to be flushed like any other.
+    fn flush_ring(&mut self, visits: &mut usize) -> Option<u32> {
+        let mut output = self.hub.output.borrow_mut();
+        let mut directory = self.hub.directory.borrow_mut();
+        let (clients, now) = (&mut self.clients, self.hub.now.get());
+        let (slot, taken) = output.flush_straight(visits, |slot, bytes| {
+            let Some(client) = clients.get_mut(slot) else {
+                return 0;
+            };
+            match client.socket.write(bytes) {
+                WriteOutcome::Bytes(len) => {
+                    directory.note_sent(slot, now);
+                    len
+                }
+                // The next write will find the same.
+                WriteOutcome::Full | WriteOutcome::Broken => 0,
+            }
+        })?;
+        output.advance(slot, taken);
+        Some(slot)
     }
 
     /// Gathers what the client `id` of `endpoint` is answered while it is served, if it can be.

@@ -110,20 +110,20 @@ pub(crate) struct EventLoop<S: System> {
     app: App,
     settings: Settings,
     stop: Stop,
-    clock: fn() -> Instant,
-    /// What moments are counted from.
-    started: Instant,
+    clock: fn() -> u64,
+    /// What moments are counted from, in the clock's nanoseconds.
+    started: u64,
     /// Accepting waits until a descriptor may be free.
     accept_paused: bool,
     warned: Option<Moment>,
     /// When the last poll returned: what its events did not tell is later than this.
     polled_at: Moment,
     /// The same, as the clock said it.
-    polled: Instant,
+    polled: u64,
     /// How long before that the one before it did.
     since_last_poll: Duration,
     /// When a poll last brought an event, for busy polling.
-    last_event: Instant,
+    last_event: u64,
     /// There may be events that no poll has brought yet.
     more_events: bool,
     /// Polls in a row that brought as many events as they could.
@@ -161,14 +161,16 @@ impl<S: System> EventLoop<S> {
         }
         let (events, events_per_poll) = system.events();
         let clock = system.clock();
-        let now = clock();
         // The first moment of an event is the second of all: the first one says never.
-        let started = now.checked_sub(Duration::from_millis(1)).unwrap_or(now);
+        let before = Duration::from_millis(1);
+        let started = clock().saturating_sub(1_000_000);
+        let started_at = Instant::now();
+        let started_at = started_at.checked_sub(before).unwrap_or(started_at);
         let max_clients = config
             .max_connections
             .unwrap_or_else(accept::descriptors_for_clients);
-        let ceiling = Box::new(move || Moment::at_or_after(started, clock()));
-        let hub = Hub::new(&config, started, ceiling);
+        let ceiling = Box::new(move || Moment::at_or_after(clock().saturating_sub(started)));
+        let hub = Hub::new(&config, started_at, ceiling);
         hub.output.borrow_mut().reserve(max_clients);
         hub.directory.borrow_mut().reserve(max_clients);
         hub.schedule.borrow_mut().wheel.reserve(max_clients);
@@ -275,10 +277,9 @@ impl<S: System> EventLoop<S> {
             self.system.poll(events, timeout).map_err(Error::Poll)?;
         }
         self.polled = (self.clock)();
-        let now = Moment::at_or_before(self.started, self.polled);
-        self.hub.now.set(now);
-        self.since_last_poll = now.since(self.polled_at);
-        self.polled_at = now;
+        self.read_clock_at(self.polled);
+        self.since_last_poll = self.hub.now.get().since(self.polled_at);
+        self.polled_at = self.hub.now.get();
         Ok(())
     }
 
@@ -287,18 +288,16 @@ impl<S: System> EventLoop<S> {
     fn sleep(&self) -> Option<Duration> {
         let deadline = self.hub.schedule.borrow().wheel.next_deadline();
         let busy_poll = self.settings.server.busy_poll;
-        if deadline.is_none() && busy_poll.is_zero() {
-            return None;
+        if busy_poll.is_zero() {
+            let until = self.started.saturating_add(deadline?.as_nanos());
+            return Some(Duration::from_nanos(until.saturating_sub((self.clock)())));
         }
         let now = (self.clock)();
-        if now.saturating_duration_since(self.last_event) < busy_poll {
+        if Duration::from_nanos(now - self.last_event) < busy_poll {
             return Some(Duration::ZERO);
         }
-        deadline.map(|deadline| {
-            deadline
-                .instant(self.started)
-                .saturating_duration_since(now)
-        })
+        let until = self.started.saturating_add(deadline?.as_nanos());
+        Some(Duration::from_nanos(until.saturating_sub(now)))
     }
 
     /// Judges whether events are left that no poll has brought. A full poll means so; but as
@@ -337,7 +336,11 @@ impl<S: System> EventLoop<S> {
     }
 
     fn read_clock(&mut self) {
-        let now = Moment::at_or_before(self.started, (self.clock)());
+        self.read_clock_at((self.clock)());
+    }
+
+    fn read_clock_at(&mut self, clock: u64) {
+        let now = Moment::at_or_before(clock.saturating_sub(self.started));
         self.hub.now.set(now);
     }
 

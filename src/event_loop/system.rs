@@ -4,7 +4,7 @@
 
 use std::io::{self, IoSlice};
 use std::net::SocketAddr;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, SystemTime};
 
 /// What a poll found of one registered thing.
 #[derive(Clone, Copy, Debug)]
@@ -121,8 +121,8 @@ pub(crate) trait System {
     /// The server cannot start.
     fn listen(&mut self, listener: &mut Self::Listener, token: usize) -> io::Result<()>;
 
-    /// The clock, to be read at any time.
-    fn clock(&self) -> fn() -> Instant;
+    /// The clock, to be read at any time: nanoseconds, never fewer than the time before.
+    fn clock(&self) -> fn() -> u64;
 
     /// What the calendar says, for `Date`.
     fn calendar(&self) -> SystemTime;

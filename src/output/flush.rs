@@ -10,6 +10,7 @@
 
 use std::io::{self, IoSlice};
 
+use super::log::{Run, low};
 use super::{BLOCKED, DIRTY, Gathered, IN_TURN, OVERFLOWED, Output, REPORTED};
 
 impl Output {
@@ -58,6 +59,57 @@ impl Output {
             self.visited = Some(slot);
             self.turning.rotate_left(1);
             return Some(slot);
+        }
+        None
+    }
+
+    /// The straight path through the ring: visits the members of the log whose turn it is, as long
+    /// as each has nothing of its own and lacks broadcasts that lie in one piece, which nearly all
+    /// have in common. `write` is given a slot and these bytes, and says how many were taken.
+    ///
+    /// Each member costs one of `visits`. `None`: the next one, if any, is for
+    /// [`next_in_ring`](Self::next_in_ring). Else the socket of this slot took only so many, which
+    /// is to be [told](Self::advance).
+    pub(crate) fn flush_straight(
+        &mut self,
+        visits: &mut usize,
+        mut write: impl FnMut(u32, &[u8]) -> usize,
+    ) -> Option<(u32, usize)> {
+        self.settle();
+        let &id = self.turning.front()?;
+        let log = &mut self.logs[usize::from(id.0)];
+        let end = low(log.end_sequence());
+        let most = log.limits.soft_backlog_bytes;
+        let mut common: Option<Run> = None;
+        while *visits > 0 && log.ring.is_pending() {
+            log.wrap_at_end(&mut self.store.segments);
+            let (slot, cursor) = log.ring.peek()?;
+            let client = &mut self.clients[slot as usize];
+            if cursor == end || client.has(BLOCKED | OVERFLOWED) || !client.queue.is_empty() {
+                return None;
+            }
+            let run = match common {
+                Some(run) if run.cursor == cursor => run,
+                _ => *common.insert(log.run(cursor)?),
+            };
+            // Above the soft limit there is more to do than to write.
+            if run.piece.len as usize > most {
+                return None;
+            }
+            *visits -= 1;
+            let taken = write(slot, self.store.segments.bytes(run.piece));
+            if taken < run.piece.len as usize {
+                if let Some((_, member)) = log.step(&mut self.store.segments) {
+                    client.member = member;
+                }
+                self.turning.rotate_left(1);
+                return Some((slot, taken));
+            }
+            if let Some(member) = log.ring.pass(end) {
+                client.member = member;
+            }
+            client.sent.bytes = client.sent.bytes.wrapping_add(u64::from(run.piece.len));
+            client.sent.count(run.unit);
         }
         None
     }
@@ -227,6 +279,7 @@ impl Output {
         self.turn.tidy(&mut self.store.segments);
         self.lists.tidy(&mut self.store.segments);
         self.turn_bytes = 0;
+        self.is_owing = false;
         for log in &mut self.logs {
             if !log.ring.is_pending() {
                 log.clear(&mut self.store.segments);

@@ -42,6 +42,14 @@ struct Placed {
     start: u64,
 }
 
+/// What all members with the same cursor lack, in one piece.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Run {
+    pub(super) cursor: u32,
+    pub(super) piece: Piece,
+    pub(super) unit: Unit,
+}
+
 /// See the module.
 #[derive(Debug)]
 pub(super) struct Log {
@@ -95,12 +103,7 @@ impl Log {
     /// The first message that the member at `index` lacks.
     #[inline]
     pub(super) fn cursor(&self, index: u32) -> u64 {
-        // Nothing that somebody lacks was trimmed.
-        let behind = self
-            .ring
-            .cursor(index)
-            .wrapping_sub(low(self.begin_sequence));
-        self.begin_sequence + u64::from(behind)
+        self.sequence_of(self.ring.cursor(index))
     }
 
     /// The member at `index` lacks nothing before `cursor`.
@@ -190,16 +193,40 @@ impl Log {
                 .partition_point(|end| end.position <= position) as u64
     }
 
+    fn sequence_of(&self, cursor: u32) -> u64 {
+        // Nothing that somebody lacks was trimmed.
+        let behind = cursor.wrapping_sub(low(self.begin_sequence));
+        self.begin_sequence + u64::from(behind)
+    }
+
+    /// What a member lacks whose cursor is `cursor`, if it lies in one piece.
+    pub(super) fn run(&self, cursor: u32) -> Option<Run> {
+        let sequence = self.sequence_of(cursor);
+        let (from, to) = (self.mark(sequence), self.mark(self.end_sequence()));
+        let piece = self.pieces(from.position, to.position).next()?;
+        (u64::from(piece.len) == to.position - from.position).then_some(Run {
+            cursor,
+            piece,
+            unit: from.units_until(to),
+        })
+    }
+
     /// Moves the ring on by one. Returns the member that was visited and where it now stands.
     ///
     /// Whoever was visited before must lack nothing of what was there at its visit.
     pub(super) fn step(&mut self, segments: &mut Segments) -> Option<(u32, u32)> {
+        self.wrap_at_end(segments);
+        self.ring.step()
+    }
+
+    /// Ends a revolution, if it is over.
+    #[inline]
+    pub(super) fn wrap_at_end(&mut self, segments: &mut Segments) {
         if self.ring.at_end() {
             self.ring.wrap();
             self.trim(segments, self.wrap_sequence);
             self.wrap_sequence = self.end_sequence();
         }
-        self.ring.step()
     }
 
     /// Removes a member; the log of nobody keeps nothing.
@@ -247,7 +274,7 @@ impl Log {
 /// The part of a sequence number that the ring keeps.
 #[inline]
 #[expect(clippy::cast_possible_truncation, reason = "the lower half")]
-const fn low(sequence: u64) -> u32 {
+pub(super) const fn low(sequence: u64) -> u32 {
     sequence as u32
 }
 
@@ -264,6 +291,7 @@ mod tests {
     fn log_of(messages: &[&[u8]], hard_backlog_bytes: usize) -> (Log, Segments) {
         let policy = BacklogPolicy::Close;
         let mut log = Log::new(LogLimits {
+            soft_backlog_bytes: usize::MAX,
             hard_backlog_bytes,
             policy,
         });

@@ -89,6 +89,8 @@ impl Sent {
 /// What a blocked member of a log may have waiting.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct LogLimits {
+    /// Bytes above which a member's backlog is told, and so is its end.
+    pub(crate) soft_backlog_bytes: usize,
     /// Bytes above which the next message is not queued.
     pub(crate) hard_backlog_bytes: usize,
     /// What happens then.
@@ -204,6 +206,8 @@ pub(crate) struct Output {
     /// entered in `dirty_later`: nobody is forgotten.
     visited: Option<u32>,
     turn_bytes: usize,
+    /// A ring may have to close gaps, a log to forget: see [`end_turn`](Self::end_turn).
+    is_owing: bool,
 }
 
 /// The life of a client.
@@ -224,6 +228,7 @@ impl Output {
             cork: Cork::new(),
             visited: None,
             turn_bytes: 0,
+            is_owing: false,
         }
     }
 
@@ -294,6 +299,7 @@ impl Output {
         self.unjudged.forget(slot);
         let client = &mut self.clients[slot as usize];
         if client.log != LogId::NONE {
+            self.is_owing = true;
             self.logs[usize::from(client.log.0)].leave(&mut self.store.segments, client.member);
             client.log = LogId::NONE;
         }
@@ -573,6 +579,18 @@ impl Output {
             sent.bytes = 0;
         }
         sent
+    }
+
+    /// Whether a flush has nothing to do: nobody to write to, nothing to tidy.
+    #[inline]
+    pub(crate) fn is_quiet(&self) -> bool {
+        self.turn_bytes == 0
+            && !self.is_owing
+            && self.visited.is_none()
+            && self.dirty.is_empty()
+            && self.dirty_later.is_empty()
+            && self.turning.is_empty()
+            && self.overflowed.is_empty()
     }
 
     /// Bytes queued since the last [`end_turn`](Self::end_turn), a broadcast counted once.

@@ -98,6 +98,28 @@ impl Ring {
         self.remaining = self.remaining.min(self.members.len());
     }
 
+    /// Who is to be visited next, and the first message that it lacks; `None` for a gap.
+    #[inline]
+    pub(super) fn peek(&self) -> Option<(u32, u32)> {
+        let member = self.members[self.next];
+        (member.slot != GONE).then_some((member.slot, member.cursor))
+    }
+
+    /// Goes on over the member that [`peek`](Self::peek) gave, which lacks nothing before `cursor`
+    /// any more. Returns the place where it stands from now on, if that is another.
+    #[inline]
+    pub(super) fn pass(&mut self, cursor: u32) -> Option<u32> {
+        self.members[self.next].cursor = cursor;
+        if self.kept < self.next {
+            return self.step().map(|(_, index)| index);
+        }
+        // Without gaps before it, it stays.
+        self.remaining = self.remaining.saturating_sub(1);
+        self.next += 1;
+        self.kept += 1;
+        None
+    }
+
     /// Goes on by one. Returns the member that was there, with the place where it stands from
     /// now on; `None` for a gap.
     pub(super) fn step(&mut self) -> Option<(u32, u32)> {

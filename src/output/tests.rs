@@ -9,6 +9,7 @@ const MESSAGE: Unit = Unit {
     messages: 1,
 };
 const GENEROUS: LogLimits = LogLimits {
+    soft_backlog_bytes: usize::MAX,
     hard_backlog_bytes: 1 << 20,
     policy: BacklogPolicy::Close,
 };
@@ -343,6 +344,7 @@ fn a_blocked_member_gets_messages_up_to_the_one_that_passes_the_limit() {
         let (mut output, log) = with_members(
             1,
             LogLimits {
+                soft_backlog_bytes: usize::MAX,
                 hard_backlog_bytes: 10,
                 policy,
             },
@@ -400,6 +402,7 @@ fn a_blocked_member_gets_messages_up_to_the_one_that_passes_the_limit() {
 #[test]
 fn at_the_moment_of_blocking_each_message_is_judged_by_what_waits_before_it() {
     let limits = LogLimits {
+        soft_backlog_bytes: usize::MAX,
         hard_backlog_bytes: 4,
         policy: BacklogPolicy::DropMessages,
     };
@@ -418,6 +421,7 @@ fn at_the_moment_of_blocking_each_message_is_judged_by_what_waits_before_it() {
 #[test]
 fn an_overflow_is_not_reported_for_the_next_client_in_the_slot() {
     let limits = LogLimits {
+        soft_backlog_bytes: usize::MAX,
         hard_backlog_bytes: 0,
         policy: BacklogPolicy::Close,
     };

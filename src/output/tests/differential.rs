@@ -256,6 +256,7 @@ impl Pair {
         let mut output = Output::new();
         let mut log = |policy| {
             let limits = LogLimits {
+                soft_backlog_bytes: usize::MAX,
                 hard_backlog_bytes: [0, 60, 300, 20_000][random.below(4)],
                 policy,
             };

@@ -27,6 +27,7 @@ impl Bench {
     fn new(config: WebSocketConfig) -> Self {
         let mut output = Output::new();
         let limits = LogLimits {
+            soft_backlog_bytes: config.soft_backlog_bytes,
             hard_backlog_bytes: config.hard_backlog_bytes,
             policy: BacklogPolicy::Close,
         };
