@@ -5,7 +5,7 @@ use crate::config::Config;
 use crate::error::Error;
 use crate::event_loop::control::Control;
 use crate::event_loop::kernel::Kernel;
-use crate::event_loop::listener::TcpListener;
+use crate::event_loop::listener::ListeningSocket;
 use crate::event_loop::system::Listener;
 use crate::event_loop::{EventLoop, SIGNALS, WAKER};
 use std::fmt;
@@ -131,7 +131,7 @@ impl Server {
         if listeners.is_empty() {
             return Err(Error::NoAddress);
         }
-        let address = |(listener, _): &(TcpListener, u16)| listener.address();
+        let address = |(listener, _): &(ListeningSocket, u16)| listener.address();
         let addresses: Vec<_> = listeners.iter().map(address).collect();
         log::info!("listening on {addresses:?}");
         let (mut kernel, control) = Kernel::new(WAKER).map_err(Error::Poll)?;
@@ -160,14 +160,14 @@ fn bind_all(
     address: &str,
     host: u16,
     config: &Config,
-    listeners: &mut Vec<(TcpListener, u16)>,
+    listeners: &mut Vec<(ListeningSocket, u16)>,
 ) -> Result<(), Error> {
     let failed = |source| Error::Bind {
         address: address.to_owned(),
         source,
     };
     for resolved in address.to_socket_addrs().map_err(failed)? {
-        let listener = TcpListener::bind(resolved, config.listen_backlog).map_err(failed)?;
+        let listener = ListeningSocket::bind(resolved, config.listen_backlog).map_err(failed)?;
         listeners.push((listener, host));
     }
     Ok(())

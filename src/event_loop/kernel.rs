@@ -1,7 +1,7 @@
 //! The operating system's side of the seam: mio's poll, and the process's signals.
 
 use crate::event_loop::control::Control;
-use crate::event_loop::listener::TcpListener;
+use crate::event_loop::listener::ListeningSocket;
 use crate::event_loop::signals::Signals;
 use crate::event_loop::socket::TcpSocket;
 use crate::event_loop::system::{Ready, System};
@@ -57,7 +57,7 @@ fn nanos() -> u64 {
 
 impl System for Kernel {
     type Socket = TcpSocket;
-    type Listener = TcpListener;
+    type Listener = ListeningSocket;
 
     type Events = Events;
 
@@ -92,7 +92,7 @@ impl System for Kernel {
         socket.register(self.poll.registry(), Token(token))
     }
 
-    fn listen(&mut self, listener: &mut TcpListener, token: usize) -> io::Result<()> {
+    fn listen(&mut self, listener: &mut ListeningSocket, token: usize) -> io::Result<()> {
         listener.register(self.poll.registry(), Token(token))
     }
 

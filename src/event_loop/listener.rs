@@ -9,12 +9,12 @@ use std::net::SocketAddr;
 
 /// One listening socket.
 #[derive(Debug)]
-pub(crate) struct TcpListener {
+pub(crate) struct ListeningSocket {
     socket: mio::net::TcpListener,
     address: SocketAddr,
 }
 
-impl TcpListener {
+impl ListeningSocket {
     /// Binds `address`; port 0 picks a free one.
     ///
     /// # Errors
@@ -47,7 +47,7 @@ impl TcpListener {
     }
 }
 
-impl Listener for TcpListener {
+impl Listener for ListeningSocket {
     type Socket = TcpSocket;
 
     fn address(&self) -> SocketAddr {
@@ -82,8 +82,8 @@ mod tests {
     use socket2::SockRef;
     use std::net::Ipv4Addr;
 
-    fn bind() -> TcpListener {
-        TcpListener::bind((Ipv4Addr::LOCALHOST, 0).into(), 16).expect("a free port")
+    fn bind() -> ListeningSocket {
+        ListeningSocket::bind((Ipv4Addr::LOCALHOST, 0).into(), 16).expect("a free port")
     }
 
     #[test]

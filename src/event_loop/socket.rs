@@ -42,7 +42,8 @@ impl Socket for TcpSocket {
         }
     }
 
-    #[inline]
+    #[inline(always)]
+    #[expect(clippy::inline_always, reason = "on the straight path")]
     fn write(&mut self, bytes: &[u8]) -> WriteOutcome {
         loop {
             match written(send(&self.0, bytes, SendFlags::NOSIGNAL)) {
