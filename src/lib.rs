@@ -62,6 +62,8 @@ mod error;
 
 mod server;
 
+mod simulation;
+
 mod event_loop;
 
 mod client_id;
@@ -105,6 +107,7 @@ pub use websocket::{CloseCode, Frame, InvalidClose, Message};
 #[doc(hidden)]
 pub mod internals {
     pub use crate::moment::Moment;
+    pub use crate::simulation::{Peer, Simulation};
     pub use crate::timer_wheel::{TimerKey, TimerWheel};
     pub use crate::websocket::frame::{
         EncodedHeader, FrameError, FrameHeader, Opcode, decode_header, encode_header,

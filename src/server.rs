@@ -145,6 +145,12 @@ impl Server {
         })
     }
 
+    /// What each host answers with, and the configuration.
+    pub(crate) fn into_parts(self) -> (Vec<Vec<Box<dyn Responder>>>, Config) {
+        let responders = self.hosts.into_iter().map(|host| host.responders);
+        (responders.collect(), self.config)
+    }
+
     /// Binds and runs: `bind()?.run()`.
     ///
     /// # Errors

@@ -12,6 +12,7 @@ pub(crate) mod kernel;
 pub(crate) mod listener;
 mod read;
 mod signals;
+pub(crate) mod simulated;
 mod socket;
 mod stop;
 pub(crate) mod system;
@@ -240,7 +241,7 @@ impl<S: System> EventLoop<S> {
     }
 
     /// Calls every `on_start`; after a failure `on_stop` of those that started.
-    fn start(&mut self) -> Result<(), Error> {
+    pub(crate) fn start(&mut self) -> Result<(), Error> {
         for index in 0..self.app.endpoints().len() {
             let endpoint = &self.app.endpoints()[index];
             let started = App::call("on_start", || endpoint.start());
@@ -318,6 +319,18 @@ impl<S: System> EventLoop<S> {
         }
         self.full_polls += usize::from(full);
         self.more_events = full && self.full_polls <= self.clients.len() / self.events_per_poll + 1;
+    }
+
+    /// How many clients are connected.
+    pub(crate) fn client_count(&self) -> usize {
+        self.clients.len()
+    }
+
+    /// Whether a turn would find something to do now, but for new events.
+    pub(crate) fn is_busy(&self) -> bool {
+        let now = Moment::at_or_before((self.clock)().saturating_sub(self.started));
+        let deadline = self.hub.schedule.borrow().wheel.next_deadline();
+        self.has_work() || deadline.is_some_and(|deadline| deadline <= now)
     }
 
     /// Whether something can be done without waiting.

@@ -1,0 +1,217 @@
+//! A server over simulated sockets: for this crate's own tests and benches, which hold a million
+//! clients in it, or count instructions without the noise of a kernel.
+
+use crate::error::Error;
+use crate::event_loop::EventLoop;
+use crate::event_loop::control::Control;
+use crate::event_loop::simulated::{self, Simulated, SimulatedListener};
+use crate::server::Server;
+use std::fmt;
+use std::time::Duration;
+
+/// A client of a [`Simulation`], by the number of its socket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Peer(u32);
+
+/// A bound server whose clients, network and time are this thread's to move. One a thread.
+pub struct Simulation {
+    event_loop: EventLoop<Simulated>,
+}
+
+impl Simulation {
+    /// What each simulated socket takes in memory while nothing waits in it.
+    pub const SOCKET_BYTES: usize = simulated::SOCKET_BYTES;
+
+    /// Starts `server`, all of whose hosts' addresses are the same simulated one of its first.
+    ///
+    /// # Errors
+    ///
+    /// As [`Server::bind`] and [`Bound::run`](crate::Bound::run), but for those of sockets.
+    pub fn new(server: Server) -> Result<Self, Error> {
+        simulated::reset();
+        let (responders, config) = server.into_parts();
+        let listeners = vec![(SimulatedListener, 0)];
+        let control = Control::new(None);
+        let mut event_loop = EventLoop::new(Simulated, control, listeners, responders, config)?;
+        event_loop.start()?;
+        Ok(Self { event_loop })
+    }
+
+    /// Makes room for `count` peers.
+    pub fn reserve(&mut self, count: usize) {
+        simulated::reserve(count);
+    }
+
+    /// A client connects; what it is sent is kept for [`take_output`](Self::take_output) if
+    /// `keep_output`, else only counted.
+    pub fn connect(&mut self, keep_output: bool) -> Peer {
+        Peer(simulated::connect(keep_output))
+    }
+
+    /// A client sends `bytes`.
+    pub fn send(&mut self, peer: Peer, bytes: &[u8]) {
+        simulated::send(peer.0, bytes);
+    }
+
+    /// A client ends its side of the stream.
+    pub fn end(&mut self, peer: Peer) {
+        simulated::end(peer.0);
+    }
+
+    /// A client's network takes `bytes` more and then no more, until this is called again.
+    pub fn set_room(&mut self, peer: Peer, bytes: u64) {
+        simulated::set_room(peer.0, bytes);
+    }
+
+    /// How many bytes a client was sent.
+    #[must_use]
+    pub fn taken(&self, peer: Peer) -> u64 {
+        simulated::taken(peer.0)
+    }
+
+    /// What a client was sent since the last call.
+    #[must_use]
+    pub fn take_output(&mut self, peer: Peer) -> Vec<u8> {
+        simulated::take_output(peer.0)
+    }
+
+    /// Whether the server closed its side of a client's stream.
+    #[must_use]
+    pub fn is_closed(&self, peer: Peer) -> bool {
+        simulated::is_closed(peer.0)
+    }
+
+    /// Time passes. Nothing happens before the next [`turn`](Self::turn).
+    pub fn advance(&mut self, duration: Duration) {
+        simulated::advance(duration);
+    }
+
+    /// One turn of the loop. It never waits.
+    ///
+    /// # Errors
+    ///
+    /// What ends a server.
+    pub fn turn(&mut self) -> Result<(), Error> {
+        self.event_loop.turn()
+    }
+
+    /// Whether a turn would find something to do now.
+    #[must_use]
+    pub fn is_busy(&self) -> bool {
+        simulated::is_changed() || self.event_loop.is_busy()
+    }
+
+    /// Turns until nothing is left to do now; how many.
+    ///
+    /// # Errors
+    ///
+    /// What ends a server.
+    pub fn settle(&mut self) -> Result<usize, Error> {
+        let mut turns = 0;
+        while self.is_busy() {
+            self.turn()?;
+            turns += 1;
+        }
+        Ok(turns)
+    }
+
+    /// How many clients are connected.
+    #[must_use]
+    pub fn client_count(&self) -> usize {
+        self.event_loop.client_count()
+    }
+}
+
+impl fmt::Debug for Simulation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Simulation")
+            .field("client_count", &self.client_count())
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        ClientId, Endpoint, Host, Message, Request, Response, Router, WebSocketHandler, websocket,
+    };
+
+    struct Echo {
+        ws: Endpoint,
+    }
+
+    impl WebSocketHandler for Echo {
+        type HandshakeData = ();
+
+        fn on_handshake(&mut self, _: &Request, _: &mut Response) -> Option<()> {
+            Some(())
+        }
+
+        fn on_data(&mut self, client: ClientId, message: Message<'_>) {
+            self.ws.send(client, message);
+        }
+    }
+
+    const HANDSHAKE: &[u8] = b"GET /echo HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\n\
+        Connection: Upgrade\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
+        Sec-WebSocket-Version: 13\r\n\r\n";
+
+    fn simulation() -> Simulation {
+        let router = Router::new().get("/echo", websocket(|ws| Echo { ws }));
+        Simulation::new(Server::new().host(Host::new().add(router))).expect("it starts")
+    }
+
+    #[test]
+    fn a_client_opens_echoes_and_closes_without_a_socket() {
+        let mut simulation = simulation();
+        let peer = simulation.connect(true);
+        simulation.send(peer, HANDSHAKE);
+        simulation.settle().expect("it goes on");
+        let answer = simulation.take_output(peer);
+        assert!(
+            answer.starts_with(b"HTTP/1.1 101 "),
+            "{}",
+            answer.escape_ascii()
+        );
+        // RFC 6455 section 5.7: "Hello", masked and not.
+        simulation.send(peer, b"\x81\x85\x37\xfa\x21\x3d\x7f\x9f\x4d\x51\x58");
+        simulation.settle().expect("it goes on");
+        assert_eq!(simulation.take_output(peer), b"\x81\x05Hello");
+        simulation.end(peer);
+        simulation.settle().expect("it goes on");
+        assert!(simulation.is_closed(peer));
+        assert_eq!(simulation.client_count(), 0);
+    }
+
+    #[test]
+    fn time_passes_when_it_is_told_to() {
+        let mut simulation = simulation();
+        let peer = simulation.connect(true);
+        simulation.send(peer, HANDSHAKE);
+        simulation.settle().expect("it goes on");
+        let _ = simulation.take_output(peer);
+        simulation.advance(Duration::from_millis(9_999));
+        simulation.settle().expect("it goes on");
+        assert_eq!(simulation.take_output(peer), b"");
+        simulation.advance(Duration::from_millis(1));
+        simulation.settle().expect("it goes on");
+        assert_eq!(simulation.take_output(peer), b"\x89\x00", "a ping");
+    }
+
+    #[test]
+    fn a_socket_without_room_takes_the_rest_later() {
+        let mut simulation = simulation();
+        let peer = simulation.connect(true);
+        simulation.send(peer, HANDSHAKE);
+        simulation.settle().expect("it goes on");
+        let _ = simulation.take_output(peer);
+        simulation.set_room(peer, 3);
+        simulation.send(peer, b"\x81\x85\x37\xfa\x21\x3d\x7f\x9f\x4d\x51\x58");
+        simulation.settle().expect("it goes on");
+        assert_eq!(simulation.take_output(peer), b"\x81\x05H");
+        simulation.set_room(peer, 100);
+        simulation.settle().expect("it goes on");
+        assert_eq!(simulation.take_output(peer), b"ello");
+    }
+}
