@@ -91,21 +91,28 @@ impl App {
     }
 
     /// Calls application code; `None` if it panicked, which is logged.
+    #[inline(always)]
+    #[expect(clippy::inline_always, reason = "on the straight path of each message")]
     pub(crate) fn call<R>(what: &str, code: impl FnOnce() -> R) -> Option<R> {
         // What a panic leaves half done is the application's own state: ours is not borrowed
         // while it runs.
         match catch_unwind(AssertUnwindSafe(code)) {
             Ok(result) => Some(result),
             Err(panic) => {
-                log::error!("{what} panicked: {}", panic_message(&*panic));
-                // Dropping a payload may panic too, in a payload's own drop.
-                if let Err(panic) = catch_unwind(AssertUnwindSafe(|| drop(panic))) {
-                    // And that panic's payload again: let it be.
-                    std::mem::forget(panic);
-                }
+                log_panic(what, panic);
                 None
             }
         }
+    }
+}
+
+#[cold]
+fn log_panic(what: &str, panic: Box<dyn Any + Send>) {
+    log::error!("{what} panicked: {}", panic_message(&*panic));
+    // Dropping a payload may panic too, in a payload's own drop.
+    if let Err(panic) = catch_unwind(AssertUnwindSafe(|| drop(panic))) {
+        // And that panic's payload again: let it be.
+        std::mem::forget(panic);
     }
 }
 

@@ -2,9 +2,9 @@
 
 use crate::client_id::ClientId;
 use crate::config::Settings;
-use crate::event_loop::EventLoop;
 use crate::event_loop::clients::{Client, fact};
 use crate::event_loop::system::{Socket, System, WriteOutcome};
+use crate::event_loop::{EARLY_FLUSH_BYTES, EventLoop};
 use crate::output::{LogId, Output};
 use crate::protocol::Protocol;
 use std::io::IoSlice;
@@ -81,7 +81,6 @@ impl<S: System> EventLoop<S> {
     pub(super) fn cork(&mut self, id: ClientId, endpoint: u16) {
         let config = self.settings.endpoint(endpoint);
         let mut output = self.hub.output.borrow_mut();
-        output.uncork(id.slot());
         if config.max_outgoing_frame_bytes.is_none() {
             // Above the soft limit reads pause, and above the hard one each message is judged.
             let most = config.soft_backlog_bytes.min(config.hard_backlog_bytes);
@@ -90,7 +89,8 @@ impl<S: System> EventLoop<S> {
     }
 
     /// Writes what a client was answered while it was read. Whether that is all there is to do:
-    /// the client is steady and holds nothing of ours, we nothing of its.
+    /// the client is steady and holds nothing of ours, we nothing of its, and others need not be
+    /// written before anything else.
     #[inline(always)]
     #[expect(
         clippy::inline_always,
@@ -113,7 +113,9 @@ impl<S: System> EventLoop<S> {
                     output.cork_taken(slot);
                     self.hub.count(slot, len > 0);
                     // Its next deadline is the heartbeat, which was put off.
-                    return client.protocol.is_steady() && !client.is(fact::HELD | fact::BUFFERED);
+                    return client.protocol.is_steady()
+                        && !client.is(fact::HELD | fact::BUFFERED)
+                        && output.turn_bytes() <= EARLY_FLUSH_BYTES;
                 }
                 WriteOutcome::Bytes(len) => {
                     output.uncork(slot);

@@ -373,10 +373,7 @@ impl<S: System> EventLoop<S> {
                 None if event.token == WAKER => woken = true,
                 None => signalled = true,
                 Some(index) if index < self.listeners.len() => self.listeners[index].ready = true,
-                Some(_) => {
-                    self.serve_event(event);
-                    self.flush_early();
-                }
+                Some(_) => self.serve_event(event),
             }
         }
         self.events = Some(events);
@@ -405,7 +402,7 @@ impl<S: System> EventLoop<S> {
     }
 
     /// Writes everything, if so much was queued that nothing else may happen first.
-    fn flush_early(&mut self) {
+    pub(super) fn flush_early(&mut self) {
         if self.is_output_full() {
             self.flush();
             self.read_clock();
@@ -468,7 +465,8 @@ impl<S: System> EventLoop<S> {
 
     /// The one place where an endpoint's code runs: catches its panic, which fails `client`'s
     /// connection, and carries out what it asked for before anything else happens.
-    #[inline]
+    #[inline(always)]
+    #[expect(clippy::inline_always, reason = "on the straight path")]
     fn call(
         &mut self,
         what: &'static str,

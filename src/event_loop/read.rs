@@ -5,11 +5,12 @@ use crate::client_id::ClientId;
 use crate::config::Settings;
 use crate::event_loop::clients::{Client, fact};
 use crate::event_loop::stop::Stop;
-use crate::event_loop::system::{ReadOutcome, Ready, Socket, System};
+use crate::event_loop::system::{ReadOutcome, Ready, Socket, System, WriteOutcome};
 use crate::event_loop::{EARLY_FLUSH_BYTES, EventLoop, Held, client_of, unblock};
 use crate::http::{Request, StatusCode};
 use crate::input::Input;
 use crate::moment::Moment;
+use crate::output::LEND_BYTES;
 use crate::protocol::{Event, Protocol};
 use crate::websocket::connection::whole_message;
 use crate::websocket::{CloseCode, Message};
@@ -27,7 +28,6 @@ impl<S: System> EventLoop<S> {
                 client.take(fact::LISTED);
                 self.read_client(id);
             }
-            self.flush_early();
         }
     }
 
@@ -154,6 +154,11 @@ impl<S: System> EventLoop<S> {
         if self.flush_answers(slot) {
             return;
         }
+        self.finish(slot);
+        self.flush_early();
+    }
+
+    fn finish(&mut self, slot: u32) {
         self.account(slot);
         self.settle(slot);
         self.arm(slot);
@@ -247,6 +252,7 @@ impl<S: System> EventLoop<S> {
         if client.protocol.is_steady()
             && let Some(endpoint) = client.protocol.endpoint()
         {
+            self.hub.output.borrow_mut().uncork(id.slot());
             bytes = self.serve_whole(id, endpoint, bytes, 0);
             self.hub.count(id.slot(), false);
         }
@@ -276,6 +282,7 @@ impl<S: System> EventLoop<S> {
                     directory.count_read(slot, bytes.len(), now);
                 }
                 if steady {
+                    self.hub.output.borrow_mut().uncork(slot);
                     bytes = self.serve_whole(id, endpoint, bytes, 0);
                     self.hub.count(id.slot(), false);
                 }
@@ -317,10 +324,18 @@ impl<S: System> EventLoop<S> {
             self.hub.note(came);
             match whole {
                 Ok((message, len)) => {
+                    let payload_len = message.len();
+                    if payload_len >= LEND_BYTES {
+                        self.hub.output.borrow_mut().offer(message.as_bytes());
+                    }
                     self.call("on_data", endpoint, Some(id), |application| {
                         application.data(id, message);
                     });
-                    bytes = &mut bytes[len..];
+                    let (frame, rest) = bytes.split_at_mut(len);
+                    if payload_len >= LEND_BYTES {
+                        self.write_lent(slot, frame, len - payload_len);
+                    }
+                    bytes = rest;
                 }
                 Err(violation) => {
                     let reason = Cow::Borrowed(violation.reason);
@@ -330,6 +345,29 @@ impl<S: System> EventLoop<S> {
             }
         }
         bytes
+    }
+
+    /// A large message was handed over: if it is to go back, it is written from where it lies,
+    /// behind a head that takes the end of its own, which is longer by the mask.
+    fn write_lent(&mut self, slot: u32, frame: &mut [u8], header_len: usize) {
+        let mut output = self.hub.output.borrow_mut();
+        let Some(head) = output.lent(&frame[header_len..]) else {
+            return;
+        };
+        let head = head.as_bytes();
+        let begin = header_len - head.len();
+        frame[begin..header_len].copy_from_slice(head);
+        let client = self.clients.get_mut(slot);
+        let written = match client.map(|client| client.socket.write(&frame[begin..])) {
+            Some(WriteOutcome::Bytes(len)) => len,
+            // The next write will find the same.
+            Some(WriteOutcome::Full | WriteOutcome::Broken) | None => 0,
+        };
+        output.lent_taken(&frame[header_len..], written);
+        if written > 0 {
+            let now = self.hub.now.get();
+            self.hub.directory.borrow_mut().note_sent(slot, now);
+        }
     }
 
     /// Whether answers are gathered for the client in `slot`, and may still be.

@@ -43,6 +43,7 @@ use self::unjudged::Unjudged;
 use crate::config::BacklogPolicy;
 
 pub(crate) use self::bytes::Bytes;
+pub(crate) use self::cork::LEND_BYTES;
 
 /// A log of broadcasts: one for each endpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -323,9 +324,15 @@ impl Output {
         self.uncork(slot);
         self.catch_up(slot);
         self.note_unjudged(slot, unit, bytes.len());
+        self.clients[slot as usize].sent.count(unit);
+        self.enqueue(slot, bytes);
+    }
+
+    /// Puts `bytes` behind all that waits for a client of its own.
+    #[inline]
+    fn enqueue(&mut self, slot: u32, bytes: Bytes<'_>) {
         self.turn_bytes += bytes.len();
         let client = &mut self.clients[slot as usize];
-        client.sent.count(unit);
         // The usual case, without the loop over pieces.
         if let Bytes::Parts(head, body) = bytes
             && !client.has(BLOCKED)

@@ -264,6 +264,14 @@ impl Segments {
         }
     }
 
+    /// Writes the bytes of a segment that was taken for them and is still empty.
+    pub(super) fn fill(&mut self, id: SegmentId, head: &[u8], body: &[u8]) {
+        let buffer = self.segment_mut(id).storage.buffer();
+        debug_assert!(buffer.is_empty() && buffer.capacity() >= head.len() + body.len());
+        buffer.extend_from_slice(head);
+        buffer.extend_from_slice(body);
+    }
+
     /// Drops what is written behind `piece`, at which all that points at the segment ends.
     pub(super) fn cut_behind(&mut self, piece: Piece) {
         if let Storage::Own(bytes) = &mut self.segment_mut(piece.segment).storage {
