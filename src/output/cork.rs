@@ -40,8 +40,8 @@ pub(super) struct Cork {
     unit: Unit,
     /// Most bytes to be gathered for this client.
     limit: usize,
-    /// Most bytes of a message that is lent.
-    lend_limit: usize,
+    /// Most bytes to be gathered and lent together.
+    most: usize,
     /// Where the message that the application sees lies, if it is large: its address and length.
     offer: Option<(usize, usize)>,
     /// The message goes back, in front of what is gathered.
@@ -76,7 +76,7 @@ impl Cork {
                 messages: 0,
             },
             limit: 0,
-            lend_limit: 0,
+            most: 0,
             offer: None,
             lent: None,
             owed: None,
@@ -140,8 +140,7 @@ impl Output {
         }
         let cork = &mut self.cork;
         (cork.slot, cork.owner, cork.log) = (slot, owner, log);
-        cork.limit = CORK_BYTES.min(most);
-        cork.lend_limit = most;
+        (cork.limit, cork.most) = (CORK_BYTES.min(most), most);
         if cork.buffer.is_empty() {
             cork.buffer = vec![0; CORK_BYTES].into();
         }
@@ -202,7 +201,7 @@ impl Output {
             || cork.log != log
             || cork.len > 0
             || cork.lent.is_some()
-            || head_len + body.len() > cork.lend_limit
+            || head_len + body.len() > cork.most
         {
             return false;
         }
@@ -210,6 +209,7 @@ impl Output {
             bytes: *head,
             len: head_len,
         });
+        cork.limit = cork.limit.min(cork.most - head_len - body.len());
         cork.unit.frames += 1;
         cork.unit.messages += 1;
         true
@@ -238,6 +238,7 @@ impl Output {
             let client = &mut self.clients[slot as usize];
             client.sent.bytes = client.sent.bytes.wrapping_add(len as u64);
             (self.cork.lent, self.cork.offer) = (None, None);
+            self.cork.limit = CORK_BYTES.min(self.cork.most);
             return;
         }
         self.uncork_now();

@@ -5,7 +5,7 @@ use std::io::{self, IoSlice};
 use std::rc::Rc;
 use std::sync::Arc;
 
-use super::super::{Bytes, LogId, LogLimits, Output, Sent, Source, Unit};
+use super::super::{Bytes, LEND_BYTES, LogId, LogLimits, Output, Sent, Source, Unit};
 use crate::config::BacklogPolicy;
 
 const SLOTS: u32 = 9;
@@ -256,7 +256,7 @@ impl Pair {
         let mut output = Output::new();
         let mut log = |policy| {
             let limits = LogLimits {
-                soft_backlog_bytes: usize::MAX,
+                soft_backlog_bytes: [0, 100, usize::MAX][random.below(3)],
                 hard_backlog_bytes: [0, 60, 300, 20_000][random.below(4)],
                 policy,
             };
@@ -338,6 +338,7 @@ impl Pair {
                 self.write(slot); // at once, not in a flush phase
             }
             75..79 => self.report_overflowed(),
+            79..85 => self.serve(slot),
             _ => self.flush(),
         }
         self.check(slot);
@@ -468,6 +469,130 @@ impl Pair {
         }
     }
 
+    /// A client is served: most of what happens meanwhile are answers to it.
+    fn serve(&mut self, slot: u32) {
+        let Some(log) = self.clients[slot as usize].log else {
+            return;
+        };
+        let (id, owner) = (self.logs[log].0, 1000 + u64::from(slot));
+        let most = [0, 200, 50_000][self.random.below(3)];
+        let most = most.min(self.logs[log].1.hard_backlog_bytes);
+        self.output.cork(slot, owner, id, most);
+        for _ in 0..self.random.below(6) {
+            let large = self.random.below(9_000);
+            let message = self.pattern[self.stamp..][..LEND_BYTES + large].to_vec();
+            let is_large = self.random.one_in(3);
+            if is_large && self.output.corked(slot).is_some() {
+                self.output.offer(&message);
+            }
+            // What the application does until it returns.
+            for _ in 0..self.random.below(4) {
+                match self.random.below(12) {
+                    0 => self.broadcast(),
+                    1 => self.send_many(),
+                    2 => self.send(slot),
+                    3 => self.leave(slot),
+                    4 => {
+                        let other = self.random.slot();
+                        if self.clients[other as usize].is_open {
+                            self.send(other);
+                        }
+                    }
+                    5 | 6 if is_large => self.answer(slot, owner, id, &message),
+                    _ => {
+                        let payload = self.payload();
+                        self.answer(slot, owner, id, &payload);
+                    }
+                }
+                self.check(slot);
+            }
+            if is_large {
+                self.write_lent(slot, &message);
+            }
+        }
+        self.write_corked(slot);
+        self.check(slot);
+    }
+
+    /// To a client that left meanwhile an answer is none.
+    fn answer(&mut self, slot: u32, owner: u64, log: LogId, body: &[u8]) {
+        let unit = Unit {
+            frames: 1,
+            messages: 1,
+        };
+        let (head, len) = (*b"abcdefghij", self.random.below(11));
+        let whole = Rc::new([&head[..len], body].concat());
+        let is_member = self.clients[slot as usize].log.is_some();
+        let answered = self.output.answer(owner, log, &head, len, body);
+        assert!(is_member || !answered, "{slot} has left");
+        if !answered {
+            self.output
+                .send(slot, unit, Bytes::Parts(&head[..len], body));
+        }
+        self.queue(slot, whole, unit);
+    }
+
+    fn write_lent(&mut self, slot: u32, message: &[u8]) {
+        let Some(head) = self.output.lent(message) else {
+            return;
+        };
+        let whole = [head.as_bytes(), message].concat();
+        let written = self.take_some(slot, &whole);
+        self.output.lent_taken(message, written);
+        self.clients[slot as usize].advance(written);
+    }
+
+    fn write_corked(&mut self, slot: u32) {
+        let Some(bytes) = self.output.corked(slot).map(<[u8]>::to_vec) else {
+            return;
+        };
+        let written = self.take_some(slot, &bytes);
+        if written == bytes.len() {
+            self.output.cork_taken(slot);
+        } else {
+            self.output.uncork(slot);
+            self.output.advance(slot, written);
+        }
+        self.clients[slot as usize].advance(written);
+    }
+
+    /// How many of `bytes`, which are to be written next to a client, its socket takes.
+    fn take_some(&mut self, slot: u32, bytes: &[u8]) -> usize {
+        let expected = self.clients[slot as usize].writable();
+        assert!(expected.starts_with(bytes), "other bytes for {slot}");
+        match self.random.below(4) {
+            0 => self.random.below(bytes.len() + 1),
+            _ => bytes.len(),
+        }
+    }
+
+    /// The straight path of the ring, until it has nobody left.
+    fn flush_straight(&mut self, visits: &mut usize) {
+        loop {
+            let (clients, random) = (&mut self.clients, &mut self.random);
+            let partial = self.output.flush_straight(visits, |slot, bytes| {
+                let client = &mut clients[slot as usize];
+                assert!(client.is_open && !client.is_blocked && client.own.is_empty());
+                assert_eq!(client.writable(), bytes, "other bytes for {slot}");
+                if random.one_in(5) {
+                    return random.below(bytes.len());
+                }
+                client.advance(bytes.len());
+                bytes.len()
+            });
+            let Some((slot, taken)) = partial else { return };
+            self.output.advance(slot, taken);
+            self.clients[slot as usize].advance(taken);
+            self.visit(slot);
+            // As the loop does: what is left is written, or the socket is full.
+            if self.output.has_output(slot) && !self.clients[slot as usize].is_blocked {
+                let limits = self.limits(slot);
+                self.output.block(slot);
+                self.clients[slot as usize].block(limits);
+            }
+        }
+    }
+
     /// Compares what would be written, and writes some of it. `false`: not all.
     fn write(&mut self, slot: u32) -> bool {
         self.output.fill(slot).unwrap();
@@ -528,6 +653,9 @@ impl Pair {
             some -= 1;
         }
         let mut visits = 1 + self.random.below(9);
+        if self.random.one_in(2) {
+            self.flush_straight(&mut visits);
+        }
         while let Some(slot) = self.output.next_in_ring(&mut visits) {
             self.visit(slot);
         }
