@@ -216,19 +216,15 @@ impl Output {
     }
 
     /// The application has returned: the head of the message that was offered, if that is to go
-    /// back before all else, and alone so far. Both are to be written, one behind the other; then
+    /// back before all else. Both are to be written, one behind the other; then
     /// [`lent_taken`](Self::lent_taken) must follow.
     ///
-    /// `payload` is the message once more: where it cannot be written at once it is copied.
+    /// `payload` is the message once more: where something else came first it is copied.
     pub(crate) fn lent(&mut self, payload: &[u8]) -> Option<Head> {
-        if let Some(head) = self.cork.lent {
-            if self.cork.len == 0 {
-                return Some(head);
-            }
-            self.uncork_now();
+        if self.cork.lent.is_none() {
+            self.repay(payload);
         }
-        self.repay(payload);
-        None
+        self.cork.lent
     }
 
     /// The socket took `written` bytes of what was [`lent`](Self::lent), head and `payload`.
@@ -315,5 +311,123 @@ impl Output {
             self.enqueue(slot, Bytes::Parts(&buffer[..len], &[]));
             self.cork.buffer = buffer;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::BacklogPolicy;
+    use crate::output::LogLimits;
+    use std::io::IoSlice;
+
+    const OWNER: u64 = 7;
+    const UNIT: Unit = Unit {
+        frames: 1,
+        messages: 1,
+    };
+
+    /// One member of a log, corked for up to `most` bytes.
+    fn corked(most: usize) -> (Output, LogId) {
+        let mut output = Output::new();
+        let log = output.add_log(LogLimits {
+            soft_backlog_bytes: usize::MAX,
+            hard_backlog_bytes: usize::MAX,
+            policy: BacklogPolicy::Close,
+        });
+        output.open(0);
+        output.join(0, log);
+        output.cork(0, OWNER, log, most);
+        (output, log)
+    }
+
+    fn queued(output: &Output) -> Vec<u8> {
+        let mut slices = [IoSlice::new(&[]); 8];
+        let gathered = output.gather(0, &mut slices);
+        let slices = slices[..gathered.slices].iter();
+        slices.flat_map(|slice| slice.to_vec()).collect()
+    }
+
+    #[test]
+    fn answers_lie_one_behind_the_other_and_only_for_who_is_corked() {
+        let (mut output, log) = corked(1000);
+        assert!(output.answer(OWNER, log, b"ab--------", 2, b"one"));
+        assert!(output.answer(OWNER, log, b"c---------", 1, b"two"));
+        assert!(
+            !output.answer(OWNER + 1, log, b"----------", 1, b"x"),
+            "another client"
+        );
+        let other = LogId::from_index(1);
+        assert!(
+            !output.answer(OWNER, other, b"----------", 1, b"x"),
+            "another endpoint"
+        );
+        assert_eq!(output.corked(0), Some(&b"abonectwo"[..]));
+        output.cork_taken(0);
+        assert!(!output.answer(OWNER, log, b"----------", 1, b"x"), "nobody");
+        assert_eq!((output.sent(0).bytes, output.sent(0).messages), (9, 2));
+    }
+
+    #[test]
+    fn no_more_is_gathered_and_lent_than_was_said() {
+        let (mut output, log) = corked(2 * LEND_BYTES);
+        let message = [b'm'; LEND_BYTES];
+        output.offer(&message);
+        assert!(output.answer(OWNER, log, b"head------", 4, &message));
+        let rest = 2 * LEND_BYTES - LEND_BYTES - 4 - SHORT_HEAD_BYTES;
+        assert!(!output.answer(OWNER, log, b"----------", 2, &vec![0; rest + 1]));
+        assert!(output.answer(OWNER, log, b"----------", 2, &vec![0; rest]));
+    }
+
+    #[test]
+    fn only_the_message_that_was_offered_is_lent_and_only_as_the_first() {
+        let (mut output, log) = corked(1 << 20);
+        let (message, copy) = ([b'm'; LEND_BYTES], [b'm'; LEND_BYTES]);
+        output.offer(&message);
+        assert!(output.answer(OWNER, log, b"h---------", 1, &copy));
+        assert_eq!(
+            output.lent(&message).map(|head| head.len),
+            None,
+            "a copy of it"
+        );
+        output.offer(&message);
+        assert!(
+            output.answer(OWNER, log, b"h---------", 1, &message),
+            "gathered"
+        );
+        assert!(output.lent(&message).is_none(), "not the first");
+        assert_eq!(
+            output.corked(0).map(<[u8]>::len),
+            Some(2 * (1 + LEND_BYTES))
+        );
+    }
+
+    #[test]
+    fn what_was_lent_keeps_its_place_whatever_follows_before_it_is_there() {
+        let (mut output, log) = corked(1 << 20);
+        let message = [b'm'; LEND_BYTES];
+        output.offer(&message);
+        assert!(output.answer(OWNER, log, b"head------", 4, &message));
+        output.broadcast(log, UNIT, Bytes::Parts(b"", b"broadcast"));
+        output.send(0, UNIT, Bytes::Parts(b"", b"after"));
+        assert!(output.lent(&message).is_none());
+        let expected = [b"head", &message[..], b"broadcast", b"after"].concat();
+        assert_eq!(queued(&output), expected);
+        assert_eq!(output.backlog_bytes(0), expected.len() as u64);
+    }
+
+    #[test]
+    fn what_a_socket_leaves_of_what_was_lent_is_copied() {
+        let (mut output, log) = corked(1 << 20);
+        let message = [b'm'; LEND_BYTES];
+        output.offer(&message);
+        assert!(output.answer(OWNER, log, b"head------", 4, &message));
+        assert!(output.answer(OWNER, log, b"----------", 0, b"after"));
+        let head = output.lent(&message).expect("lent");
+        assert_eq!(head.as_bytes(), b"head");
+        output.lent_taken(&message, 6);
+        let expected = [&message[2..], b"after"].concat();
+        assert_eq!(queued(&output), expected);
+        assert_eq!(output.sent(0).bytes, 6);
     }
 }
