@@ -46,9 +46,8 @@ impl Socket for TcpSocket {
     #[expect(clippy::inline_always, reason = "on the straight path")]
     fn write(&mut self, bytes: &[u8]) -> WriteOutcome {
         loop {
-            match written(send(&self.0, bytes, SendFlags::NOSIGNAL)) {
-                Some(outcome) => return outcome,
-                None => continue,
+            if let Some(outcome) = written(send(&self.0, bytes, SendFlags::NOSIGNAL)) {
+                return outcome;
             }
         }
     }
@@ -56,9 +55,9 @@ impl Socket for TcpSocket {
     fn write_vectored(&mut self, slices: &[IoSlice<'_>]) -> WriteOutcome {
         loop {
             let no_control = &mut SendAncillaryBuffer::default();
-            match written(sendmsg(&self.0, slices, no_control, SendFlags::NOSIGNAL)) {
-                Some(outcome) => return outcome,
-                None => continue,
+            let result = sendmsg(&self.0, slices, no_control, SendFlags::NOSIGNAL);
+            if let Some(outcome) = written(result) {
+                return outcome;
             }
         }
     }

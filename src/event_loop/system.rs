@@ -8,10 +8,6 @@ use std::time::{Duration, SystemTime};
 
 /// What a poll found of one registered thing.
 #[derive(Clone, Copy, Debug)]
-#[expect(
-    clippy::struct_excessive_bools,
-    reason = "each is one independent fact of a socket"
-)]
 pub(crate) struct Ready {
     /// What it was registered with.
     pub(crate) token: usize,

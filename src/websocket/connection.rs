@@ -226,7 +226,7 @@ impl WebSocketConnection {
             .rate_limit
             .as_ref()
             .filter(|_| self.state == State::Open)
-            .and_then(|limit| limit.paused_until())
+            .and_then(RateLimit::paused_until)
     }
 
     /// Lets go of extras that nothing is in any more.

@@ -620,3 +620,92 @@ fn an_idle_connection_owns_no_heap() {
     );
     let _ = bench.wire();
 }
+
+/// What a steady connection comes to on its two ways: the straight one, and the one for all.
+fn both_ways(
+    input: &[u8],
+    config: &WebSocketConfig,
+) -> (Option<(Seen, usize)>, Option<Seen>, usize) {
+    let mut bytes = input.to_vec();
+    let straight = match whole_message(&mut bytes, config) {
+        None => None,
+        Some(Ok((Message::Text(text), len))) => Some((Seen::Text(text.to_owned()), len)),
+        Some(Ok((Message::Binary(bytes), len))) => Some((Seen::Binary(bytes.to_vec()), len)),
+        Some(Err(Violation { code, reason })) => {
+            Some((Seen::Closing(code.as_u16(), reason.to_owned()), 0))
+        }
+    };
+    let mut bench = Bench::new(config.clone());
+    let mut bytes = input.to_vec();
+    let mut input = Input::new(&mut bytes);
+    let mut wire = Wire {
+        output: &mut bench.output,
+        slot: 0,
+        now: bench.now,
+    };
+    let event =
+        bench
+            .connection
+            .next_event(&mut input, &bench.config, &mut wire, &mut bench.received);
+    let event = event.map(|event| match event {
+        Event::Text(text) => Seen::Text(text.into_owned()),
+        Event::Binary(bytes) => Seen::Binary(bytes.into_owned()),
+        Event::Closing { code, reason } => Seen::Closing(code.as_u16(), reason.into_owned()),
+    });
+    (straight, event, input.len())
+}
+
+#[test]
+fn the_straight_path_comes_to_what_the_other_comes_to() {
+    let config = WebSocketConfig {
+        max_frame_bytes: 1000,
+        max_message_bytes: 900,
+        ..WebSocketConfig::default()
+    };
+    let text_only = WebSocketConfig {
+        text_only: true,
+        ..config.clone()
+    };
+    let mut taken = 0;
+    for first in 0..=255_u8 {
+        for second in [0x00, 0x80, 0x81, 0x85, 0xFD, 0xFE, 0xFF, 0x7E] {
+            for length in [0_u16, 5, 125, 126, 400, 900, 901, 1001] {
+                for fill in [b'a', 0x37, 0xC3] {
+                    let mut frame = vec![first, second];
+                    if second & 0x7F == 0x7E {
+                        frame.extend(length.to_be_bytes());
+                    }
+                    frame.extend([0x37, 0xFA, 0x21, 0x3D]);
+                    frame.extend(vec![fill; usize::from(length)]);
+                    frame.extend(b"\x81\x80abcd");
+                    for end in [frame.len(), frame.len() - 7, 7, 5, 2, 1] {
+                        let input = &frame[..end.min(frame.len())];
+                        for config in [&config, &text_only] {
+                            let (straight, other, left) = both_ways(input, config);
+                            let Some((seen, len)) = straight else {
+                                continue;
+                            };
+                            taken += 1;
+                            assert_eq!(Some(&seen), other.as_ref(), "{}", input.escape_ascii());
+                            if !matches!(seen, Seen::Closing(..)) {
+                                assert_eq!(input.len() - len, left, "{}", input.escape_ascii());
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+    assert!(taken > 500, "{taken}");
+}
+
+#[test]
+fn nearly_all_that_clients_send_takes_the_straight_path() {
+    let config = WebSocketConfig::default();
+    let mut frame = vec![0x82, 0xFE, 0xFF, 0xFF, 1, 2, 3, 4];
+    frame.resize(8 + 65_535, 0);
+    for input in [b"\x81\x80abcd".to_vec(), b"\x82\x81abcdX".to_vec(), frame] {
+        let (straight, _, _) = both_ways(&input, &config);
+        assert!(straight.is_some_and(|(_, len)| len == input.len()));
+    }
+}
