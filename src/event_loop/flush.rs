@@ -21,14 +21,7 @@ const RING_VISITS_PER_TURN: usize = 1024;
 
 impl<S: System> EventLoop<S> {
     /// Writes queues, then a slice of the ring of those who lack a broadcast.
-    #[inline]
     pub(super) fn flush(&mut self) {
-        if !self.hub.output.borrow().is_quiet() {
-            self.flush_all();
-        }
-    }
-
-    fn flush_all(&mut self) {
         for _ in 0..FLUSHES_PER_TURN {
             let slot = self.hub.output.borrow_mut().next_dirty();
             let Some(slot) = slot else { break };

@@ -43,8 +43,9 @@ use system::System;
 const READ_BUFFER_BYTES: usize = 256 * 1024;
 /// Output queued in one turn, in bytes, past which it is written before anything else happens.
 const EARLY_FLUSH_BYTES: usize = 1024 * 1024;
-/// A time between two polls that brought events that is no work but a stall of the process.
-const STALL: Duration = Duration::from_millis(100);
+/// A time between two polls that brought events, in milliseconds, that is no work but a stall of the
+/// process.
+const STALL_MILLIS: u64 = 100;
 
 /// Tokens that are no client's: ids of the last generation of the last slots, which
 /// [`Clients`] never gives.
@@ -121,8 +122,8 @@ pub(crate) struct EventLoop<S: System> {
     polled_at: Moment,
     /// The same, as the clock said it.
     polled: u64,
-    /// How long before that the one before it did.
-    since_last_poll: Duration,
+    /// How long before that the one before it did, in milliseconds.
+    since_last_poll: u64,
     /// When a poll last brought an event, for busy polling.
     last_event: u64,
     /// There may be events that no poll has brought yet.
@@ -212,7 +213,7 @@ impl<S: System> EventLoop<S> {
             warned: None,
             polled_at: Moment::START,
             polled: started,
-            since_last_poll: Duration::ZERO,
+            since_last_poll: 0,
             last_event: started,
             more_events: false,
             full_polls: 0,
@@ -263,7 +264,9 @@ impl<S: System> EventLoop<S> {
         self.wait_for_readiness()?; // until the next deadline; not at all while work is left
         self.accept_and_read()?; // sockets to events to callbacks
         self.expire_deadlines(); // after reading, so that a stall of ours closes nobody
-        self.flush(); // queues, then a slice of each ring, to sockets: the only writer
+        if !self.hub.output.borrow().is_quiet() {
+            self.flush(); // queues, then a slice of each ring, to sockets
+        }
         self.reap_doomed(); // slots are freed last, so no event of this turn meets a stranger
         Ok(())
     }
@@ -279,8 +282,9 @@ impl<S: System> EventLoop<S> {
         }
         self.polled = (self.clock)();
         self.read_clock_at(self.polled);
-        self.since_last_poll = self.hub.now.get().since(self.polled_at);
-        self.polled_at = self.hub.now.get();
+        let now = self.hub.now.get();
+        self.since_last_poll = now.as_millis() - self.polled_at.as_millis();
+        self.polled_at = now;
         Ok(())
     }
 
@@ -309,7 +313,7 @@ impl<S: System> EventLoop<S> {
             self.last_event = self.polled;
         }
         let full = event_count >= self.events_per_poll;
-        let long = self.since_last_poll > STALL;
+        let long = self.since_last_poll > STALL_MILLIS;
         // One long turn is a stall; one after the other is load, and must not put off every
         // deadline for ever.
         let stalled = long && !self.long_turn;

@@ -12,6 +12,13 @@ use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags, recv, send, sendmsg
 use std::io::{self, IoSlice};
 use std::net::{Shutdown, SocketAddr};
 
+/// A peer that is gone is an outcome here, and no signal to the process.
+#[cfg(not(target_vendor = "apple"))]
+const NO_SIGNAL: SendFlags = SendFlags::NOSIGNAL;
+/// There it is no flag, and Rust's programs ignore the signal.
+#[cfg(target_vendor = "apple")]
+const NO_SIGNAL: SendFlags = SendFlags::empty();
+
 /// A client's TCP socket, non-blocking.
 #[derive(Debug)]
 pub(crate) struct TcpSocket(pub(super) TcpStream);
@@ -46,7 +53,7 @@ impl Socket for TcpSocket {
     #[expect(clippy::inline_always, reason = "on the straight path")]
     fn write(&mut self, bytes: &[u8]) -> WriteOutcome {
         loop {
-            if let Some(outcome) = written(send(&self.0, bytes, SendFlags::NOSIGNAL)) {
+            if let Some(outcome) = written(send(&self.0, bytes, NO_SIGNAL)) {
                 return outcome;
             }
         }
@@ -55,7 +62,7 @@ impl Socket for TcpSocket {
     fn write_vectored(&mut self, slices: &[IoSlice<'_>]) -> WriteOutcome {
         loop {
             let no_control = &mut SendAncillaryBuffer::default();
-            let result = sendmsg(&self.0, slices, no_control, SendFlags::NOSIGNAL);
+            let result = sendmsg(&self.0, slices, no_control, NO_SIGNAL);
             if let Some(outcome) = written(result) {
                 return outcome;
             }
