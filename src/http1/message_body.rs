@@ -6,7 +6,8 @@
 
 use crate::config::Config;
 use crate::http::StatusCode;
-use crate::http::headers::{is_control, is_token_byte};
+use crate::http::bytes::is_control;
+use crate::http::headers::is_token_byte;
 
 use super::{BODY_TOO_LONG, RefusedRequest};
 

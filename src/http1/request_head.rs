@@ -5,7 +5,8 @@
 //! Each byte is judged at the same point in any chunking, so that the verdict is the same.
 
 use crate::config::Config;
-use crate::http::headers::{FieldRange, Headers, is_control, is_token};
+use crate::http::bytes::find_control;
+use crate::http::headers::{FieldRange, Headers, is_name, is_token};
 use crate::http::request::RequestHead;
 use crate::http::target::{Target, TargetForm, is_authority};
 use crate::http::{Method, StatusCode, Version};
@@ -130,7 +131,7 @@ impl HeadScan {
             .expect("an end is found behind a request line only");
         let section = &head[self.fields_start..];
         // Nearly all requests have few fields: those need no allocation for the parser's list.
-        let mut few = [httparse::EMPTY_HEADER; 24];
+        let mut few = [httparse::EMPTY_HEADER; 16];
         let mut many = Vec::new();
         let list = if self.field_count <= few.len() {
             &mut few[..]
@@ -295,38 +296,31 @@ impl<'h> FramingFields<'h> {
     fn gather(fields: &[httparse::Header<'h>]) -> Result<Self, RefusedRequest> {
         let mut found = Self::default();
         for field in fields {
+            let (name, value) = (field.name.as_bytes(), field.value);
             // By length first: most fields are none of these.
-            let is = |name: &str| field.name.eq_ignore_ascii_case(name);
-            match field.name.len() {
-                4 if is("host") => {
-                    set_once(
-                        &mut found.host,
-                        field.value,
-                        "there is more than one Host field",
-                    )?;
+            match name.len() {
+                4 if is_name(name, b"host") => {
+                    set_once(&mut found.host, value, "there is more than one Host field")?;
                 }
-                14 if is("content-length") => {
+                14 if is_name(name, b"content-length") => {
                     let reason = "there is more than one Content-Length field";
-                    set_once(&mut found.content_length, field.value, reason)?;
+                    set_once(&mut found.content_length, value, reason)?;
                 }
-                17 if is("transfer-encoding") => {
+                17 if is_name(name, b"transfer-encoding") => {
                     let reason = "there is more than one Transfer-Encoding field";
-                    set_once(&mut found.transfer_encoding, field.value, reason)?;
+                    set_once(&mut found.transfer_encoding, value, reason)?;
                 }
-                6 if is("expect") => {
-                    let is_known = field.value.eq_ignore_ascii_case(b"100-continue");
+                6 if is_name(name, b"expect") => {
+                    let is_known = value.eq_ignore_ascii_case(b"100-continue");
                     found.expectation = if is_known && found.expectation != Expectation::Unknown {
                         Expectation::Continue
                     } else {
                         Expectation::Unknown
                     };
                 }
-                10 if is("connection") => {
-                    for option in field
-                        .value
-                        .split(|byte| *byte == b',')
-                        .map(<[u8]>::trim_ascii)
-                    {
+                10 if is_name(name, b"connection") => {
+                    let options = value.split(|byte| *byte == b',');
+                    for option in options.map(<[u8]>::trim_ascii) {
                         found.says_close |= option.eq_ignore_ascii_case(b"close");
                         found.says_keep_alive |= option.eq_ignore_ascii_case(b"keep-alive");
                     }
@@ -437,8 +431,8 @@ fn assemble(
     let expects_continue = framing_fields.expectation == Expectation::Continue
         && announces_body
         && version == Version::HTTP_11;
-    let headers =
-        Headers::from_section(&section[..section.len() - 2], field_ranges(section, fields));
+    let ranges = fields.iter().map(|field| range_of(section, field));
+    let headers = Headers::from_section(&section[..section.len() - 2], ranges);
     let head = RequestHead {
         method,
         target,
@@ -454,50 +448,25 @@ fn assemble(
     })
 }
 
-/// Where in `section` the parser found names and values.
-fn field_ranges(section: &[u8], fields: &[httparse::Header<'_>]) -> Vec<FieldRange> {
-    let position = |part: &[u8]| {
-        let offset = part.as_ptr().addr() - section.as_ptr().addr();
-        let start = u32::try_from(offset).expect("a header section is far below 4 GiB");
-        let len = u32::try_from(part.len()).expect("a header section is far below 4 GiB");
-        (start, start + len)
+/// Where in `section` the parser found a field.
+fn range_of(section: &[u8], field: &httparse::Header<'_>) -> FieldRange {
+    let offset_of = |part: &[u8]| part.as_ptr().addr() - section.as_ptr().addr();
+    let position =
+        |offset: usize| u32::try_from(offset).expect("a header section is far below 4 GiB");
+    let name_start = offset_of(field.name.as_bytes());
+    let name_end = name_start + field.name.len();
+    // An empty value may be a slice of nothing: it lies behind its colon.
+    let value_start = if field.value.is_empty() {
+        name_end + 1
+    } else {
+        offset_of(field.value)
     };
-    let range = |field: &httparse::Header<'_>| {
-        let (name_start, name_end) = position(field.name.as_bytes());
-        // An empty value may be a slice of nothing: it lies behind its colon.
-        let (value_start, value_end) = if field.value.is_empty() {
-            (name_end + 1, name_end + 1)
-        } else {
-            position(field.value)
-        };
-        FieldRange {
-            name_start,
-            name_end,
-            value_start,
-            value_end,
-        }
-    };
-    fields.iter().map(range).collect()
-}
-
-/// The position of the first control character other than HTAB from `start` on, or the length.
-fn find_control(bytes: &[u8], start: usize) -> usize {
-    const LANES: usize = 32;
-    let mut position = start;
-    // Whole lanes without an early exit become vector instructions.
-    for lane in bytes[start..].chunks_exact(LANES) {
-        if lane
-            .iter()
-            .fold(false, |found, byte| found | is_control(*byte))
-        {
-            break;
-        }
-        position += LANES;
+    FieldRange {
+        name_start: position(name_start),
+        name_end: position(name_end),
+        value_start: position(value_start),
+        value_end: position(value_start + field.value.len()),
     }
-    bytes[position..]
-        .iter()
-        .position(|byte| is_control(*byte))
-        .map_or(bytes.len(), |offset| position + offset)
 }
 
 #[cfg(test)]

@@ -503,17 +503,3 @@ fn each_byte_of_a_dripping_head_is_looked_at_once() {
         }
     }
 }
-
-#[test]
-fn controls_are_found_at_every_offset() {
-    for len in [0, 1, 31, 32, 33, 64, 100] {
-        for start in [0, len / 2, len] {
-            assert_eq!(find_control(&vec![b'a'; len], start), len);
-            for position in start..len {
-                let mut bytes = vec![b'\t'; len];
-                bytes[position] = b'\n';
-                assert_eq!(find_control(&bytes, start), position);
-            }
-        }
-    }
-}
