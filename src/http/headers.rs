@@ -276,6 +276,12 @@ impl Headers {
             .map(|field| (self.name(*field), self.value(*field)))
     }
 
+    /// All fields in order, as name and value in bytes.
+    pub(crate) fn raw(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
+        let fields = self.fields.as_slice().iter();
+        fields.map(|field| (field.name(&self.bytes), field.value(&self.bytes)))
+    }
+
     /// How many fields there are; those of the same name count each.
     #[must_use]
     pub fn len(&self) -> usize {

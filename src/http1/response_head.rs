@@ -3,12 +3,8 @@
 //! What frames the message is written here and nowhere else, so that no handler can make two
 //! messages of one.
 
-use std::io::Write as _;
-
-use crate::http::{Response, StatusCode, Version};
-
-/// The fields that are ours (and what they are for), in lower case.
-const FRAMING_FIELDS: [&str; 4] = ["content-length", "transfer-encoding", "connection", "date"];
+use crate::http::headers::is_name;
+use crate::http::{Headers, Response, StatusCode, Version};
 
 /// What the request and the connection ask of the response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,25 +20,27 @@ pub(crate) struct ResponseFraming {
 /// Appends the head of `response` to `out`. `date` is now, as IMF-fixdate.
 pub(crate) fn encode(response: &Response, framing: ResponseFraming, date: &str, out: &mut Vec<u8>) {
     let headers = response.headers();
+    let known = KnownFields::of(headers);
     out.reserve(160 + headers.as_section().len());
     put_status_line(response.status(), out);
-    put_field("Date", date, out);
-    put_connection(response, framing, out);
+    out.extend_from_slice(b"\r\nDate: ");
+    out.extend_from_slice(date.as_bytes());
+    out.extend_from_slice(b"\r\n");
+    put_connection(known.has_upgrade, framing, out);
     if let Some(len) = content_length(response, framing) {
-        write!(out, "Content-Length: {len}\r\n").expect("a Vec takes everything");
+        out.extend_from_slice(b"Content-Length: ");
+        put_decimal(len, out);
+        out.extend_from_slice(b"\r\n");
     }
     if let Some(default_type) = response.default_type()
         && may_have_body(response.status())
-        && !headers.contains("content-type")
+        && !known.has_content_type
     {
-        put_field("Content-Type", default_type, out);
+        put_field(b"Content-Type", default_type.as_bytes(), out);
     }
-    if FRAMING_FIELDS.iter().any(|name| headers.contains(name)) {
-        for (name, value) in headers.iter() {
-            if !FRAMING_FIELDS
-                .iter()
-                .any(|ours| name.eq_ignore_ascii_case(ours))
-            {
+    if known.has_framing {
+        for (name, value) in headers.raw() {
+            if !is_framing(name) {
                 put_field(name, value, out);
             }
         }
@@ -50,6 +48,35 @@ pub(crate) fn encode(response: &Response, framing: ResponseFraming, date: &str, 
         out.extend_from_slice(headers.as_section());
     }
     out.extend_from_slice(b"\r\n");
+}
+
+/// Which fields that concern the encoder there are, found in one pass.
+#[derive(Default)]
+struct KnownFields {
+    has_content_type: bool,
+    has_upgrade: bool,
+    /// One of those that are ours.
+    has_framing: bool,
+}
+
+impl KnownFields {
+    fn of(headers: &Headers) -> Self {
+        let mut known = Self::default();
+        for (name, _) in headers.raw() {
+            known.has_content_type |= is_name(name, b"content-type");
+            known.has_upgrade |= is_name(name, b"upgrade");
+            known.has_framing |= is_framing(name);
+        }
+        known
+    }
+}
+
+/// Whether the field of that name is ours.
+fn is_framing(name: &[u8]) -> bool {
+    is_name(name, b"content-length")
+        || is_name(name, b"transfer-encoding")
+        || is_name(name, b"connection")
+        || is_name(name, b"date")
 }
 
 /// Whether the body of `response` follows its head.
@@ -85,18 +112,36 @@ fn own_length(response: &Response) -> Option<u64> {
         .flatten()
 }
 
+/// The status line but for its end.
 fn put_status_line(status: StatusCode, out: &mut Vec<u8>) {
+    if status == StatusCode::OK {
+        // Nearly all are: one copy of known length, 60 instructions less.
+        out.extend_from_slice(b"HTTP/1.1 200 OK");
+        return;
+    }
     out.extend_from_slice(b"HTTP/1.1 ");
     out.extend_from_slice(status.as_str().as_bytes());
     out.push(b' ');
     out.extend_from_slice(status.canonical_reason().unwrap_or_default().as_bytes());
-    out.extend_from_slice(b"\r\n");
+}
+
+/// `number` in digits. By hand, since `write!` takes 300 instructions more.
+fn put_decimal(mut number: u64, out: &mut Vec<u8>) {
+    let mut digits = [b'0'; 20];
+    let mut start = digits.len() - 1;
+    while number > 9 {
+        digits[start] += (number % 10).to_le_bytes()[0];
+        number /= 10;
+        start -= 1;
+    }
+    digits[start] += number.to_le_bytes()[0];
+    out.extend_from_slice(&digits[start..]);
 }
 
 /// `Connection`, where it says something. An `Upgrade` field must always be named in it (RFC
 /// 9110 section 7.8).
-fn put_connection(response: &Response, framing: ResponseFraming, out: &mut Vec<u8>) {
-    let options = match (response.headers().contains("upgrade"), framing.close) {
+fn put_connection(has_upgrade: bool, framing: ResponseFraming, out: &mut Vec<u8>) {
+    let options = match (has_upgrade, framing.close) {
         (true, false) => "upgrade",
         (true, true) => "close, upgrade",
         (false, true) => "close",
@@ -104,13 +149,13 @@ fn put_connection(response: &Response, framing: ResponseFraming, out: &mut Vec<u
         (false, false) if framing.version == Version::HTTP_10 => "keep-alive",
         (false, false) => return,
     };
-    put_field("Connection", options, out);
+    put_field(b"Connection", options.as_bytes(), out);
 }
 
-fn put_field(name: &str, value: impl AsRef<[u8]>, out: &mut Vec<u8>) {
-    out.extend_from_slice(name.as_bytes());
+fn put_field(name: &[u8], value: &[u8], out: &mut Vec<u8>) {
+    out.extend_from_slice(name);
     out.extend_from_slice(b": ");
-    out.extend_from_slice(value.as_ref());
+    out.extend_from_slice(value);
     out.extend_from_slice(b"\r\n");
 }
 
@@ -157,6 +202,15 @@ mod tests {
         assert!(
             encoded(&response(|r| _ = r.set_status(599)), GET).starts_with("HTTP/1.1 599 \r\n")
         );
+    }
+
+    #[test]
+    fn lengths_of_any_size_are_written() {
+        for len in [0, 7, 9, 10, 99, 100, 1234, 65_536, u64::MAX - 1, u64::MAX] {
+            let mut out = Vec::new();
+            put_decimal(len, &mut out);
+            assert_eq!(out, len.to_string().as_bytes());
+        }
     }
 
     #[test]
