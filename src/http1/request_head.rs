@@ -27,6 +27,8 @@ const SECTION_TOO_LONG: RefusedRequest = RefusedRequest::new(
     StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
     "the header section is too long",
 );
+const NOT_THREE_PARTS: RefusedRequest =
+    RefusedRequest::bad("the request line is not method, target and version");
 const TOO_MANY_FIELDS: RefusedRequest = RefusedRequest::new(
     StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
     "there are too many header fields",
@@ -117,7 +119,7 @@ impl HeadScan {
                 ));
             }
         } else {
-            self.request_line = Some(RequestLine::parse(line)?);
+            self.request_line = Some(RequestLine::parse(line, &self.open_line)?);
             self.fields_start = self.scanned;
         }
         Ok(false)
@@ -166,9 +168,8 @@ impl OpenRequestLine {
     fn judge(&mut self, line: &[u8], config: &Config) -> Result<(), RefusedRequest> {
         let target_start = match self.target_start {
             Some(start) => start,
-            None => match line
+            None => match line[..line.len().min(MAX_METHOD_BYTES + 1)]
                 .iter()
-                .take(MAX_METHOD_BYTES + 1)
                 .position(|byte| *byte == b' ')
             {
                 Some(method_len) => {
@@ -210,20 +211,25 @@ struct RequestLine {
 }
 
 impl RequestLine {
-    /// Parses a line without its line end: exactly one space between exactly three parts.
-    fn parse(line: &[u8]) -> Result<Self, RefusedRequest> {
-        let mut parts = line.split(|byte| *byte == b' ');
-        let (Some(method), Some(target), Some(version), None) =
-            (parts.next(), parts.next(), parts.next(), parts.next())
-        else {
-            return Err(RefusedRequest::bad(
-                "the request line is not method, target and version",
-            ));
+    /// Parses a line without its line end: exactly one space between exactly three parts. Where
+    /// the spaces are was found when it was judged.
+    fn parse(line: &[u8], judged: &OpenRequestLine) -> Result<Self, RefusedRequest> {
+        let (method, target, version) = match judged.target_start {
+            Some(start) if judged.target_is_complete => (
+                &line[..start - 1],
+                &line[start..judged.judged],
+                &line[judged.judged + 1..],
+            ),
+            _ => return Err(NOT_THREE_PARTS),
+        };
+        let version = match parse_version(version) {
+            Err(_) if version.contains(&b' ') => return Err(NOT_THREE_PARTS),
+            verdict => verdict,
         };
         if !is_token(method) {
             return Err(RefusedRequest::bad("the method is no token"));
         }
-        let version = parse_version(version)?;
+        let version = version?;
         let method = Method::from_bytes(method)
             .map_err(|_| RefusedRequest::bad("the method is no token"))?;
         if method == Method::CONNECT {
@@ -336,10 +342,8 @@ impl<'h> FramingFields<'h> {
         match self.host {
             None if version == Version::HTTP_10 => Ok(()),
             None => Err(RefusedRequest::bad("there is no Host field")),
-            Some(host) => match std::str::from_utf8(host) {
-                Ok(host) if is_authority(host) => Ok(()),
-                _ => Err(RefusedRequest::bad("the Host field is malformed")),
-            },
+            Some(host) if is_authority(host) => Ok(()),
+            Some(_) => Err(RefusedRequest::bad("the Host field is malformed")),
         }
     }
 
