@@ -54,6 +54,8 @@ pub(crate) struct Context<'a> {
     pub(crate) date: &'a str,
     /// Where response heads are put together; kept for its allocation.
     pub(crate) head: &'a mut Vec<u8>,
+    /// What is left of an answered request, for the next one to be made of.
+    pub(crate) spare: &'a mut Option<Box<Request>>,
 }
 
 impl Context<'_> {
@@ -103,23 +105,27 @@ impl Protocol {
         cx: &mut Context<'_>,
     ) -> Option<Event<'b>> {
         match self {
-            Self::Http1(connection, _) => match connection.next(input, &cx.settings.server, cx.now)
-            {
-                Step::NeedInput => None,
-                Step::Request(request) => Some(Event::Request(Box::new(request))),
-                Step::Continue => {
-                    cx.output
-                        .send(cx.slot, Unit::default(), Bytes::Parts(http1::CONTINUE, b""));
-                    self.next_event(input, cx)
+            Self::Http1(connection, _) => {
+                match connection.next(input, &cx.settings.server, cx.now, cx.spare) {
+                    Step::NeedInput => None,
+                    Step::Request(request) => Some(Event::Request(request)),
+                    Step::Continue => {
+                        cx.output.send(
+                            cx.slot,
+                            Unit::default(),
+                            Bytes::Parts(http1::CONTINUE, b""),
+                        );
+                        self.next_event(input, cx)
+                    }
+                    Step::Refused(refused) => {
+                        log::debug!("request refused: {refused:?}");
+                        self.refuse(refused.status, refused.reason, cx);
+                        // Nothing that follows is a request.
+                        input.take(input.len());
+                        None
+                    }
                 }
-                Step::Refused(refused) => {
-                    log::debug!("request refused: {refused:?}");
-                    self.refuse(refused.status, refused.reason, cx);
-                    // Nothing that follows is a request.
-                    input.take(input.len());
-                    None
-                }
-            },
+            }
             Self::WebSocket(connection) => {
                 let config = cx.settings.endpoint(connection.endpoint());
                 let mut wire = Wire {

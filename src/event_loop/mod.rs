@@ -24,6 +24,7 @@ use crate::app::websocket::AnyApplication;
 use crate::client_id::ClientId;
 use crate::config::{Config, Settings};
 use crate::error::Error;
+use crate::http::Request;
 use crate::http::date::DateCache;
 use crate::moment::Moment;
 use crate::protocol::{Context, Protocol};
@@ -105,6 +106,8 @@ pub(crate) struct EventLoop<S: System> {
     buffer: Vec<u8>,
     /// Where response heads are put together.
     head: Vec<u8>,
+    /// What is left of the request that was answered last.
+    spare: Option<Box<Request>>,
     date: DateCache,
     /// When `date` was last compared with the calendar.
     dated: Moment,
@@ -198,6 +201,7 @@ impl<S: System> EventLoop<S> {
             doomed: Vec::new(),
             buffer: vec![0; READ_BUFFER_BYTES],
             head: Vec::new(),
+            spare: None,
             date: DateCache::new(system.calendar()),
             dated: Moment::START,
             hub,
@@ -463,6 +467,7 @@ impl<S: System> EventLoop<S> {
             now: self.hub.now.get(),
             date: self.date.as_str(),
             head: &mut self.head,
+            spare: &mut self.spare,
         };
         Some(act(&mut client.protocol, &mut context))
     }

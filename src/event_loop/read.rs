@@ -479,6 +479,7 @@ impl<S: System> EventLoop<S> {
             log::error!("a responder failed: {fault}");
         }
         let remote_address = request.connection().remote_address;
+        self.spare = request.into_spare();
         self.keep_date();
         let upgrade = self.protocol(slot, |protocol, cx| protocol.respond(response, cx));
         if let Some(Some(endpoint)) = upgrade {

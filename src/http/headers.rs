@@ -108,6 +108,11 @@ impl FieldList {
         self.few_count = 0;
         self.many.clear();
     }
+
+    /// Bytes of its allocation.
+    const fn capacity_bytes(&self) -> usize {
+        self.many.capacity() * size_of::<FieldRange>()
+    }
 }
 
 /// An ordered list of header fields. Names are found in any case and kept as they were given.
@@ -141,23 +146,32 @@ impl Headers {
         }
     }
 
-    /// The field lines `section` (without the empty line at its end), copied once.
-    ///
-    /// The ranges must be in order, lie inside `section` and have been checked by the parser.
-    pub(crate) fn from_section(section: &[u8], fields: impl Iterator<Item = FieldRange>) -> Self {
-        let mut headers = Self {
-            bytes: section.to_vec(),
-            fields: FieldList::new(),
-        };
-        for field in fields {
-            debug_assert!(
-                field.name_end <= field.value_start
-                    && field.value_start <= field.value_end
-                    && field.value_end as usize <= section.len()
-            );
-            headers.fields.push(field);
-        }
-        headers
+    /// Becomes the field lines `section` (without the empty line at its end), copied once. Where
+    /// they lie in it is to be told with [`note_field`](Self::note_field).
+    pub(crate) fn refill(&mut self, section: &[u8]) {
+        self.clear();
+        self.bytes.extend_from_slice(section);
+    }
+
+    /// Takes note of the next field of a [refilled](Self::refill) section, as the parser found it.
+    pub(crate) fn note_field(&mut self, field: FieldRange) {
+        debug_assert!(
+            field.name_end <= field.value_start
+                && field.value_start <= field.value_end
+                && field.value_end as usize <= self.bytes.len()
+        );
+        self.fields.push(field);
+    }
+
+    /// Gives back what is not in use of its allocations.
+    pub(crate) fn shrink_to_fit(&mut self) {
+        self.bytes.shrink_to_fit();
+        self.fields.many.shrink_to_fit();
+    }
+
+    /// Bytes of its allocations.
+    pub(crate) const fn capacity_bytes(&self) -> usize {
+        self.bytes.capacity() + self.fields.capacity_bytes()
     }
 
     /// All field lines as they go over the wire, without the empty line that ends a section.

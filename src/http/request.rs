@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use super::target::{Target, TargetForm};
+use super::target::{Target, TargetForm, TargetParts};
 use super::{Headers, Method, Version, cookie};
 
 /// Between whom a request travelled.
@@ -41,37 +41,88 @@ pub struct Request {
     captures: Vec<(Arc<str>, String)>,
 }
 
-/// What a request begins with: everything but the body.
+/// What a request begins with, but for its fields.
 #[derive(Debug)]
-pub(crate) struct RequestHead {
+pub(crate) struct RequestHead<'h> {
     pub(crate) method: Method,
-    pub(crate) target: Target,
+    pub(crate) target: &'h [u8],
+    /// What `target` was found to consist of.
+    pub(crate) target_parts: TargetParts,
     pub(crate) version: Version,
-    pub(crate) headers: Headers,
     /// Whether a body follows, as the fields say: a length above 0, or chunks.
     pub(crate) announces_body: bool,
 }
 
+/// Bytes of allocations up to which those of an answered request are kept for the next one:
+/// nearly all heads are smaller.
+const MAX_SPARE_BYTES: usize = 16 * 1024;
+
 impl Request {
-    /// A request with this head and body.
-    pub(crate) fn new(head: RequestHead, body: Vec<u8>, connection: ConnectionInfo) -> Self {
-        let RequestHead {
-            method,
-            target,
-            version,
-            headers,
-            announces_body,
-        } = head;
+    /// A request of that connection, of which nothing is known yet.
+    pub(crate) const fn new(connection: ConnectionInfo) -> Self {
         Self {
+            method: Method::GET,
+            target: Target::new(),
+            version: Version::HTTP_11,
+            headers: Headers::new(),
+            announces_body: false,
+            body: Vec::new(),
+            connection,
+            captures: Vec::new(),
+        }
+    }
+
+    /// The same in the allocations of `spare`, if there is one: most requests then need no other.
+    pub(crate) fn boxed(spare: Option<Box<Self>>, connection: ConnectionInfo) -> Box<Self> {
+        let Some(mut spare) = spare else {
+            return Box::new(Self::new(connection));
+        };
+        spare.connection = connection;
+        spare
+    }
+
+    /// What is left of it for the next request to be parsed into: the allocations, unless they
+    /// are too large to be kept.
+    pub(crate) fn into_spare(mut self: Box<Self>) -> Option<Box<Self>> {
+        // By name, so that a field that is added cannot be forgotten.
+        let Self {
             method,
             target,
             version,
             headers,
             announces_body,
             body,
-            connection,
-            captures: Vec::new(),
-        }
+            connection: _, // given anew
+            captures,
+        } = &mut *self;
+        *method = Method::GET;
+        target.clear();
+        *version = Version::HTTP_11;
+        headers.clear();
+        *announces_body = false;
+        body.clear();
+        *captures = Vec::new();
+        (self.capacity_bytes() <= MAX_SPARE_BYTES).then_some(self)
+    }
+
+    /// Bytes of its allocations.
+    pub(crate) const fn capacity_bytes(&self) -> usize {
+        self.target.capacity() + self.headers.capacity_bytes() + self.body.capacity()
+    }
+
+    /// Gives back what an earlier request needed and this one does not.
+    pub(crate) fn shrink_to_fit(&mut self) {
+        self.target.shrink_to_fit();
+        self.headers.shrink_to_fit();
+        self.body.shrink_to_fit();
+    }
+
+    /// Sets what it begins with. The fields are filled in by [`headers_mut`](Self::headers_mut).
+    pub(crate) fn begin(&mut self, head: RequestHead<'_>) {
+        self.method = head.method;
+        self.target.set(head.target, head.target_parts);
+        self.version = head.version;
+        self.announces_body = head.announces_body;
     }
 
     /// The method.
@@ -139,6 +190,11 @@ impl Request {
         &self.headers
     }
 
+    /// The header fields, for the parser to fill.
+    pub(crate) const fn headers_mut(&mut self) -> &mut Headers {
+        &mut self.headers
+    }
+
     /// The value of the first field of that name, if it is UTF-8.
     #[must_use]
     pub fn header(&self, name: impl AsRef<str>) -> Option<&str> {
@@ -166,6 +222,11 @@ impl Request {
     #[must_use]
     pub fn body(&self) -> &[u8] {
         &self.body
+    }
+
+    /// The body, for the connection to fill.
+    pub(crate) const fn body_mut(&mut self) -> &mut Vec<u8> {
+        &mut self.body
     }
 
     /// Takes the body out, which is empty from then on: to keep it without a copy.
@@ -205,20 +266,16 @@ impl Request {
 impl Request {
     /// A bodyless HTTP/1.1 request from nowhere.
     pub(crate) fn for_test(method: &str, target: &str, fields: &[(&str, &str)]) -> Self {
-        let mut headers = Headers::new();
+        let mut request = Self::new(ConnectionInfo::for_test());
         for (name, value) in fields {
+            let headers = request.headers_mut();
             headers
                 .append(name, value)
                 .expect("a test gives valid fields");
         }
-        let head = RequestHead {
-            method: Method::from_bytes(method.as_bytes()).expect("a test gives a valid method"),
-            target: Target::parse(target.as_bytes()).expect("a test gives a valid target"),
-            version: Version::HTTP_11,
-            headers,
-            announces_body: false,
-        };
-        Self::new(head, Vec::new(), ConnectionInfo::for_test())
+        request.method = Method::from_bytes(method.as_bytes()).expect("a test gives a method");
+        request.target = Target::parse(target.as_bytes()).expect("a test gives a valid target");
+        request
     }
 }
 

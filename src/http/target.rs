@@ -9,10 +9,17 @@ use std::borrow::Cow;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Target {
     text: String,
+    parts: TargetParts,
+}
+
+/// What a target that was checked consists of, without its text: that is copied once it is known
+/// that there is a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct TargetParts {
     form: TargetForm,
-    /// Where the path begins in `text`; at `path_end` if an absolute form has none.
+    /// Where the path begins in the text; at `path_end` if an absolute form has none.
     path_start: usize,
-    /// Where the path ends: at the `?` or the end of `text`.
+    /// Where the path ends: at the `?` or the end of the text.
     path_end: usize,
 }
 
@@ -32,7 +39,7 @@ pub(crate) enum TargetForm {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct InvalidTarget;
 
-impl Target {
+impl TargetParts {
     /// Checks a target. Percent escapes are not looked at: a bad one stands for itself.
     pub(crate) fn parse(bytes: &[u8]) -> Result<Self, InvalidTarget> {
         // A fragment never belongs into a target, and servers differ about what to do with one.
@@ -43,13 +50,12 @@ impl Target {
         if !is_legal {
             return Err(InvalidTarget);
         }
-        let text = String::from_utf8(bytes.to_vec()).map_err(|_| InvalidTarget)?;
         let (form, path_start) = match bytes {
             b"*" => (TargetForm::Asterisk, 0),
             [b'/', ..] => (TargetForm::Origin, 0),
             _ => (
                 TargetForm::Absolute,
-                absolute_path_start(&text).ok_or(InvalidTarget)?,
+                absolute_path_start(bytes).ok_or(InvalidTarget)?,
             ),
         };
         let path_end = bytes
@@ -57,11 +63,54 @@ impl Target {
             .position(|byte| *byte == b'?')
             .unwrap_or(bytes.len());
         Ok(Self {
-            text,
             form,
             path_start,
             path_end,
         })
+    }
+
+    /// Which of the forms it has.
+    pub(crate) const fn form(&self) -> TargetForm {
+        self.form
+    }
+}
+
+impl Target {
+    /// No target.
+    pub(crate) const fn new() -> Self {
+        Self {
+            text: String::new(),
+            parts: TargetParts {
+                form: TargetForm::Origin,
+                path_start: 0,
+                path_end: 0,
+            },
+        }
+    }
+
+    /// Becomes the target `text`, which was found to consist of `parts`.
+    pub(crate) fn set(&mut self, text: &[u8], parts: TargetParts) {
+        self.clear();
+        let text = std::str::from_utf8(text).expect("checked targets are ASCII");
+        self.text.push_str(text);
+        self.parts = parts;
+    }
+
+    /// Becomes no target, and keeps its allocation.
+    pub(crate) fn clear(&mut self) {
+        let Self { text, parts } = self;
+        text.clear();
+        *parts = Self::new().parts;
+    }
+
+    /// Gives back what is not in use of its allocation.
+    pub(crate) fn shrink_to_fit(&mut self) {
+        self.text.shrink_to_fit();
+    }
+
+    /// Bytes of its allocation.
+    pub(crate) const fn capacity(&self) -> usize {
+        self.text.capacity()
     }
 
     /// The target as it was sent.
@@ -71,12 +120,12 @@ impl Target {
 
     /// Which of the forms it has.
     pub(crate) const fn form(&self) -> TargetForm {
-        self.form
+        self.parts.form
     }
 
     /// The path as it was sent, without query; `/` if an absolute form has none, `*` for `*`.
     pub(crate) fn path(&self) -> &str {
-        match &self.text[self.path_start..self.path_end] {
+        match &self.text[self.parts.path_start..self.parts.path_end] {
             "" => "/",
             path => path,
         }
@@ -84,13 +133,13 @@ impl Target {
 
     /// What follows the first `?`, if there is one.
     pub(crate) fn query(&self) -> Option<&str> {
-        self.text.get(self.path_end + 1..)
+        self.text.get(self.parts.path_end + 1..)
     }
 
     /// Host and port of an absolute form.
     pub(crate) fn authority(&self) -> Option<&str> {
-        match self.form {
-            TargetForm::Absolute => self.text[..self.path_start]
+        match self.parts.form {
+            TargetForm::Absolute => self.text[..self.parts.path_start]
                 .split_once("//")
                 .map(|(_, authority)| authority),
             TargetForm::Origin | TargetForm::Asterisk => None,
@@ -99,7 +148,8 @@ impl Target {
 }
 
 /// Where the path of `http://authority/path` begins; `None` if `text` is not of that form.
-fn absolute_path_start(text: &str) -> Option<usize> {
+fn absolute_path_start(text: &[u8]) -> Option<usize> {
+    let text = std::str::from_utf8(text).ok()?;
     let (scheme, rest) = text.split_once("://")?;
     if !scheme.eq_ignore_ascii_case("http") && !scheme.eq_ignore_ascii_case("https") {
         return None;
@@ -170,6 +220,16 @@ fn is_port(text: &[u8]) -> bool {
 /// any byte, NUL and slashes too.
 pub(crate) fn percent_decode(text: &str) -> Cow<'_, [u8]> {
     percent_encoding::percent_decode_str(text).into()
+}
+
+#[cfg(test)]
+impl Target {
+    /// A target for tests, checked as those of requests are.
+    pub(crate) fn parse(text: &[u8]) -> Result<Self, InvalidTarget> {
+        let mut target = Self::new();
+        target.set(text, TargetParts::parse(text)?);
+        Ok(target)
+    }
 }
 
 #[cfg(test)]

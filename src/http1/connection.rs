@@ -16,7 +16,6 @@
 use std::time::Duration;
 
 use crate::config::Config;
-use crate::http::request::RequestHead;
 use crate::http::{ConnectionInfo, Method, Request, Response, StatusCode, Version};
 use crate::input::Input;
 use crate::moment::Moment;
@@ -69,9 +68,9 @@ struct PartialHead {
 
 #[derive(Debug)]
 struct PartialBody {
-    head: RequestHead,
+    /// With as much of its body as is there.
+    request: Box<Request>,
     decoder: BodyDecoder,
-    body: Vec<u8>,
     answering: Answering,
 }
 
@@ -97,17 +96,13 @@ impl Answering {
 
 /// What [`Http1Connection::next`] came to.
 #[derive(Debug)]
-#[expect(
-    clippy::large_enum_variant,
-    reason = "handed over once, where a box would cost more"
-)]
 pub(crate) enum Step {
     /// All input is taken, or a response is due first.
     NeedInput,
     /// Send [`CONTINUE`] now: the client holds the body back until then.
     Continue,
     /// A whole request. It must be answered before the next step.
-    Request(Request),
+    Request(Box<Request>),
     /// It must be answered, then the connection ends.
     Refused(RefusedRequest),
 }
@@ -159,11 +154,20 @@ impl Http1Connection {
 
     /// Takes input up to the next thing to do. What follows a complete request stays in
     /// `input`, as does everything while a response is due or once the connection is over.
-    pub(crate) fn next(&mut self, input: &mut Input<'_>, config: &Config, now: Moment) -> Step {
+    ///
+    /// A request is made of `spare`, if there is one: of an earlier request of anybody, whose
+    /// allocations are left.
+    pub(crate) fn next(
+        &mut self,
+        input: &mut Input<'_>,
+        config: &Config,
+        now: Moment,
+        spare: &mut Option<Box<Request>>,
+    ) -> Step {
         match std::mem::replace(&mut self.state, State::Over) {
-            State::Idle if !input.is_empty() => self.begin_head(input, config, now),
+            State::Idle if !input.is_empty() => self.begin_head(input, config, now, spare),
             State::Head(partial) if !input.is_empty() => {
-                self.continue_head(partial, input, config, now)
+                self.continue_head(partial, input, config, now, spare)
             }
             State::Body(partial) if !input.is_empty() => self.read_body(partial, input, config),
             unchanged => {
@@ -234,7 +238,7 @@ impl Http1Connection {
         let timeout = match &self.state {
             State::Idle if !self.is_new => config.keep_alive_timeout,
             State::Idle | State::Head(_) => config.header_timeout,
-            State::Body(partial) => body_timeout(partial.body.len(), config),
+            State::Body(partial) => body_timeout(partial.request.body().len(), config),
             State::Answering(_) | State::Over => return None,
         };
         // A timeout beyond what the clock can say is none.
@@ -279,19 +283,27 @@ impl Http1Connection {
     pub(crate) fn buffered_bytes(&self) -> usize {
         match &self.state {
             State::Head(partial) => partial.bytes.len(),
-            State::Body(partial) => partial.head.headers.as_section().len() + partial.body.len(),
+            State::Body(partial) => {
+                partial.request.headers().as_section().len() + partial.request.body().len()
+            }
             State::Idle | State::Answering(_) | State::Over => 0,
         }
     }
 
     /// The usual case: the whole head is there, and nothing is copied but what is kept of it.
-    fn begin_head(&mut self, input: &mut Input<'_>, config: &Config, now: Moment) -> Step {
+    fn begin_head(
+        &mut self,
+        input: &mut Input<'_>,
+        config: &Config,
+        now: Moment,
+        spare: &mut Option<Box<Request>>,
+    ) -> Step {
         let mut scan = HeadScan::default();
         if !self.is_new {
             self.since = now;
         }
         match scan.find_end(input.rest(), config) {
-            Ok(Some(len)) => self.end_head(scan, input.take(len), input, config, now),
+            Ok(Some(len)) => self.end_head(&mut scan, input.take(len), input, config, now, spare),
             Ok(None) => {
                 let bytes = input.take(input.len()).to_vec();
                 self.state = State::Head(Box::new(PartialHead { bytes, scan }));
@@ -307,6 +319,7 @@ impl Http1Connection {
         input: &mut Input<'_>,
         config: &Config,
         now: Moment,
+        spare: &mut Option<Box<Request>>,
     ) -> Step {
         let held = partial.bytes.len();
         // One byte more than allowed is enough to see that it is too long.
@@ -320,8 +333,8 @@ impl Http1Connection {
         match partial.scan.find_end(&partial.bytes, config) {
             Ok(Some(len)) => {
                 input.take(len - held);
-                let PartialHead { bytes, scan } = *partial;
-                self.end_head(scan, &bytes[..len], input, config, now)
+                let PartialHead { bytes, scan } = &mut *partial;
+                self.end_head(scan, &bytes[..len], input, config, now, spare)
             }
             Ok(None) => {
                 input.take(partial.bytes.len() - held);
@@ -334,41 +347,47 @@ impl Http1Connection {
 
     fn end_head(
         &mut self,
-        scan: HeadScan,
+        scan: &mut HeadScan,
         head: &[u8],
         input: &mut Input<'_>,
         config: &Config,
         now: Moment,
+        spare: &mut Option<Box<Request>>,
     ) -> Step {
         let is_head_request = scan.is_head_request();
+        let request = Request::boxed(spare.take(), self.info);
         let ParsedHead {
-            head,
+            request,
             framing,
             keep_alive,
             expects_continue,
-        } = match scan.parse(head, config) {
+        } = match scan.parse(head, config, request) {
             Ok(parsed) => parsed,
             Err(refused) => return self.refuse(refused, is_head_request),
         };
         let answering = Answering {
-            version: head.version,
+            version: request.version(),
             is_head_request,
             keep_alive,
         };
-        debug_assert_eq!(is_head_request, head.method == Method::HEAD);
-        if !head.announces_body {
+        debug_assert_eq!(is_head_request, *request.method() == Method::HEAD);
+        if !request.has_body() {
             self.state = State::Answering(answering);
-            return Step::Request(Request::new(head, Vec::new(), self.info));
+            return Step::Request(request);
         }
         self.since = now;
         let partial = PartialBody {
-            head,
+            request,
             decoder: BodyDecoder::new(framing),
-            body: Vec::new(),
             answering,
         };
         let wait_for_body = expects_continue && input.is_empty();
-        match self.read_body(Box::new(partial), input, config) {
+        let step = self.read_body(Box::new(partial), input, config);
+        if let State::Body(partial) = &mut self.state {
+            // It may take long: what it holds of an earlier request is not counted.
+            partial.request.shrink_to_fit();
+        }
+        match step {
             Step::NeedInput if wait_for_body => Step::Continue,
             step => step,
         }
@@ -382,7 +401,7 @@ impl Http1Connection {
     ) -> Step {
         match partial
             .decoder
-            .decode(input.rest(), &mut partial.body, config)
+            .decode(input.rest(), partial.request.body_mut(), config)
         {
             Ok(Decoded {
                 consumed,
@@ -394,8 +413,7 @@ impl Http1Connection {
                     return Step::NeedInput;
                 }
                 self.state = State::Answering(partial.answering);
-                let PartialBody { head, body, .. } = *partial;
-                Step::Request(Request::new(head, body, self.info))
+                Step::Request(partial.request)
             }
             Err(refused) => self.refuse(refused, partial.answering.is_head_request),
         }

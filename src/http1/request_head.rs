@@ -4,12 +4,14 @@
 //! the limits on the way; [`HeadScan::parse`] turns a complete head into a [`ParsedHead`].
 //! Each byte is judged at the same point in any chunking, so that the verdict is the same.
 
+use std::ops::Range;
+
 use crate::config::Config;
 use crate::http::bytes::find_control;
 use crate::http::headers::{FieldRange, Headers, is_name, is_token};
 use crate::http::request::RequestHead;
-use crate::http::target::{Target, TargetForm, is_authority};
-use crate::http::{Method, StatusCode, Version};
+use crate::http::target::{TargetForm, TargetParts, is_authority};
+use crate::http::{Method, Request, StatusCode, Version};
 
 use super::message_body::BodyFraming;
 use super::{BODY_TOO_LONG, RefusedRequest};
@@ -119,17 +121,24 @@ impl HeadScan {
                 ));
             }
         } else {
-            self.request_line = Some(RequestLine::parse(line, &self.open_line)?);
+            let parsed = RequestLine::parse(line, self.line_start, &self.open_line);
+            self.request_line = Some(parsed?);
             self.fields_start = self.scanned;
         }
         Ok(false)
     }
 
-    /// Parses the head whose end was found: `head` is exactly as long as
+    /// Parses the head whose end was found into `request`: `head` is exactly as long as
     /// [`find_end`](Self::find_end) said.
-    pub(crate) fn parse(self, head: &[u8], config: &Config) -> Result<ParsedHead, RefusedRequest> {
+    pub(crate) fn parse(
+        &mut self,
+        head: &[u8],
+        config: &Config,
+        request: Box<Request>,
+    ) -> Result<ParsedHead, RefusedRequest> {
         let request_line = self
             .request_line
+            .take()
             .expect("an end is found behind a request line only");
         let section = &head[self.fields_start..];
         // Nearly all requests have few fields: those need no allocation for the parser's list.
@@ -143,7 +152,8 @@ impl HeadScan {
         };
         match httparse::parse_headers(section, list) {
             Ok(httparse::Status::Complete((len, fields))) if len == section.len() => {
-                assemble(request_line, section, fields, config)
+                let target = &head[request_line.target.clone()];
+                assemble(request_line, target, section, fields, config, request)
             }
             // Folded lines, blanks before the colon, empty and ill names: all are this.
             _ => Err(RefusedRequest::bad("a header field is malformed")),
@@ -206,18 +216,24 @@ impl OpenRequestLine {
 #[derive(Debug)]
 struct RequestLine {
     method: Method,
-    target: Target,
+    /// Where the target lies in the head.
+    target: Range<usize>,
+    target_parts: TargetParts,
     version: Version,
 }
 
 impl RequestLine {
     /// Parses a line without its line end: exactly one space between exactly three parts. Where
-    /// the spaces are was found when it was judged.
-    fn parse(line: &[u8], judged: &OpenRequestLine) -> Result<Self, RefusedRequest> {
+    /// the spaces are was found when it was judged. The line begins at `line_start` of the head.
+    fn parse(
+        line: &[u8],
+        line_start: usize,
+        judged: &OpenRequestLine,
+    ) -> Result<Self, RefusedRequest> {
         let (method, target, version) = match judged.target_start {
             Some(start) if judged.target_is_complete => (
                 &line[..start - 1],
-                &line[start..judged.judged],
+                start..judged.judged,
                 &line[judged.judged + 1..],
             ),
             _ => return Err(NOT_THREE_PARTS),
@@ -239,14 +255,15 @@ impl RequestLine {
                 "this server is no proxy",
             ));
         }
-        let target = Target::parse(target)
+        let target_parts = TargetParts::parse(&line[target.clone()])
             .map_err(|_| RefusedRequest::bad("the request target is malformed"))?;
-        if target.form() == TargetForm::Asterisk && method != Method::OPTIONS {
+        if target_parts.form() == TargetForm::Asterisk && method != Method::OPTIONS {
             return Err(RefusedRequest::bad("the target * is for OPTIONS only"));
         }
         Ok(Self {
             method,
-            target,
+            target: line_start + target.start..line_start + target.end,
+            target_parts,
             version,
         })
     }
@@ -269,7 +286,8 @@ fn parse_version(text: &[u8]) -> Result<Version, RefusedRequest> {
 /// A head in which everything was found to be right, and what follows from it.
 #[derive(Debug)]
 pub(crate) struct ParsedHead {
-    pub(crate) head: RequestHead,
+    /// With all but its body.
+    pub(crate) request: Box<Request>,
     /// How long the body is.
     pub(crate) framing: BodyFraming,
     /// Whether the client leaves the connection open for another request.
@@ -299,9 +317,15 @@ enum Expectation {
 }
 
 impl<'h> FramingFields<'h> {
-    fn gather(fields: &[httparse::Header<'h>]) -> Result<Self, RefusedRequest> {
+    /// Gathers them, and notes in `headers` where all `fields` of the section lie.
+    fn gather(
+        section: &'h [u8],
+        fields: &[httparse::Header<'h>],
+        headers: &mut Headers,
+    ) -> Result<Self, RefusedRequest> {
         let mut found = Self::default();
         for field in fields {
+            headers.note_field(range_of(section, field));
             let (name, value) = (field.name.as_bytes(), field.value);
             // By length first: most fields are none of these.
             match name.len() {
@@ -409,16 +433,16 @@ fn check_transfer_encoding(value: &[u8]) -> Result<(), RefusedRequest> {
 /// From the parser's list to the request. `section` holds the field lines and the empty line.
 fn assemble(
     request_line: RequestLine,
+    target: &[u8],
     section: &[u8],
     fields: &[httparse::Header<'_>],
     config: &Config,
+    mut request: Box<Request>,
 ) -> Result<ParsedHead, RefusedRequest> {
-    let RequestLine {
-        method,
-        target,
-        version,
-    } = request_line;
-    let framing_fields = FramingFields::gather(fields)?;
+    let version = request_line.version;
+    let headers = request.headers_mut();
+    headers.refill(&section[..section.len() - 2]);
+    let framing_fields = FramingFields::gather(section, fields, headers)?;
     framing_fields.check_host(version)?;
     let framing = framing_fields.body_framing(version)?;
     if framing_fields.expectation == Expectation::Unknown {
@@ -435,17 +459,15 @@ fn assemble(
     let expects_continue = framing_fields.expectation == Expectation::Continue
         && announces_body
         && version == Version::HTTP_11;
-    let ranges = fields.iter().map(|field| range_of(section, field));
-    let headers = Headers::from_section(&section[..section.len() - 2], ranges);
-    let head = RequestHead {
-        method,
+    request.begin(RequestHead {
+        method: request_line.method,
         target,
+        target_parts: request_line.target_parts,
         version,
-        headers,
         announces_body,
-    };
+    });
     Ok(ParsedHead {
-        head,
+        request,
         framing,
         keep_alive,
         expects_continue,

@@ -14,6 +14,7 @@ struct Peer {
     config: Config,
     now: Moment,
     unread: Vec<u8>,
+    spare: Option<Box<Request>>,
 }
 
 impl Peer {
@@ -25,6 +26,7 @@ impl Peer {
             config: Config::default(),
             now,
             unread: Vec::new(),
+            spare: None,
         }
     }
 
@@ -32,7 +34,9 @@ impl Peer {
     fn send(&mut self, bytes: impl AsRef<[u8]>) -> Step {
         self.unread.extend_from_slice(bytes.as_ref());
         let mut input = Input::new(&mut self.unread);
-        let step = self.connection.next(&mut input, &self.config, self.now);
+        let step = self
+            .connection
+            .next(&mut input, &self.config, self.now, &mut self.spare);
         let left = input.len();
         self.unread.drain(..self.unread.len() - left);
         step
@@ -62,7 +66,7 @@ impl Peer {
 
 fn request(step: Step) -> Request {
     match step {
-        Step::Request(request) => request,
+        Step::Request(request) => *request,
         other => panic!("no request but {other:?}"),
     }
 }
@@ -589,4 +593,105 @@ proptest! {
     ) {
         prop_assert_eq!(transcript(&wire, &lens), transcript(&wire, &[wire.len()]));
     }
+}
+
+/// Requests that differ in all that a request has.
+const DIFFERENT: [&str; 6] = [
+    "GET / HTTP/1.1\r\nHost: a\r\n\r\n",
+    "PUT /secret/path?token=secret HTTP/1.1\r\nHost: b\r\nCookie: secret\r\nContent-Length: 6\r\n\r\nsecret",
+    "GET http://other.example/x HTTP/1.1\r\nHost: c\r\n\r\n",
+    "M-SEARCH-FOR-SECRETS /s HTTP/1.0\r\n\r\n",
+    "OPTIONS * HTTP/1.1\r\nHost: d\r\nA:\r\nB:\r\nC:\r\nD:\r\nE:\r\nF:\r\nG:\r\nSecret: 1\r\n\r\n",
+    "POST / HTTP/1.1\r\nHost: e\r\nTransfer-Encoding: chunked\r\n\r\n1\r\ns\r\n0\r\n\r\n",
+];
+
+/// The request that `wire` is, made of `spare`.
+fn request_of(wire: &str, spare: Option<Box<Request>>) -> Box<Request> {
+    let mut peer = Peer::new();
+    peer.spare = spare;
+    let Step::Request(request) = peer.send(wire) else {
+        panic!("{wire:?} is no request");
+    };
+    assert!(peer.spare.is_none(), "it was made use of");
+    request
+}
+
+#[test]
+fn nothing_of_a_request_shows_in_the_next_one() {
+    for first in DIFFERENT {
+        for next in DIFFERENT {
+            let mut request = request_of(first, None);
+            request.set_captures(vec![("name".into(), "secret".to_owned())]);
+            let spare = request.into_spare();
+            assert!(spare.is_some(), "{first:?} is small");
+            let (request, anew) = (request_of(next, spare), request_of(next, None));
+            // All there is to see, and what is behind it.
+            assert_eq!(format!("{request:?}"), format!("{anew:?}"));
+            let section = |request: &Request| request.headers().as_section().to_vec();
+            assert_eq!(section(&request), section(&anew));
+            assert_eq!(request.capture("name"), None);
+        }
+    }
+}
+
+#[test]
+fn a_request_made_of_another_has_its_own_connection() {
+    let spare = request_of(DIFFERENT[0], None).into_spare();
+    let mut peer = Peer::new();
+    peer.spare = spare;
+    let info = ConnectionInfo {
+        remote_address: ([198, 51, 100, 7], 7).into(),
+        encrypted: true,
+        ..ConnectionInfo::for_test()
+    };
+    peer.connection = Http1Connection::new(info, peer.now);
+    let Step::Request(request) = peer.send(DIFFERENT[0]) else {
+        panic!("no request");
+    };
+    assert_eq!(*request.connection(), info);
+}
+
+#[test]
+fn a_refused_head_leaves_nothing_behind() {
+    let mut peer = Peer::new();
+    peer.spare = request_of(DIFFERENT[0], None).into_spare();
+    let half = "GET /secret HTTP/1.1\r\nHost: a\r\nSecret: 1\r\nHost: a\r\n\r\n";
+    assert!(matches!(peer.send(half), Step::Refused(_)));
+    assert!(peer.spare.is_none());
+}
+
+#[test]
+fn a_slow_body_does_not_hold_what_an_earlier_request_needed() {
+    let text = "t".repeat(5000);
+    let large = format!(
+        "POST /{text} HTTP/1.1\r\nHost: a\r\nX: {text}\r\nContent-Length: 5000\r\n\r\n{text}"
+    );
+    let mut peer = Peer::new();
+    peer.spare = request_of(&large, None).into_spare();
+    assert!(peer.spare.as_ref().unwrap().capacity_bytes() > 15_000);
+    let slow = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 9000\r\n\r\nb";
+    assert!(matches!(peer.send(slow), Step::NeedInput));
+    let State::Body(partial) = &peer.connection.state else {
+        panic!("its body is incomplete");
+    };
+    assert!(partial.request.capacity_bytes() < 100);
+}
+
+#[test]
+fn a_request_that_grew_large_is_not_kept() {
+    let is_kept = |wire: String| request_of(&wire, None).into_spare().is_some();
+    let with = |path: usize, value: usize, body: usize| {
+        let (path, value, text) = ("p".repeat(path), "v".repeat(value), "b".repeat(body));
+        format!(
+            "POST /{path} HTTP/1.1\r\nHost: a\r\nX: {value}\r\nContent-Length: {body}\r\n\r\n{text}"
+        )
+    };
+    assert!(is_kept(with(1000, 1000, 1000)));
+    assert!(!is_kept(with(1, 1, 20_000)));
+    assert!(!is_kept(with(1, 12_000, 5000)));
+    assert!(!is_kept(with(7000, 6000, 4000)));
+    let fields = "X: 1\r\n".repeat(Config::default().max_header_count - 1);
+    assert!(is_kept(format!(
+        "GET / HTTP/1.1\r\nHost: a\r\n{fields}\r\n"
+    )));
 }
