@@ -157,12 +157,12 @@ impl Protocol {
     }
 
     /// Queues the answer to the last request. The endpoint to upgrade to, if it is a 101.
-    pub(crate) fn respond(&mut self, mut response: Response, cx: &mut Context<'_>) -> Option<u16> {
+    pub(crate) fn respond(&mut self, response: &mut Response, cx: &mut Context<'_>) -> Option<u16> {
         let Self::Http1(connection, _) = self else {
             return None;
         };
         cx.head.clear();
-        let after = connection.respond(&response, cx.date, cx.now, cx.head);
+        let after = connection.respond(response, cx.date, cx.now, cx.head);
         let content = if after.send_body {
             response.take_content()
         } else {
@@ -194,7 +194,7 @@ impl Protocol {
     pub(crate) fn refuse(&mut self, status: StatusCode, reason: &str, cx: &mut Context<'_>) {
         let mut response = Response::error(status, reason);
         response.set_header("connection", "close");
-        self.respond(response, cx);
+        self.respond(&mut response, cx);
         *self = Self::Lingering(None);
     }
 

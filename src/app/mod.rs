@@ -70,24 +70,28 @@ impl App {
         &*self.endpoints[usize::from(index)]
     }
 
-    /// Asks `host`'s responders until one starts a response; 404 if none does, 500 if one panics.
-    pub(crate) fn respond(&mut self, host: u16, request: &mut Request) -> Response {
-        let answered = Self::call("a responder", || {
-            let mut response = Response::new();
-            for responder in &mut self.hosts[usize::from(host)] {
-                responder.respond(request, &mut response);
-                if response.is_started() {
-                    return response;
-                }
-            }
-            Response::error(StatusCode::NOT_FOUND, "There is nothing here.")
+    /// Asks `host`'s responders until one starts `response`, which nobody has yet; 404 if none
+    /// does, 500 if one panics.
+    pub(crate) fn respond(&mut self, host: u16, request: &mut Request, response: &mut Response) {
+        // Filled where it stays: handed on, it would be copied each time.
+        let is_answered = Self::call("a responder", || {
+            self.hosts[usize::from(host)].iter_mut().any(|responder| {
+                responder.respond(request, response);
+                response.is_started()
+            })
         });
-        answered.unwrap_or_else(|| {
-            Response::error(
-                StatusCode::INTERNAL_SERVER_ERROR,
-                "The application failed; its log says more.",
-            )
-        })
+        match is_answered {
+            Some(true) => {}
+            Some(false) => {
+                *response = Response::error(StatusCode::NOT_FOUND, "There is nothing here.");
+            }
+            None => {
+                *response = Response::error(
+                    StatusCode::INTERNAL_SERVER_ERROR,
+                    "The application failed; its log says more.",
+                );
+            }
+        }
     }
 
     /// Calls application code; `None` if it panicked, which is logged.

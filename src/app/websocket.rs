@@ -82,7 +82,7 @@ impl<H: WebSocketHandler> WebSocket<H> {
 
 impl<H: WebSocketHandler> Responder for WebSocket<H> {
     fn respond(&mut self, request: &mut Request, response: &mut Response) {
-        *response = self.application.handshake(request);
+        self.application.handshake(request, response);
     }
 
     fn visit_endpoints(&self, visit: &mut dyn FnMut(&dyn Any)) {
@@ -108,41 +108,43 @@ struct Application<H: WebSocketHandler> {
 }
 
 impl<H: WebSocketHandler> Application<H> {
-    fn handshake(&self, request: &Request) -> Response {
+    fn handshake(&self, request: &Request, response: &mut Response) {
         let Some((hub, index)) = self.state.server() else {
             log::error!(
                 "a WebSocket endpoint was asked that no host has: mount it on a Router or add it to the Host"
             );
-            return Response::error(
+            *response = Response::error(
                 StatusCode::SERVICE_UNAVAILABLE,
                 "The endpoint is not running.",
             );
+            return;
         };
         let acceptance = match handshake::judge(request, &hub.config(*index)) {
             Ok(acceptance) => acceptance,
-            Err(refusal) => return refusal.answer(),
+            Err(refusal) => {
+                *response = refusal.answer();
+                return;
+            }
         };
-        let mut response = Response::switching_protocols();
-        let data = self
-            .handler
-            .borrow_mut()
-            .on_handshake(request, &mut response);
+        *response = Response::switching_protocols();
+        let data = self.handler.borrow_mut().on_handshake(request, response);
         match response.status().as_u16() {
             101 if response.content().len() > 0 => {
                 log::error!("on_handshake gave a 101 a body, which no 101 can have");
-                Response::error(StatusCode::INTERNAL_SERVER_ERROR, "The handshake failed.")
+                *response =
+                    Response::error(StatusCode::INTERNAL_SERVER_ERROR, "The handshake failed.");
             }
             101 if data.is_some() => {
                 self.handshake_data.replace(data);
-                acceptance.complete(&mut response);
+                acceptance.complete(response);
                 response.upgrade = Some(UpgradeTo(usize::from(*index)));
-                response
             }
-            101 => Response::error(StatusCode::FORBIDDEN, "You may not connect here."),
-            200..=599 => response,
+            101 => *response = Response::error(StatusCode::FORBIDDEN, "You may not connect here."),
+            200..=599 => {}
             status => {
                 log::error!("on_handshake set status {status}; 101 or 200 to 599 is possible");
-                Response::error(StatusCode::INTERNAL_SERVER_ERROR, "The handshake failed.")
+                *response =
+                    Response::error(StatusCode::INTERNAL_SERVER_ERROR, "The handshake failed.");
             }
         }
     }

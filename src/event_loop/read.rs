@@ -7,7 +7,7 @@ use crate::event_loop::clients::{Client, fact};
 use crate::event_loop::stop::Stop;
 use crate::event_loop::system::{ReadOutcome, Ready, Socket, System, WriteOutcome};
 use crate::event_loop::{EARLY_FLUSH_BYTES, EventLoop, Held, client_of, unblock};
-use crate::http::{Request, StatusCode};
+use crate::http::{Request, Response, StatusCode};
 use crate::input::Input;
 use crate::moment::Moment;
 use crate::output::LEND_BYTES;
@@ -473,7 +473,8 @@ impl<S: System> EventLoop<S> {
             });
             return;
         }
-        let response = self.app.respond(host, &mut request);
+        let mut response = Response::new();
+        self.app.respond(host, &mut request, &mut response);
         self.carry_out();
         if let Some(fault) = response.fault() {
             log::error!("a responder failed: {fault}");
@@ -481,7 +482,7 @@ impl<S: System> EventLoop<S> {
         let remote_address = request.connection().remote_address;
         self.spare = request.into_spare();
         self.keep_date();
-        let upgrade = self.protocol(slot, |protocol, cx| protocol.respond(response, cx));
+        let upgrade = self.protocol(slot, |protocol, cx| protocol.respond(&mut response, cx));
         if let Some(Some(endpoint)) = upgrade {
             self.open(id, endpoint, remote_address);
         }
