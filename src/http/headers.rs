@@ -228,8 +228,8 @@ impl Headers {
     /// Whether one of the comma lists in the fields of that name holds `token`, in any case.
     #[must_use]
     pub fn has_token(&self, name: impl AsRef<str>, token: &str) -> bool {
-        self.tokens(name.as_ref())
-            .any(|element| element.eq_ignore_ascii_case(token))
+        let mut values = self.get_all(name.as_ref());
+        values.any(|value| list_has_token(value, token))
     }
 
     /// Adds a field behind all others, also if there is one of that name.
@@ -261,6 +261,17 @@ impl Headers {
         let (name, value) = (name.as_ref(), value.as_ref());
         check_name(name)?;
         check_value(value)?;
+        self.remove(name);
+        self.append_checked(name, value)
+    }
+
+    /// As [`set`](Self::set), for a name and a value that need no check.
+    pub(crate) fn set_known(
+        &mut self,
+        name: &'static str,
+        value: &[u8],
+    ) -> Result<(), InvalidField> {
+        debug_assert_eq!((check_name(name), check_value(value)), (Ok(()), Ok(())));
         self.remove(name);
         self.append_checked(name, value)
     }
@@ -455,6 +466,13 @@ pub(crate) fn is_name<const N: usize>(name: &[u8], lower_case: &[u8; N]) -> bool
             differs | ((byte | 0x20) ^ lower)
         }) == 0
     })
+}
+
+/// Whether the comma list `value` holds `token`, in any case (RFC 9110 section 5.6.1).
+pub(crate) fn list_has_token(value: &[u8], token: &str) -> bool {
+    let token = token.as_bytes();
+    let mut elements = value.split(|byte| *byte == b',').map(trim_whitespace);
+    !token.is_empty() && elements.any(|element| element.eq_ignore_ascii_case(token))
 }
 
 /// Whether `text` is a token (RFC 9110 section 5.6.2): a method, a field name, a cookie's name.

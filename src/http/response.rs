@@ -220,6 +220,11 @@ impl Response {
         self.change(|headers| headers.set(name, value))
     }
 
+    /// As [`set_header`](Self::set_header), for a name and a value that need no check.
+    pub(crate) fn set_known_header(&mut self, name: &'static str, value: &[u8]) -> &mut Self {
+        self.change(|headers| headers.set_known(name, value))
+    }
+
     /// Adds a header field behind those of the same name.
     pub fn add_header(&mut self, name: impl AsRef<str>, value: impl AsRef<[u8]>) -> &mut Self {
         self.change(|headers| headers.append(name, value))

@@ -4,27 +4,31 @@
 //! `app/websocket.rs`.
 
 use crate::config::WebSocketConfig;
-use crate::http::{Method, Request, Response, StatusCode};
+use crate::http::headers::{is_name, list_has_token};
+use crate::http::{Headers, Method, Request, Response, StatusCode};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
 /// What every accept key is made with (section 1.3).
-const GUID: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
+const GUID: &[u8; 36] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
+
+/// The value of `Sec-WebSocket-Accept`.
+type AcceptKey = [u8; 28];
 
 /// A handshake that the protocol allows.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Acceptance {
-    accept_key: String,
+    accept_key: AcceptKey,
     subprotocol: Option<String>,
 }
 
 impl Acceptance {
-    /// Sets the fields of the 101 (section 4.2.2) on `response`.
+    /// Sets the fields of the 101 (section 4.2.2) on `response`, but for `Connection`: that is
+    /// sent with every `Upgrade`.
     pub(crate) fn complete(self, response: &mut Response) {
         response
-            .set_header("upgrade", "websocket")
-            .set_header("connection", "upgrade")
-            .set_header("sec-websocket-accept", &self.accept_key);
+            .set_known_header("upgrade", b"websocket")
+            .set_known_header("sec-websocket-accept", &self.accept_key);
         match self.subprotocol {
             // A handler that chose one itself knows better.
             Some(chosen) if !response.headers().contains("sec-websocket-protocol") => {
@@ -123,13 +127,14 @@ pub(crate) fn judge(request: &Request, config: &WebSocketConfig) -> Result<Accep
     if request.has_body() {
         return Err(Refusal::Body);
     }
-    if !headers.has_token("upgrade", "websocket") || !headers.has_token("connection", "upgrade") {
+    let offer = Offer::of(headers);
+    if !offer.upgrades || !offer.connects {
         return Err(Refusal::Upgrade);
     }
-    if headers.get("sec-websocket-version") != Some(b"13") {
+    if offer.version != Some(b"13") {
         return Err(Refusal::WebSocketVersion);
     }
-    let accept_key = accept_key(request).ok_or(Refusal::Key)?;
+    let key = offer.key.and_then(as_nonce).ok_or(Refusal::Key)?;
     if let Some(allowed) = &config.allowed_origins {
         let mut origins = headers.get_all("origin");
         // A second one is nobody's honest request: which of the two would count?
@@ -141,26 +146,88 @@ pub(crate) fn judge(request: &Request, config: &WebSocketConfig) -> Result<Accep
         }
     }
     Ok(Acceptance {
-        accept_key,
+        accept_key: accept_key(key),
         subprotocol: subprotocol(request, &config.subprotocols),
     })
 }
 
-/// `Sec-WebSocket-Accept` for the request's key, if that is legal (section 4.2.2, 5.4).
-fn accept_key(request: &Request) -> Option<String> {
-    let mut keys = request.headers().get_all("sec-websocket-key");
-    let key = keys.next()?;
-    if keys.next().is_some() {
-        return None;
+/// What the fields of a handshake say, gathered in one pass.
+#[derive(Default)]
+struct Offer<'h> {
+    /// `websocket` is in `Upgrade`.
+    upgrades: bool,
+    /// `upgrade` is in `Connection`.
+    connects: bool,
+    /// The first `Sec-WebSocket-Version`.
+    version: Option<&'h [u8]>,
+    /// The `Sec-WebSocket-Key`, if there is only one.
+    key: Option<&'h [u8]>,
+}
+
+impl<'h> Offer<'h> {
+    fn of(headers: &'h Headers) -> Self {
+        let mut offer = Self::default();
+        let mut key_count = 0;
+        for (name, value) in headers.raw() {
+            match name.len() {
+                7 if is_name(name, b"upgrade") => {
+                    offer.upgrades |= list_has_token(value, "websocket");
+                }
+                10 if is_name(name, b"connection") => {
+                    offer.connects |= list_has_token(value, "upgrade");
+                }
+                21 if is_name(name, b"sec-websocket-version") => {
+                    offer.version = offer.version.or(Some(value));
+                }
+                17 if is_name(name, b"sec-websocket-key") => {
+                    key_count += 1;
+                    offer.key = (key_count == 1).then_some(value);
+                }
+                _ => {}
+            }
+        }
+        offer
     }
-    let mut nonce = [0; 18];
-    if STANDARD.decode_slice(key, &mut nonce) != Ok(16) {
-        return None;
-    }
-    let mut hash = sha1_smol::Sha1::new();
-    hash.update(key);
-    hash.update(GUID);
-    Some(STANDARD.encode(hash.digest().bytes()))
+}
+
+/// `key`, if it is the base64 of 16 bytes as RFC 4648 section 3.5 has it: the four bits that the
+/// last letter has too many are 0.
+fn as_nonce(key: &[u8]) -> Option<&[u8; 24]> {
+    // Decoding it into bytes that nobody looks at takes three times as long.
+    let key: &[u8; 24] = key.try_into().ok()?;
+    let (letters, end) = key.split_at(21);
+    let is_nonce = matches!(end, [b'A' | b'Q' | b'g' | b'w', b'=', b'='])
+        && letters.iter().all(|byte| is_base64_letter(*byte));
+    is_nonce.then_some(key)
+}
+
+const fn is_base64_letter(byte: u8) -> bool {
+    static IS_LETTER: [bool; 256] = {
+        let mut table = [false; 256];
+        let mut byte = 0;
+        while byte < 0x80_u8 {
+            table[byte as usize] = byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/');
+            byte += 1;
+        }
+        table
+    };
+    IS_LETTER[byte as usize]
+}
+
+/// `Sec-WebSocket-Accept` for a legal key (section 4.2.2, 5.4).
+fn accept_key(key: &[u8; 24]) -> AcceptKey {
+    // In one piece, which the hash copies once.
+    let mut input = [0; 60];
+    input[..24].copy_from_slice(key);
+    input[24..].copy_from_slice(GUID);
+    let mut accept_key = [0; 28];
+    STANDARD
+        .encode_slice(
+            sha1_smol::Sha1::from(input).digest().bytes(),
+            &mut accept_key,
+        )
+        .expect("20 bytes are 28 letters");
+    accept_key
 }
 
 /// The first subprotocol of the client's list that is spoken here (section 4.2.2, 5.5).
@@ -181,7 +248,7 @@ mod tests {
 
     /// RFC 6455 section 1.3.
     const KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";
-    const ACCEPT: &str = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";
+    const ACCEPT: &[u8; 28] = b"s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";
 
     const VALID: [(&str, &str); 5] = [
         ("Host", "server.example.com"),
@@ -212,7 +279,7 @@ mod tests {
     fn the_example_of_the_rfc_is_accepted_with_its_accept_value() {
         let accepted = judge_with("GET", &[], &WebSocketConfig::default());
         assert_eq!(
-            accepted.map(|accepted| accepted.accept_key).as_deref(),
+            accepted.map(|accepted| accepted.accept_key).as_ref(),
             Ok(ACCEPT)
         );
     }
@@ -255,6 +322,33 @@ mod tests {
                 refusal(method, &change),
                 Some(expected),
                 "{method} {change:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_key_is_what_decodes_to_16_bytes() {
+        let is_decoded = |key: &[u8]| STANDARD.decode_slice(key, &mut [0; 18]) == Ok(16);
+        for index in 0..KEY.len() {
+            for byte in 0..=u8::MAX {
+                let mut key = KEY.as_bytes().to_vec();
+                key[index] = byte;
+                assert_eq!(
+                    as_nonce(&key).is_some(),
+                    is_decoded(&key),
+                    "{}",
+                    key.escape_ascii()
+                );
+            }
+        }
+        for len in 0..=36 {
+            let key = STANDARD.encode(vec![0xF7; len]);
+            assert_eq!(as_nonce(key.as_bytes()).is_some(), len == 16, "{len} bytes");
+            let unpadded = key.trim_end_matches('=').as_bytes();
+            assert_eq!(
+                as_nonce(unpadded).is_some(),
+                is_decoded(unpadded),
+                "{len} bytes"
             );
         }
     }
