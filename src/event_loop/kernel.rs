@@ -66,12 +66,16 @@ impl System for Kernel {
     }
 
     fn poll(&mut self, events: &mut Events, timeout: Option<Duration>) -> io::Result<()> {
-        match self.poll.poll(events, timeout) {
-            Err(error) if error.kind() == ErrorKind::Interrupted => {
-                events.clear();
-                Ok(())
+        let mut timeout = timeout;
+        loop {
+            match self.poll.poll(events, timeout) {
+                // Also when the process was stopped and goes on: then it is time to look what
+                // came meanwhile, before any deadline is judged.
+                Err(error) if error.kind() == ErrorKind::Interrupted => {
+                    timeout = Some(Duration::ZERO);
+                }
+                result => return result,
             }
-            result => result,
         }
     }
 
