@@ -122,7 +122,7 @@ impl<S: System> EventLoop<S> {
         let dirty = output.is_dirty(slot);
         drop(output);
         if dirty {
-            self.flush_client(slot);
+            self.write_client(slot);
         }
         false
     }
@@ -131,12 +131,24 @@ impl<S: System> EventLoop<S> {
     /// only what a socket refuses is a backlog.
     pub(super) fn relieve(&mut self, slot: u32) {
         if self.is_above_soft(slot) {
-            self.flush_client(slot);
+            self.write_client(slot);
         }
     }
 
-    /// Writes all that a client lacks, as far as the socket and its share of the turn go.
+    /// Writes all that a client lacks, and does what follows from that.
     pub(super) fn flush_client(&mut self, slot: u32) {
+        self.write_client(slot);
+        self.settle(slot);
+        if let Some(client) = self.clients.get_mut(slot)
+            && (client.is(fact::FULL) || !client.protocol.is_steady())
+        {
+            self.arm(slot);
+        }
+    }
+
+    /// Writes all that a client lacks, as far as the socket and its share of the turn go. It is to
+    /// be [settled](Self::settle) and its deadline to be armed then.
+    pub(super) fn write_client(&mut self, slot: u32) {
         let Some(client) = self.clients.get_mut(slot) else {
             return;
         };
@@ -204,12 +216,6 @@ impl<S: System> EventLoop<S> {
         if client.is(fact::ABOVE_SOFT) {
             self.judge_backlog(slot);
         }
-        if !waiting {
-            self.settle(slot);
-        }
-        if blocked {
-            self.arm(slot);
-        }
     }
 
     /// Whether more waits for a client than its soft limit.
@@ -241,7 +247,7 @@ impl<S: System> EventLoop<S> {
     }
 
     /// Ends a connection on which all was said, as far as its queue allows: our side of the
-    /// stream first, then the socket, when the peer ended its own.
+    /// stream first, then the socket, when the peer ended its own. Its deadline is to be armed then.
     pub(super) fn settle(&mut self, slot: u32) {
         let Some(client) = self.clients.get_mut(slot) else {
             return;
@@ -251,7 +257,6 @@ impl<S: System> EventLoop<S> {
         }
         if !client.protocol.is_lingering() {
             client.protocol.drained(self.hub.now.get());
-            self.arm(slot);
             return;
         }
         if client.is(fact::AT_END) {
@@ -264,7 +269,6 @@ impl<S: System> EventLoop<S> {
             client
                 .protocol
                 .shut_down(&self.settings.server, self.hub.now.get());
-            self.arm(slot);
         }
     }
 }

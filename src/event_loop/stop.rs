@@ -77,6 +77,7 @@ impl<S: System> EventLoop<S> {
                     client.protocol = Protocol::Lingering(None);
                 }
                 self.settle(slot);
+                self.arm(slot);
             }
         }
     }

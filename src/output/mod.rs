@@ -495,6 +495,9 @@ impl Output {
     #[inline]
     fn rest(&self, slot: u32) -> Option<Rest> {
         let client = &self.clients[slot as usize];
+        if client.log == LogId::NONE {
+            return None;
+        }
         let log = self.logs.get(usize::from(client.log.0))?;
         log.is_lacked(client.member)
             .then(|| Self::rest_of(client, log))
