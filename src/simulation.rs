@@ -63,6 +63,12 @@ impl Simulation {
         simulated::set_room(peer.0, bytes);
     }
 
+    /// Does what a write of the server to a client's socket does here, which is to count: what of
+    /// a figure is the simulation's own. It is among the bytes that the client was sent.
+    pub fn count_as_write(&mut self, peer: Peer, bytes: &[u8]) {
+        simulated::write(peer.0, bytes);
+    }
+
     /// How many bytes a client was sent.
     #[must_use]
     pub fn taken(&self, peer: Peer) -> u64 {

@@ -1,6 +1,8 @@
 //! The other side of the seam: sockets in memory, and a clock that stands until it is set on.
 //!
 //! What a socket is given is counted and, if asked for, kept; what it gives was put there before.
+//! Its events are those of epoll, edge-triggered: at registration, for new input, for its end, and
+//! for room where a write found too little; each says all that is so at the time of the poll.
 //! One world a thread: a socket is its number in it, as a descriptor is one of the system.
 
 use crate::event_loop::system::{
@@ -32,45 +34,102 @@ struct World {
     nanos: u64,
 }
 
-/// One socket, as the outside sees it.
+/// One socket, as the outside sees it: 32 bytes, since a million of them are not to hide what
+/// a million clients take.
 #[derive(Debug)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is one independent fact of a socket"
+)]
 struct Entry {
-    /// What it was registered with; `None` before.
-    token: Option<usize>,
-    /// What it will give.
-    input: Vec<u8>,
-    /// What it was given, where that is kept.
-    output: Option<Box<Vec<u8>>>,
+    /// What it was registered with, or [`UNREGISTERED`].
+    token: usize,
     /// How many bytes it was given.
     taken: u64,
-    /// How many it still takes.
-    room: u64,
+    /// Made when it is needed first, dropped when nothing is in it.
+    aside: Option<Box<Aside>>,
     /// On the list of those that changed.
     listed: bool,
-    /// It takes bytes again, and that is to be told.
-    writable: bool,
+    /// It took less than it was offered: that there is room again is to be told.
+    full: bool,
     /// The peer will send no more.
     ended: bool,
     /// Our side was shut down, or dropped.
     closed: bool,
 }
 
+/// What few sockets have at a time.
+#[derive(Debug)]
+struct Aside {
+    /// What it will give.
+    input: Vec<u8>,
+    /// What it was given, where that is kept.
+    output: Option<Vec<u8>>,
+    /// How many bytes it still takes.
+    room: u64,
+}
+
+impl Aside {
+    const EMPTY: Self = Self {
+        input: Vec::new(),
+        output: None,
+        room: u64::MAX,
+    };
+}
+
+/// The token of a socket that the poll says nothing of. No client's: the loop's waker has it.
+const UNREGISTERED: usize = usize::MAX;
+
 /// What one simulated socket takes in memory, apart from what waits in it.
 pub(crate) const SOCKET_BYTES: usize = size_of::<Entry>();
 
+impl Entry {
+    fn aside(&mut self) -> &mut Aside {
+        self.aside.get_or_insert_with(|| Box::new(Aside::EMPTY))
+    }
+
+    fn tidy(&mut self) {
+        self.aside.take_if(|aside| {
+            aside.input.is_empty() && aside.output.is_none() && aside.room == u64::MAX
+        });
+    }
+
+    /// What the poll finds of it, as epoll does: all that is so now, whatever it was that
+    /// changed; nothing, if nothing is.
+    fn ready(&self) -> Option<Ready> {
+        let aside = self.aside.as_deref();
+        let readable = aside.is_some_and(|aside| !aside.input.is_empty()) || self.ended;
+        let writable = aside.is_none_or(|aside| aside.room > 0) && !self.full;
+        (self.token != UNREGISTERED && (readable || writable)).then_some(Ready {
+            token: self.token,
+            readable,
+            writable,
+            read_closed: self.ended,
+        })
+    }
+}
+
 impl World {
+    /// Something happened to a socket that epoll would look at: input, its end, or room.
     fn change(&mut self, socket: u32) {
         let entry = &mut self.sockets[socket as usize];
-        if !entry.listed {
+        if !entry.listed && entry.token != UNREGISTERED {
             entry.listed = true;
             self.changed.push_back(socket);
         }
     }
 }
 
-/// Runs `act` on a socket of this thread's world, then tells the poll of it if it says so.
+/// Runs `act` on a socket of this thread's world.
 fn with_socket<R>(socket: u32, act: impl FnOnce(&mut Entry) -> R) -> R {
     WORLD.with_borrow_mut(|world| act(&mut world.sockets[socket as usize]))
+}
+
+/// What a write of `bytes` to a socket does here, without a server.
+#[inline]
+pub(crate) fn write(socket: u32, bytes: &[u8]) {
+    let mut socket = std::mem::ManuallyDrop::new(SimulatedSocket(socket));
+    std::hint::black_box(socket.write(bytes));
 }
 
 /// Makes room for `count` sockets.
@@ -82,14 +141,18 @@ pub(crate) fn reserve(count: usize) {
 pub(crate) fn connect(keep_output: bool) -> u32 {
     WORLD.with_borrow_mut(|world| {
         let socket = u32::try_from(world.sockets.len()).expect("fewer than 2^32 sockets");
+        let aside = keep_output.then(|| {
+            Box::new(Aside {
+                output: Some(Vec::new()),
+                ..Aside::EMPTY
+            })
+        });
         world.sockets.push(Entry {
-            token: None,
-            input: Vec::new(),
-            output: keep_output.then(Box::default),
+            token: UNREGISTERED,
             taken: 0,
-            room: u64::MAX,
+            aside,
             listed: false,
-            writable: true,
+            full: false,
             ended: false,
             closed: false,
         });
@@ -102,10 +165,11 @@ pub(crate) fn connect(keep_output: bool) -> u32 {
 /// A client sends.
 pub(crate) fn send(socket: u32, bytes: &[u8]) {
     WORLD.with_borrow_mut(|world| {
-        world.sockets[socket as usize]
-            .input
-            .extend_from_slice(bytes);
-        world.change(socket);
+        let entry = &mut world.sockets[socket as usize];
+        if !bytes.is_empty() && !entry.ended {
+            entry.aside().input.extend_from_slice(bytes);
+            world.change(socket);
+        }
     });
 }
 
@@ -117,13 +181,16 @@ pub(crate) fn end(socket: u32) {
     });
 }
 
-/// A client takes `room` bytes from now on, and no more.
+/// A client takes `room` bytes from now on, and no more. That there is room is told only if a
+/// write found too little before.
 pub(crate) fn set_room(socket: u32, room: u64) {
     WORLD.with_borrow_mut(|world| {
         let entry = &mut world.sockets[socket as usize];
-        entry.room = room;
-        entry.writable = room > 0;
-        world.change(socket);
+        entry.aside().room = room;
+        entry.tidy();
+        if room > 0 && std::mem::take(&mut entry.full) {
+            world.change(socket);
+        }
     });
 }
 
@@ -135,7 +202,8 @@ pub(crate) fn taken(socket: u32) -> u64 {
 /// Takes what a client was given since the last call, if that is kept.
 pub(crate) fn take_output(socket: u32) -> Vec<u8> {
     with_socket(socket, |entry| {
-        entry.output.as_deref_mut().map(std::mem::take)
+        let output = entry.aside.as_deref_mut()?.output.as_mut()?;
+        Some(std::mem::take(output))
     })
     .unwrap_or_default()
 }
@@ -172,39 +240,47 @@ pub(crate) struct SimulatedSocket(u32);
 impl Socket for SimulatedSocket {
     fn read(&mut self, buffer: &mut [u8]) -> ReadOutcome {
         with_socket(self.0, |entry| {
-            let len = entry.input.len().min(buffer.len());
-            if len == 0 {
+            let input = entry.aside.as_deref_mut().map(|aside| &mut aside.input);
+            let Some(input) = input.filter(|input| !input.is_empty()) else {
                 return if entry.ended {
                     ReadOutcome::End
                 } else {
                     ReadOutcome::Drained
                 };
-            }
-            buffer[..len].copy_from_slice(&entry.input[..len]);
-            if len == entry.input.len() {
-                // As long as it waits nowhere it costs nothing.
-                entry.input = Vec::new();
+            };
+            let len = input.len().min(buffer.len());
+            buffer[..len].copy_from_slice(&input[..len]);
+            if len == input.len() {
+                // As long as nothing waits in it, it costs nothing.
+                *input = Vec::new();
+                entry.tidy();
             } else {
-                entry.input.drain(..len);
+                input.drain(..len);
             }
             ReadOutcome::Bytes(len)
         })
     }
 
+    #[inline]
     fn write(&mut self, bytes: &[u8]) -> WriteOutcome {
         with_socket(self.0, |entry| {
-            let len = bytes
-                .len()
-                .min(usize::try_from(entry.room).unwrap_or(usize::MAX));
-            if len == 0 {
-                return WriteOutcome::Full;
+            let mut len = bytes.len();
+            if let Some(aside) = entry.aside.as_deref_mut() {
+                len = len.min(usize::try_from(aside.room).unwrap_or(usize::MAX));
+                entry.full = len < bytes.len();
+                if aside.room < u64::MAX {
+                    aside.room -= len as u64;
+                }
+                if let Some(output) = &mut aside.output {
+                    output.extend_from_slice(&bytes[..len]);
+                }
             }
             entry.taken += len as u64;
-            entry.room -= len as u64;
-            if let Some(output) = &mut entry.output {
-                output.extend_from_slice(&bytes[..len]);
+            if len == 0 {
+                WriteOutcome::Full
+            } else {
+                WriteOutcome::Bytes(len)
             }
-            WriteOutcome::Bytes(len)
         })
     }
 
@@ -237,7 +313,11 @@ impl Drop for SimulatedSocket {
                 && let Some(entry) = world.sockets.get_mut(self.0 as usize)
             {
                 entry.closed = true;
-                entry.token = None;
+                entry.token = UNREGISTERED;
+                if let Some(aside) = &mut entry.aside {
+                    aside.input = Vec::new();
+                }
+                entry.tidy();
             }
         });
     }
@@ -299,13 +379,7 @@ impl System for Simulated {
             {
                 let entry = &mut world.sockets[socket as usize];
                 entry.listed = false;
-                let Some(token) = entry.token else { continue };
-                events.push(Ready {
-                    token,
-                    readable: !entry.input.is_empty() || entry.ended,
-                    writable: std::mem::take(&mut entry.writable),
-                    read_closed: entry.ended,
-                });
+                events.extend(entry.ready());
             }
         });
         Ok(())
@@ -318,7 +392,7 @@ impl System for Simulated {
 
     fn register(&mut self, socket: &mut SimulatedSocket, token: usize) -> io::Result<()> {
         WORLD.with_borrow_mut(|world| {
-            world.sockets[socket.0 as usize].token = Some(token);
+            world.sockets[socket.0 as usize].token = token;
             world.change(socket.0);
         });
         Ok(())
@@ -339,5 +413,95 @@ impl System for Simulated {
 
     fn signals(&mut self) -> usize {
         0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A socket that was accepted and registered, and whose first event was told.
+    fn registered() -> (SimulatedSocket, u32) {
+        reset();
+        let number = connect(true);
+        let mut socket = SimulatedSocket(number);
+        assert_eq!(Simulated.register(&mut socket, 7).ok(), Some(()));
+        assert_eq!(poll(), [(7, false, true, false)]);
+        (socket, number)
+    }
+
+    /// The events that are to be told, each as token, readable, writable and read closed.
+    fn poll() -> Vec<(usize, bool, bool, bool)> {
+        let mut events = Vec::new();
+        assert!(Simulated.poll(&mut events, None).is_ok());
+        let told = |ready: &Ready| {
+            let Ready {
+                token,
+                readable,
+                writable,
+                read_closed,
+            } = *ready;
+            (token, readable, writable, read_closed)
+        };
+        events.iter().map(told).collect()
+    }
+
+    #[test]
+    fn input_is_told_once_and_again_when_more_comes_whether_it_was_read_or_not() {
+        let (mut socket, number) = registered();
+        send(number, b"abc");
+        send(number, b"d");
+        assert_eq!(poll(), [(7, true, true, false)]);
+        assert_eq!(poll(), []);
+        send(number, b"e");
+        assert_eq!(poll(), [(7, true, true, false)]);
+        let mut buffer = [0; 4];
+        assert_eq!(socket.read(&mut buffer), ReadOutcome::Bytes(4));
+        assert_eq!(poll(), []);
+        assert_eq!(socket.read(&mut buffer), ReadOutcome::Bytes(1));
+        assert_eq!(socket.read(&mut buffer), ReadOutcome::Drained);
+        end(number);
+        assert_eq!(poll(), [(7, true, true, true)]);
+        assert_eq!(socket.read(&mut buffer), ReadOutcome::End);
+    }
+
+    #[test]
+    fn room_is_told_only_where_a_write_found_too_little() {
+        let (mut socket, number) = registered();
+        set_room(number, 3);
+        assert_eq!(poll(), [], "it never was full");
+        assert_eq!(socket.write(b"abc"), WriteOutcome::Bytes(3));
+        set_room(number, 1);
+        assert_eq!(poll(), [], "nothing was refused");
+        assert_eq!(socket.write(b"de"), WriteOutcome::Bytes(1));
+        assert_eq!(socket.write(b"e"), WriteOutcome::Full);
+        send(number, b"x");
+        assert_eq!(poll(), [(7, true, false, false)], "and no room");
+        set_room(number, 0);
+        assert_eq!(poll(), []);
+        set_room(number, u64::MAX);
+        assert_eq!(poll(), [(7, true, true, false)]);
+        assert_eq!(take_output(number), b"abcd");
+        assert_eq!(taken(number), 4);
+    }
+
+    #[test]
+    fn what_came_before_the_registration_is_told_at_it_and_nothing_after_the_end() {
+        reset();
+        let number = connect(false);
+        send(number, b"abc");
+        assert_eq!(poll(), []);
+        let mut socket = SimulatedSocket(number);
+        assert!(Simulated.register(&mut socket, 9).is_ok());
+        assert_eq!(poll(), [(9, true, true, false)]);
+        drop(socket);
+        send(number, b"d");
+        assert!(is_closed(number));
+        assert_eq!(poll(), []);
+    }
+
+    #[test]
+    fn a_socket_takes_32_bytes() {
+        assert_eq!(SOCKET_BYTES, 32);
     }
 }
