@@ -11,7 +11,7 @@ use crate::websocket::encoded::Encoded;
 use std::time::Duration;
 
 /// Deadlines expired in a turn.
-const EXPIRIES_PER_TURN: usize = 4096;
+const EXPIRIES_PER_TURN: usize = 1024;
 
 impl<S: System> EventLoop<S> {
     /// When a client is to be looked at, at the latest.

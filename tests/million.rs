@@ -1,0 +1,186 @@
+//! What lets a million clients idle on one server, on fewer of them and without a clock: what each
+//! takes, and that no turn does for all of them what it can do for some.
+
+use aerys::internals::{Peer, Simulation};
+use aerys::{
+    ClientId, Config, Endpoint, Host, Message, Request, Response, Router, Server, WebSocketConfig,
+    WebSocketHandler, websocket,
+};
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+use std::time::Duration;
+
+thread_local! {
+    /// Bytes that this thread allocated and did not free: below 0 if it freed another's.
+    static LIVE: Cell<isize> = const { Cell::new(0) };
+}
+
+fn count(came: usize, went: usize) {
+    let live = LIVE.get().wrapping_add_unsigned(came);
+    LIVE.set(live.wrapping_sub_unsigned(went));
+}
+
+struct Counting;
+
+// SAFETY: every call is handed on to the system's allocator as it is; the count lies in a
+// thread-local that needs neither initialisation nor a destructor, so it allocates nothing.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        count(layout.size(), 0);
+        // SAFETY: the caller's promise about `layout` is handed on.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        count(0, layout.size());
+        // SAFETY: `pointer` came from `alloc` above, and so from the system's allocator.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+
+    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
+        count(new_size, layout.size());
+        // SAFETY: as for `dealloc`; the caller's promise about `new_size` is handed on.
+        unsafe { System.realloc(pointer, layout, new_size) }
+    }
+}
+
+#[global_allocator]
+static COUNTING: Counting = Counting;
+
+/// The most that an idle client may take.
+const CLIENT_BYTES: usize = 205;
+/// Members of a broadcast that are written to in a turn, and deadlines that expire in one.
+const SLICE: usize = 1024;
+const CLIENTS: usize = 20_000;
+const HEARTBEAT: Duration = Duration::from_secs(10);
+
+/// Broadcasts text, echoes bytes.
+struct Handler {
+    ws: Endpoint,
+}
+
+impl WebSocketHandler for Handler {
+    type HandshakeData = ();
+
+    fn on_handshake(&mut self, _: &Request, _: &mut Response) -> Option<()> {
+        Some(())
+    }
+
+    fn on_data(&mut self, client: ClientId, message: Message<'_>) {
+        match message {
+            Message::Text(_) => self.ws.broadcast(message),
+            Message::Binary(_) => self.ws.send(client, message),
+        }
+    }
+}
+
+const HANDSHAKE: &[u8] = b"GET / HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\n\
+    Connection: Upgrade\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
+    Sec-WebSocket-Version: 13\r\n\r\n";
+/// Masked with zeros.
+const TEXT: &[u8] = b"\x81\x82\0\0\0\0hi";
+const BYTES: &[u8] = b"\x82\x81\0\0\0\0!";
+
+/// A server with `count` clients, all open and idle; of the last, what it is sent is kept.
+fn simulation_of(count: usize) -> (Simulation, Vec<Peer>) {
+    let config = Config {
+        max_connections: Some(count),
+        ..Config::default()
+    };
+    let options = WebSocketConfig {
+        heartbeat: Some(HEARTBEAT),
+        ..WebSocketConfig::default()
+    };
+    let endpoint = websocket(|ws| Handler { ws }).config(options);
+    let host = Host::new().add(Router::new().get("/", endpoint));
+    let mut simulation = Simulation::new(Server::new().config(config).host(host)).expect("starts");
+    simulation.reserve(count);
+    let mut peers = Vec::with_capacity(count);
+    while peers.len() < count {
+        for _ in 0..128.min(count - peers.len()) {
+            let peer = simulation.connect(peers.len() + 1 == count);
+            simulation.send(peer, HANDSHAKE);
+            peers.push(peer);
+        }
+        simulation.settle().expect("it goes on");
+    }
+    let answer = simulation.take_output(peers[count - 1]);
+    assert!(answer.starts_with(b"HTTP/1.1 101 "));
+    (simulation, peers)
+}
+
+/// Heap that a server with `count` clients holds, without the simulation's own part of it. On a
+/// thread of its own, which nothing else counts on.
+fn held_bytes(count: usize) -> usize {
+    let measure = move || {
+        let before = LIVE.get();
+        let (_simulation, _peers) = simulation_of(count);
+        let held = usize::try_from(LIVE.get() - before).expect("it holds something");
+        held - count * (Simulation::SOCKET_BYTES + size_of::<Peer>())
+    };
+    let thread = std::thread::spawn(measure);
+    thread.join().expect("no panic")
+}
+
+#[test]
+fn an_idle_client_takes_at_most_205_bytes() {
+    // Powers of two, since what grows by doubling is just full then; and the difference of two,
+    // since the buffers that a server has once are no client's.
+    let (few, many) = (1 << 13, 1 << 14);
+    let each = (held_bytes(many) - held_bytes(few)).div_ceil(many - few);
+    assert!(each <= CLIENT_BYTES, "{each} bytes a client");
+    // So that it is they who were counted.
+    assert!(each > 100, "{each} bytes a client");
+}
+
+/// Turns until nothing is left to do. No turn may give anything to more than [`SLICE`] clients but
+/// the last, who sends in the third turn and is to have its answer after that one, `expected` with
+/// all that it was sent until then; and everybody but the last is to be given `bytes` in all.
+fn assert_sliced(simulation: &mut Simulation, peers: &[Peer], bytes: u64, expected: &[u8]) {
+    let (&last, others) = peers.split_last().expect("some");
+    let begin: Vec<u64> = others.iter().map(|&peer| simulation.taken(peer)).collect();
+    let mut taken = begin.clone();
+    let mut turns = 0;
+    while simulation.is_busy() {
+        turns += 1;
+        if turns == 3 {
+            simulation.send(last, BYTES);
+        }
+        simulation.turn().expect("it goes on");
+        let mut given = 0;
+        for (&peer, taken) in others.iter().zip(&mut taken) {
+            let now = simulation.taken(peer);
+            given += usize::from(now > *taken);
+            *taken = now;
+        }
+        assert!(given <= SLICE, "{given} clients in turn {turns}");
+        if turns == 3 {
+            let output = simulation.take_output(last);
+            assert!(output == expected, "{}", output.escape_ascii());
+        }
+    }
+    assert!(turns > others.len() / SLICE, "{turns} turns");
+    for (begin, taken) in begin.iter().zip(&taken) {
+        assert_eq!(taken - begin, bytes);
+    }
+}
+
+#[test]
+fn a_broadcast_is_sliced_and_who_sends_meanwhile_is_answered() {
+    let (mut simulation, peers) = simulation_of(CLIENTS);
+    for _ in 0..3 {
+        simulation.send(peers[0], TEXT);
+        // It lacks the broadcast then, which goes before its answer.
+        assert_sliced(&mut simulation, &peers, 4, b"\x81\x02hi\x82\x01!");
+    }
+}
+
+#[test]
+fn heartbeats_are_sliced_and_who_sends_meanwhile_is_answered() {
+    let (mut simulation, peers) = simulation_of(CLIENTS);
+    for _ in 0..3 {
+        simulation.advance(HEARTBEAT);
+        // Whoever was just heard is not pinged.
+        assert_sliced(&mut simulation, &peers, 2, b"\x82\x01!");
+    }
+}
