@@ -107,6 +107,12 @@ impl Simulation {
         simulated::is_changed() || self.event_loop.is_busy()
     }
 
+    /// How long the last turn would have slept at most, had nothing happened; `None` is for ever.
+    #[must_use]
+    pub fn last_timeout(&self) -> Option<Duration> {
+        simulated::last_timeout()
+    }
+
     /// Turns until nothing is left to do now; how many.
     ///
     /// # Errors
@@ -140,7 +146,8 @@ impl fmt::Debug for Simulation {
 mod tests {
     use super::*;
     use crate::{
-        ClientId, Endpoint, Host, Message, Request, Response, Router, WebSocketHandler, websocket,
+        ClientId, Config, Endpoint, Host, Message, Request, Response, Router, WebSocketHandler,
+        websocket,
     };
 
     struct Echo {
@@ -164,8 +171,19 @@ mod tests {
         Sec-WebSocket-Version: 13\r\n\r\n";
 
     fn simulation() -> Simulation {
+        simulation_with(Config::default())
+    }
+
+    fn simulation_with(config: Config) -> Simulation {
         let router = Router::new().get("/echo", websocket(|ws| Echo { ws }));
-        Simulation::new(Server::new().host(Host::new().add(router))).expect("it starts")
+        let server = Server::new().config(config).host(Host::new().add(router));
+        Simulation::new(server).expect("it starts")
+    }
+
+    /// A turn, and how long it would have slept at most.
+    fn timeout_of_turn(simulation: &mut Simulation) -> Option<Duration> {
+        simulation.turn().expect("it goes on");
+        simulation.last_timeout()
     }
 
     #[test]
@@ -203,6 +221,40 @@ mod tests {
         simulation.advance(Duration::from_millis(1));
         simulation.settle().expect("it goes on");
         assert_eq!(simulation.take_output(peer), b"\x89\x00", "a ping");
+    }
+
+    #[test]
+    fn without_busy_poll_the_loop_sleeps_until_the_next_deadline_at_once() {
+        let mut simulation = simulation();
+        assert_eq!(timeout_of_turn(&mut simulation), Some(Duration::ZERO));
+        assert_eq!(timeout_of_turn(&mut simulation), None, "nothing is due");
+        let peer = simulation.connect(true);
+        simulation.send(peer, HANDSHAKE);
+        simulation.settle().expect("it goes on");
+        let heartbeat = Duration::from_secs(10);
+        assert_eq!(timeout_of_turn(&mut simulation), Some(heartbeat));
+    }
+
+    #[test]
+    fn with_busy_poll_the_loop_spins_so_long_after_the_last_event_and_then_sleeps() {
+        let mut simulation = simulation_with(Config {
+            busy_poll: Duration::from_millis(20),
+            ..Config::default()
+        });
+        let peer = simulation.connect(true);
+        simulation.send(peer, HANDSHAKE);
+        simulation.settle().expect("it goes on");
+        // From its first moment to its last: an event starts it anew, a turn without one does not.
+        for round in 1..=2 {
+            assert_eq!(timeout_of_turn(&mut simulation), Some(Duration::ZERO));
+            simulation.advance(Duration::from_nanos(19_999_999));
+            assert_eq!(timeout_of_turn(&mut simulation), Some(Duration::ZERO));
+            simulation.advance(Duration::from_nanos(1));
+            let heartbeat = Duration::from_millis(10_000 - round * 20);
+            assert_eq!(timeout_of_turn(&mut simulation), Some(heartbeat));
+            simulation.send(peer, b"\x81\x85\x37\xfa\x21\x3d\x7f\x9f\x4d\x51\x58");
+            simulation.settle().expect("it goes on");
+        }
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! `aerys serve`: flags to configuration, the server, its addresses on standard output.
 
 use crate::cli::demo;
-use crate::cli::units::{Switchable, address, bytes, duration, duration_or_off};
+use crate::cli::units::{Switchable, address, bytes, duration, duration_or_off, micros_or_off};
 use aerys::{Config, Host, Server, StaticFiles, WebSocketConfig};
 use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
@@ -64,6 +64,10 @@ pub(crate) struct ServeArgs {
     #[arg(long, value_name = "SECONDS", default_value = "5s", value_parser = duration)]
     stop_timeout: Duration,
 
+    /// Spin that long after the last event before sleeping, in microseconds, or `off`
+    #[arg(long, value_name = "MICROSECONDS", default_value = "off", value_parser = micros_or_off)]
+    busy_poll: Duration,
+
     /// Log what is at least as grave: error, warn, info, debug, trace or off
     #[arg(long, value_name = "LEVEL", default_value = "info", value_parser = log_level())]
     log_level: log::LevelFilter,
@@ -78,6 +82,7 @@ impl ServeArgs {
             header_timeout: self.header_timeout,
             write_timeout: self.write_timeout,
             stop_timeout: self.stop_timeout,
+            busy_poll: self.busy_poll,
             ..Config::default()
         }
     }
@@ -103,7 +108,7 @@ pub(crate) fn serve(arguments: &ServeArgs) -> Result<(), String> {
     env_logger::Builder::new()
         .filter_level(arguments.log_level)
         .init();
-    raise_descriptor_limit();
+    raise_descriptor_limit(arguments.max_connections);
     let routes = demo::router(&arguments.websocket_config(), arguments.root.is_none());
     let mut host = Host::new().add(routes);
     if let Some(root) = &arguments.root {
@@ -148,8 +153,12 @@ fn openable(address: SocketAddr) -> SocketAddr {
     SocketAddr::new(ip, address.port())
 }
 
-/// Each client needs a descriptor: as many as the system allows without asking.
-fn raise_descriptor_limit() {
+/// Descriptors that a server should have if nobody says how many clients it is for.
+const DESCRIPTORS_WANTED: u64 = 10_000;
+
+/// Each client needs a descriptor: as many as the system allows without asking, and a word if
+/// that is few.
+fn raise_descriptor_limit(max_connections: Option<usize>) {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     let limit = getrlimit(Resource::Nofile);
     if limit.current != limit.maximum
@@ -162,5 +171,38 @@ fn raise_descriptor_limit() {
         )
     {
         log::warn!("the limit of open files could not be raised: {error}");
+    }
+    if let Some(warning) = word_on_limit(getrlimit(Resource::Nofile).current, max_connections) {
+        log::warn!("{warning}");
+    }
+}
+
+/// What is to be said about a limit of open files, of which `None` is none.
+fn word_on_limit(limit: Option<u64>, max_connections: Option<usize>) -> Option<String> {
+    let wanted = max_connections.map_or(DESCRIPTORS_WANTED, |count| count as u64);
+    let limit = limit.filter(|limit| *limit < wanted)?;
+    Some(format!(
+        "only {limit} files may be open, a client takes one: raise the hard limit with \
+         `ulimit -Hn {wanted}` as root, LimitNOFILE= in systemd or --ulimit nofile= in Docker"
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_low_limit_of_descriptors_is_worth_a_word() {
+        assert_eq!(word_on_limit(None, None), None);
+        assert_eq!(word_on_limit(Some(10_000), None), None);
+        let word = word_on_limit(Some(9_999), None).expect("it is low");
+        assert!(word.contains("only 9999 files"), "{word}");
+        assert!(word.contains("ulimit -Hn 10000"), "{word}");
+    }
+
+    #[test]
+    fn a_limit_is_low_or_not_by_what_it_was_asked_for() {
+        assert_eq!(word_on_limit(Some(1024), Some(1000)), None);
+        assert!(word_on_limit(Some(20_000), Some(50_000)).is_some());
     }
 }

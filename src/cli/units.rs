@@ -48,13 +48,31 @@ pub(crate) fn bytes(value: &str) -> Result<usize, String> {
 
 /// A length of time; without a unit, seconds.
 pub(crate) fn duration(value: &str) -> Result<Duration, String> {
+    time(value, "s")
+}
+
+/// A short length of time; without a unit, microseconds. `off` is none.
+pub(crate) fn micros_or_off(value: &str) -> Result<Duration, String> {
+    match value.trim() {
+        "off" => Ok(Duration::ZERO),
+        value => time(value, "us"),
+    }
+}
+
+fn time(value: &str, bare: &str) -> Result<Duration, String> {
     let (number, unit) = split(value)?;
-    let factor = match unit.as_str() {
+    let unit = if unit.is_empty() { bare } else { &unit };
+    let factor = match unit {
+        "us" | "µs" => 1e-6,
         "ms" => 1e-3,
-        "" | "s" | "sec" => 1.0,
+        "s" | "sec" => 1.0,
         "m" | "min" => 60.0,
         "h" => 3600.0,
-        unit => return Err(format!("'{unit}' is no unit of time; use ms, s, m or h")),
+        unit => {
+            return Err(format!(
+                "'{unit}' is no unit of time; use us, ms, s, m or h"
+            ));
+        }
     };
     Duration::try_from_secs_f64(number * factor)
         .map_err(|_| format!("'{value}' is too long a time"))
@@ -116,6 +134,7 @@ mod tests {
         for (text, millis) in [
             ("3", 3000),
             ("250ms", 250),
+            ("5000us", 5),
             ("1.5s", 1500),
             ("2m", 120_000),
             ("1h", 3_600_000),
@@ -130,6 +149,26 @@ mod tests {
             duration_or_off("2s"),
             Ok(Switchable(Some(Duration::from_secs(2))))
         );
+    }
+
+    #[test]
+    fn a_short_time_without_a_unit_is_in_microseconds() {
+        for (text, micros) in [
+            ("0", 0),
+            ("off", 0),
+            ("50", 50),
+            ("50us", 50),
+            ("50 µs", 50),
+            ("20ms", 20_000),
+            ("0.5ms", 500),
+            ("1s", 1_000_000),
+        ] {
+            let time = Duration::from_micros(micros);
+            assert_eq!(micros_or_off(text), Ok(time), "{text}");
+        }
+        for text in ["", "on", "us", "-1", "5 ns"] {
+            assert!(micros_or_off(text).is_err(), "{text}");
+        }
     }
 
     #[test]

@@ -32,6 +32,8 @@ struct World {
     changed: VecDeque<u32>,
     backlog_changed: bool,
     nanos: u64,
+    /// How long the last poll would have waited at most.
+    timeout: Option<Duration>,
 }
 
 /// One socket, as the outside sees it: 32 bytes, since a million of them are not to hide what
@@ -224,6 +226,11 @@ pub(crate) fn is_changed() -> bool {
     WORLD.with_borrow(|world| world.backlog_changed || !world.changed.is_empty())
 }
 
+/// How long the last poll would have waited for an event at most; `None` is for ever.
+pub(crate) fn last_timeout() -> Option<Duration> {
+    WORLD.with_borrow(|world| world.timeout)
+}
+
 /// A world without sockets, in its first moment.
 pub(crate) fn reset() {
     WORLD.with_borrow_mut(|world| *world = World::default());
@@ -361,9 +368,10 @@ impl System for Simulated {
     }
 
     /// Never waits: time does not pass by itself.
-    fn poll(&mut self, events: &mut Vec<Ready>, _: Option<Duration>) -> io::Result<()> {
+    fn poll(&mut self, events: &mut Vec<Ready>, timeout: Option<Duration>) -> io::Result<()> {
         events.clear();
         WORLD.with_borrow_mut(|world| {
+            world.timeout = timeout;
             if std::mem::take(&mut world.backlog_changed)
                 && let Some(token) = world.listener
             {

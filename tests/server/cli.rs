@@ -4,6 +4,8 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use crate::client::{BINARY, Client, handshake, pattern};
+#[cfg(target_os = "linux")]
+use crate::program::run_with_descriptors;
 use crate::program::{Program, run};
 use crate::support::wait_until;
 
@@ -164,6 +166,7 @@ fn bad_arguments_are_explained_with_status_2() {
     for arguments in [
         &["serve", "--listen"][..],
         &["serve", "--heartbeat", "soon"],
+        &["serve", "--busy-poll", "long"],
         &["serve", "--max-message-bytes", "-1"],
         &["serve", "--no-such-flag"],
         &["no-such-command"],
@@ -176,6 +179,19 @@ fn bad_arguments_are_explained_with_status_2() {
         let (status, output, _) = run(&[flag]);
         assert!(status == Some(0) && !output.is_empty(), "{flag}");
     }
+}
+
+/// At the start, whatever happens then: here it ends at once.
+#[cfg(target_os = "linux")]
+#[test]
+fn few_descriptors_are_worth_a_warning() {
+    let (status, errors) = run_with_descriptors(100, &["--root", "/no/such/folder"]);
+    assert_eq!(status, Some(1), "{errors}");
+    assert!(errors.contains("only 100 files may be open"), "{errors}");
+    assert!(errors.contains("ulimit -Hn"), "{errors}");
+    let few = ["--root", "/no/such/folder", "--max-connections", "50"];
+    let (_, errors) = run_with_descriptors(100, &few);
+    assert!(!errors.contains("files may be open"), "{errors}");
 }
 
 #[test]
@@ -274,6 +290,23 @@ mod calm {
         expect_calm(&program, "with clients in every state");
         drop(clients);
         expect_calm(&program, "after they left");
+    }
+
+    #[test]
+    fn a_busy_poll_spins_for_its_time_and_no_longer() {
+        // Without events for minutes; it would never use so much if it slept.
+        let program = Program::serve(&["--busy-poll", "600s"]);
+        let client = Client::open(program.address, "/echo");
+        let before = program.processor_ticks();
+        wait_until("it used processor time", || {
+            program.processor_ticks() >= before + 20
+        });
+        drop(client);
+
+        let program = Program::serve(&["--busy-poll", "20ms"]);
+        let _client = Client::open(program.address, "/echo");
+        std::thread::sleep(Duration::from_millis(300));
+        expect_calm(&program, "20 ms after its last event");
     }
 
     #[test]

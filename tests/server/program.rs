@@ -29,10 +29,7 @@ impl Program {
     /// The same with so few descriptors that it runs out of them.
     #[cfg(target_os = "linux")]
     pub(crate) fn serve_with_descriptors(count: u32) -> Self {
-        let mut shell = Command::new("sh");
-        let script = format!("ulimit -n {count} && exec \"$0\" serve --listen 127.0.0.1:0");
-        shell.args(["-c", &script, env!("CARGO_BIN_EXE_aerys")]);
-        Self::start(shell)
+        Self::start(command_with_descriptors(count))
     }
 
     fn start(mut command: Command) -> Self {
@@ -136,6 +133,15 @@ pub(crate) fn command() -> Command {
     Command::new(env!("CARGO_BIN_EXE_aerys"))
 }
 
+/// `aerys serve` on a free port that may have so few descriptors.
+#[cfg(target_os = "linux")]
+fn command_with_descriptors(count: u32) -> Command {
+    let mut shell = Command::new("sh");
+    let script = format!("ulimit -n {count} && exec \"$0\" serve --listen 127.0.0.1:0 \"$@\"");
+    shell.args(["-c", &script, env!("CARGO_BIN_EXE_aerys")]);
+    shell
+}
+
 /// Reads the line that says where the program can be opened.
 fn read_address(output: &mut impl BufRead) -> SocketAddr {
     let mut line = String::new();
@@ -150,8 +156,22 @@ fn read_address(output: &mut impl BufRead) -> SocketAddr {
 
 /// What a program that ends by itself says, with its exit status: both outputs, one after the other.
 pub(crate) fn run(arguments: &[&str]) -> (Option<i32>, String, String) {
-    let mut child = command()
-        .args(arguments)
+    let mut command = command();
+    command.args(arguments);
+    run_command(command)
+}
+
+/// The same for `aerys serve` that may have so few descriptors: its exit status and its log.
+#[cfg(target_os = "linux")]
+pub(crate) fn run_with_descriptors(count: u32, arguments: &[&str]) -> (Option<i32>, String) {
+    let mut command = command_with_descriptors(count);
+    command.args(arguments);
+    let (status, _, errors) = run_command(command);
+    (status, errors)
+}
+
+fn run_command(mut command: Command) -> (Option<i32>, String, String) {
+    let mut child = command
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
