@@ -7,18 +7,16 @@
 //!
 //!     cargo bench --bench broadcast
 
-use aerys::{
-    ClientId, Endpoint, Host, Message, Request, Response, Server, WebSocketConfig,
-    WebSocketHandler, websocket,
-};
+mod support;
+
+use aerys::{ClientId, Config, Endpoint, Message, Request, Response, WebSocketHandler};
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use mio::net::TcpStream;
 use mio::{Events, Interest, Poll, Token};
 use std::io::{ErrorKind, Read, Write};
-use std::net::SocketAddr;
-use std::sync::mpsc;
-use std::thread::JoinHandle;
 use std::time::Duration;
+use support::Running;
+use support::frames::{answer_bytes, masked_frame};
 
 /// Sends what it is told to from the bench: `b` and a payload to all at once, `e` one by one.
 struct Fan {
@@ -53,40 +51,30 @@ struct Bench {
     /// Bytes that each client is still to get.
     missing: Vec<usize>,
     buffer: Vec<u8>,
-    handle: aerys::Handle,
-    server: Option<JoinHandle<()>>,
+    /// Dropped last: it waits for its clients to leave.
+    _server: Running,
 }
 
 impl Bench {
     fn new(client_count: usize) -> Self {
-        let (sender, receiver) = mpsc::channel();
-        let server = std::thread::spawn(move || {
-            // The clients count bytes and answer no pings.
-            let config = WebSocketConfig {
-                heartbeat: None,
-                ..WebSocketConfig::default()
-            };
-            let fan = websocket(|ws| Fan { ws }).config(config);
-            let server = Server::new().host(Host::new().listen("127.0.0.1:0").add(fan));
-            let bound = server.bind().expect("a free port");
-            sender
-                .send((bound.addresses()[0], bound.handle()))
-                .expect("the bench waits");
-            bound.run().expect("a graceful stop");
-        });
-        let (address, handle) = receiver.recv().expect("the server starts");
+        let server = Running::start(Config::default(), |ws| Fan { ws });
         let poll = Poll::new().expect("a poll");
-        let clients = (0..client_count)
-            .map(|index| connect(&poll, address, index))
-            .collect();
+        let connect = |index| {
+            let stream = server.connect();
+            stream.set_nonblocking(true).expect("an option");
+            let mut stream = TcpStream::from_std(stream);
+            poll.registry()
+                .register(&mut stream, Token(index), Interest::READABLE)
+                .expect("registers");
+            stream
+        };
         Self {
+            clients: (0..client_count).map(connect).collect(),
             poll,
             events: Events::with_capacity(1024),
-            clients,
             missing: vec![0; client_count],
             buffer: vec![0; 256 * 1024],
-            handle,
-            server: Some(server),
+            _server: server,
         }
     }
 
@@ -123,56 +111,11 @@ impl Bench {
     }
 }
 
-impl Drop for Bench {
-    fn drop(&mut self) {
-        self.clients.clear();
-        self.handle.stop();
-        if let Some(server) = self.server.take() {
-            server.join().expect("the server stops");
-        }
-    }
-}
-
-/// A client past its opening handshake, registered for reads.
-fn connect(poll: &Poll, address: SocketAddr, index: usize) -> TcpStream {
-    let mut stream = std::net::TcpStream::connect(address).expect("the server listens");
-    stream.set_nodelay(true).expect("an option");
-    let request = b"GET / HTTP/1.1\r\nHost: bench\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
-        Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
-    stream.write_all(request).expect("a small write");
-    let mut answer = Vec::new();
-    while !answer.ends_with(b"\r\n\r\n") {
-        let mut byte = [0];
-        stream.read_exact(&mut byte).expect("an answer");
-        answer.push(byte[0]);
-    }
-    assert!(
-        answer.starts_with(b"HTTP/1.1 101"),
-        "{}",
-        String::from_utf8_lossy(&answer)
-    );
-    stream.set_nonblocking(true).expect("an option");
-    let mut stream = TcpStream::from_std(stream);
-    poll.registry()
-        .register(&mut stream, Token(index), Interest::READABLE)
-        .expect("registers");
-    stream
-}
-
-/// A masked binary frame (with a mask of zeros) that asks for `size` bytes.
+/// A message that asks for `size` bytes.
 fn request(how: u8, size: usize) -> Vec<u8> {
-    let len = size + 1;
-    let mut bytes = vec![0x82];
-    if len <= 125 {
-        bytes.push(0x80 | u8::try_from(len).expect("short"));
-    } else {
-        bytes.push(0xFE);
-        bytes.extend_from_slice(&u16::try_from(len).expect("medium").to_be_bytes());
-    }
-    bytes.extend_from_slice(&[0; 4]);
-    bytes.push(how);
-    bytes.resize(bytes.len() + size, b'x');
-    bytes
+    let mut payload = vec![how];
+    payload.resize(1 + size, b'x');
+    masked_frame(0x82, &payload)
 }
 
 fn fan_out(criterion: &mut Criterion) {
@@ -183,7 +126,7 @@ fn fan_out(criterion: &mut Criterion) {
     for clients in [10, 100, 1000] {
         let mut bench = Bench::new(clients);
         for size in [64, 1024, 16_384] {
-            let frame_bytes = size + if size <= 125 { 2 } else { 4 };
+            let frame_bytes = answer_bytes(size);
             group.throughput(Throughput::Elements(clients as u64));
             for (name, how) in [("broadcast", b'b'), ("each", b'e')] {
                 let request = request(how, size);
