@@ -4,6 +4,7 @@
 //! long for anybody. Application code is reached through [`App::call`] alone, which ends its panics.
 
 mod accept;
+mod buffer;
 pub(crate) mod clients;
 pub(crate) mod control;
 mod deadlines;
@@ -29,6 +30,7 @@ use crate::http::date::DateCache;
 use crate::moment::Moment;
 use crate::protocol::{Context, Protocol};
 use crate::websocket::{CloseCode, Received};
+use buffer::ReadBuffer;
 use clients::{Client, Clients, fact};
 use control::Control;
 use std::borrow::Cow;
@@ -103,7 +105,7 @@ pub(crate) struct EventLoop<S: System> {
     /// Clients to be freed at the end of the turn.
     doomed: Vec<u32>,
     /// Where every read goes. Empty while a read from it is being served.
-    buffer: Vec<u8>,
+    buffer: ReadBuffer,
     /// Where response heads are put together.
     head: Vec<u8>,
     /// What is left of the request that was answered last.
@@ -199,7 +201,7 @@ impl<S: System> EventLoop<S> {
             max_clients,
             ready: VecDeque::new(),
             doomed: Vec::new(),
-            buffer: vec![0; READ_BUFFER_BYTES],
+            buffer: ReadBuffer::new(READ_BUFFER_BYTES),
             head: Vec::new(),
             spare: None,
             date: DateCache::new(system.calendar()),
