@@ -49,8 +49,8 @@ static COUNTING: Counting = Counting;
 
 /// The most that an idle client may take.
 const CLIENT_BYTES: usize = 205;
-/// Members of a broadcast that are written to in a turn, and deadlines that expire in one.
-const SLICE: usize = 1024;
+/// Clients that are written to in a turn.
+const SLICE: usize = 256;
 const CLIENTS: usize = 20_000;
 const HEARTBEAT: Duration = Duration::from_secs(10);
 
