@@ -153,14 +153,17 @@ impl Headers {
         self.bytes.extend_from_slice(section);
     }
 
-    /// Takes note of the next field of a [refilled](Self::refill) section, as the parser found it.
+    /// Takes note of the next field of a section, as the parser found it. The section was
+    /// [filled in](Self::refill) before, or is [when its end is found](Self::fill_noted).
     pub(crate) fn note_field(&mut self, field: FieldRange) {
-        debug_assert!(
-            field.name_end <= field.value_start
-                && field.value_start <= field.value_end
-                && field.value_end as usize <= self.bytes.len()
-        );
+        debug_assert!(field.name_end <= field.value_start && field.value_start <= field.value_end);
         self.fields.push(field);
+    }
+
+    /// Fills in the field lines `section`, of which all fields were noted.
+    pub(crate) fn fill_noted(&mut self, section: &[u8]) {
+        debug_assert!(self.bytes.is_empty());
+        self.bytes.extend_from_slice(section);
     }
 
     /// Gives back what is not in use of its allocations.

@@ -22,7 +22,7 @@ use crate::moment::Moment;
 
 use super::RefusedRequest;
 use super::message_body::{BodyDecoder, Decoded};
-use super::request_head::{HeadScan, ParsedHead};
+use super::request_head::{HeadScan, Outline, straight};
 use super::response_head::{self, ResponseFraming};
 
 const HEAD_TOO_SLOW: RefusedRequest = RefusedRequest::new(
@@ -298,10 +298,16 @@ impl Http1Connection {
         now: Moment,
         spare: &mut Option<Box<Request>>,
     ) -> Step {
-        let mut scan = HeadScan::default();
         if !self.is_new {
             self.since = now;
         }
+        let mut request = Request::boxed(spare.take(), self.info);
+        if let Some((outline, len)) = straight::parse(input.rest(), config, &mut request) {
+            input.take(len);
+            return self.begin_answer(request, &outline, input, config, now);
+        }
+        *spare = request.into_spare();
+        let mut scan = HeadScan::default();
         match scan.find_end(input.rest(), config) {
             Ok(Some(len)) => self.end_head(&mut scan, input.take(len), input, config, now, spare),
             Ok(None) => {
@@ -355,22 +361,27 @@ impl Http1Connection {
         spare: &mut Option<Box<Request>>,
     ) -> Step {
         let is_head_request = scan.is_head_request();
-        let request = Request::boxed(spare.take(), self.info);
-        let ParsedHead {
-            request,
-            framing,
-            keep_alive,
-            expects_continue,
-        } = match scan.parse(head, config, request) {
-            Ok(parsed) => parsed,
-            Err(refused) => return self.refuse(refused, is_head_request),
-        };
+        let mut request = Request::boxed(spare.take(), self.info);
+        match scan.parse(head, config, &mut request) {
+            Ok(outline) => self.begin_answer(request, &outline, input, config, now),
+            Err(refused) => self.refuse(refused, is_head_request),
+        }
+    }
+
+    /// The head is complete: the request is as well, or its body begins.
+    fn begin_answer(
+        &mut self,
+        request: Box<Request>,
+        outline: &Outline,
+        input: &mut Input<'_>,
+        config: &Config,
+        now: Moment,
+    ) -> Step {
         let answering = Answering {
             version: request.version(),
-            is_head_request,
-            keep_alive,
+            is_head_request: *request.method() == Method::HEAD,
+            keep_alive: outline.keep_alive,
         };
-        debug_assert_eq!(is_head_request, *request.method() == Method::HEAD);
         if !request.has_body() {
             self.state = State::Answering(answering);
             return Step::Request(request);
@@ -378,10 +389,10 @@ impl Http1Connection {
         self.since = now;
         let partial = PartialBody {
             request,
-            decoder: BodyDecoder::new(framing),
+            decoder: BodyDecoder::new(outline.framing),
             answering,
         };
-        let wait_for_body = expects_continue && input.is_empty();
+        let wait_for_body = outline.expects_continue && input.is_empty();
         let step = self.read_body(Box::new(partial), input, config);
         if let State::Body(partial) = &mut self.state {
             // It may take long: what it holds of an earlier request is not counted.

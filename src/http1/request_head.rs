@@ -1,7 +1,8 @@
 //! The head of a request: find its end, then parse it once (RFC 9112 sections 2 to 6).
 //!
 //! [`HeadScan`] goes over each byte once, however the head is cut into pieces, and enforces
-//! the limits on the way; [`HeadScan::parse`] turns a complete head into a [`ParsedHead`].
+//! the limits on the way; [`HeadScan::parse`] turns a complete head into a [`Request`].
+//! Most heads need neither: those that are [`straight`].
 //! Each byte is judged at the same point in any chunking, so that the verdict is the same.
 
 use std::ops::Range;
@@ -15,6 +16,8 @@ use crate::http::{Method, Request, StatusCode, Version};
 
 use super::message_body::BodyFraming;
 use super::{BODY_TOO_LONG, RefusedRequest};
+
+pub(crate) mod straight;
 
 /// Longest method. All that are registered (the longest is `UPDATEREDIRECTREF`) fit.
 const MAX_METHOD_BYTES: usize = 32;
@@ -134,8 +137,8 @@ impl HeadScan {
         &mut self,
         head: &[u8],
         config: &Config,
-        request: Box<Request>,
-    ) -> Result<ParsedHead, RefusedRequest> {
+        request: &mut Request,
+    ) -> Result<Outline, RefusedRequest> {
         let request_line = self
             .request_line
             .take()
@@ -283,11 +286,9 @@ fn parse_version(text: &[u8]) -> Result<Version, RefusedRequest> {
     }
 }
 
-/// A head in which everything was found to be right, and what follows from it.
-#[derive(Debug)]
-pub(crate) struct ParsedHead {
-    /// With all but its body.
-    pub(crate) request: Box<Request>,
+/// What follows from a head in which everything was found to be right, besides the request.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Outline {
     /// How long the body is.
     pub(crate) framing: BodyFraming,
     /// Whether the client leaves the connection open for another request.
@@ -326,39 +327,44 @@ impl<'h> FramingFields<'h> {
         let mut found = Self::default();
         for field in fields {
             headers.note_field(range_of(section, field));
-            let (name, value) = (field.name.as_bytes(), field.value);
-            // By length first: most fields are none of these.
-            match name.len() {
-                4 if is_name(name, b"host") => {
-                    set_once(&mut found.host, value, "there is more than one Host field")?;
-                }
-                14 if is_name(name, b"content-length") => {
-                    let reason = "there is more than one Content-Length field";
-                    set_once(&mut found.content_length, value, reason)?;
-                }
-                17 if is_name(name, b"transfer-encoding") => {
-                    let reason = "there is more than one Transfer-Encoding field";
-                    set_once(&mut found.transfer_encoding, value, reason)?;
-                }
-                6 if is_name(name, b"expect") => {
-                    let is_known = value.eq_ignore_ascii_case(b"100-continue");
-                    found.expectation = if is_known && found.expectation != Expectation::Unknown {
-                        Expectation::Continue
-                    } else {
-                        Expectation::Unknown
-                    };
-                }
-                10 if is_name(name, b"connection") => {
-                    let options = value.split(|byte| *byte == b',');
-                    for option in options.map(<[u8]>::trim_ascii) {
-                        found.says_close |= option.eq_ignore_ascii_case(b"close");
-                        found.says_keep_alive |= option.eq_ignore_ascii_case(b"keep-alive");
-                    }
-                }
-                _ => {}
-            }
+            found.add(field.name.as_bytes(), field.value)?;
         }
         Ok(found)
+    }
+
+    /// Takes note of one field.
+    fn add(&mut self, name: &[u8], value: &'h [u8]) -> Result<(), RefusedRequest> {
+        // By length first: most fields are none of these.
+        match name.len() {
+            4 if is_name(name, b"host") => {
+                set_once(&mut self.host, value, "there is more than one Host field")?;
+            }
+            14 if is_name(name, b"content-length") => {
+                let reason = "there is more than one Content-Length field";
+                set_once(&mut self.content_length, value, reason)?;
+            }
+            17 if is_name(name, b"transfer-encoding") => {
+                let reason = "there is more than one Transfer-Encoding field";
+                set_once(&mut self.transfer_encoding, value, reason)?;
+            }
+            6 if is_name(name, b"expect") => {
+                let is_known = value.eq_ignore_ascii_case(b"100-continue");
+                self.expectation = if is_known && self.expectation != Expectation::Unknown {
+                    Expectation::Continue
+                } else {
+                    Expectation::Unknown
+                };
+            }
+            10 if is_name(name, b"connection") => {
+                let options = value.split(|byte| *byte == b',');
+                for option in options.map(<[u8]>::trim_ascii) {
+                    self.says_close |= option.eq_ignore_ascii_case(b"close");
+                    self.says_keep_alive |= option.eq_ignore_ascii_case(b"keep-alive");
+                }
+            }
+            _ => {}
+        }
+        Ok(())
     }
 
     /// RFC 9112 section 3.2: exactly one, except that HTTP/1.0 may do without.
@@ -437,12 +443,23 @@ fn assemble(
     section: &[u8],
     fields: &[httparse::Header<'_>],
     config: &Config,
-    mut request: Box<Request>,
-) -> Result<ParsedHead, RefusedRequest> {
-    let version = request_line.version;
+    request: &mut Request,
+) -> Result<Outline, RefusedRequest> {
     let headers = request.headers_mut();
     headers.refill(&section[..section.len() - 2]);
     let framing_fields = FramingFields::gather(section, fields, headers)?;
+    complete(request_line, target, &framing_fields, config, request)
+}
+
+/// Judges what the fields say together, and completes the request, which has them already.
+fn complete(
+    request_line: RequestLine,
+    target: &[u8],
+    framing_fields: &FramingFields<'_>,
+    config: &Config,
+    request: &mut Request,
+) -> Result<Outline, RefusedRequest> {
+    let version = request_line.version;
     framing_fields.check_host(version)?;
     let framing = framing_fields.body_framing(version)?;
     if framing_fields.expectation == Expectation::Unknown {
@@ -466,8 +483,7 @@ fn assemble(
         version,
         announces_body,
     });
-    Ok(ParsedHead {
-        request,
+    Ok(Outline {
         framing,
         keep_alive,
         expects_continue,
@@ -477,8 +493,6 @@ fn assemble(
 /// Where in `section` the parser found a field.
 fn range_of(section: &[u8], field: &httparse::Header<'_>) -> FieldRange {
     let offset_of = |part: &[u8]| part.as_ptr().addr() - section.as_ptr().addr();
-    let position =
-        |offset: usize| u32::try_from(offset).expect("a header section is far below 4 GiB");
     let name_start = offset_of(field.name.as_bytes());
     let name_end = name_start + field.name.len();
     // An empty value may be a slice of nothing: it lies behind its colon.
@@ -493,6 +507,11 @@ fn range_of(section: &[u8], field: &httparse::Header<'_>) -> FieldRange {
         value_start: position(value_start),
         value_end: position(value_start + field.value.len()),
     }
+}
+
+/// An offset in a header section.
+fn position(offset: usize) -> u32 {
+    u32::try_from(offset).expect("a header section is far below 4 GiB")
 }
 
 #[cfg(test)]

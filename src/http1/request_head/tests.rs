@@ -4,6 +4,12 @@
 use super::*;
 use crate::http::ConnectionInfo;
 
+/// A request and what its head says besides.
+struct ParsedHead {
+    request: Request,
+    outline: Outline,
+}
+
 /// The verdict on `wire` given in pieces of `piece_len` bytes, each judged with all before it.
 fn judge(
     wire: &[u8],
@@ -15,10 +21,9 @@ fn judge(
     while len < wire.len() {
         len = (len + piece_len).min(wire.len());
         if let Some(end) = scan.find_end(&wire[..len], config)? {
-            let request = Box::new(Request::new(ConnectionInfo::for_test()));
-            return scan
-                .parse(&wire[..end], config, request)
-                .map(|parsed| Some((parsed, end)));
+            let mut request = Request::new(ConnectionInfo::for_test());
+            let outline = scan.parse(&wire[..end], config, &mut request)?;
+            return Ok(Some((ParsedHead { request, outline }, end)));
         }
     }
     Ok(None)
@@ -68,12 +73,7 @@ fn post(lines: &str) -> String {
 
 #[test]
 fn a_request_comes_apart_into_its_words() {
-    let ParsedHead {
-        request,
-        framing,
-        keep_alive,
-        expects_continue,
-    } = parsed(
+    let ParsedHead { request, outline } = parsed(
         "GET /chat?x=1 HTTP/1.1\r\nHost: example.com:80\r\nX-Empty:\r\nX-Pad: \t a b \t\r\nEmpty-2:  \r\nUpgrade:websocket\r\n\r\n",
     );
     assert_eq!(
@@ -93,8 +93,12 @@ fn a_request_comes_apart_into_its_words() {
         ]
     );
     assert_eq!(
-        (framing, keep_alive, expects_continue),
-        (BodyFraming::Length(0), true, false)
+        outline,
+        Outline {
+            framing: BodyFraming::Length(0),
+            keep_alive: true,
+            expects_continue: false,
+        }
     );
     assert!(!request.has_body());
 }
@@ -303,19 +307,19 @@ fn a_host_is_there_once_and_well_formed() {
 #[test]
 fn a_body_is_framed_in_one_way_or_not_at_all() {
     assert_eq!(
-        parsed(&post("Content-Length: 5")).framing,
+        parsed(&post("Content-Length: 5")).outline.framing,
         BodyFraming::Length(5)
     );
     assert_eq!(
-        parsed(&post("Content-Length: 007")).framing,
+        parsed(&post("Content-Length: 007")).outline.framing,
         BodyFraming::Length(7)
     );
     assert_eq!(
-        parsed(&post("Transfer-Encoding: Chunked")).framing,
+        parsed(&post("Transfer-Encoding: Chunked")).outline.framing,
         BodyFraming::Chunked
     );
     assert_eq!(
-        parsed(&post("Content-Length: 0")).framing,
+        parsed(&post("Content-Length: 0")).outline.framing,
         BodyFraming::Length(0)
     );
     assert!(
@@ -395,7 +399,7 @@ fn a_length_is_digits_and_fits() {
     assert_eq!(refused(post("Content-Length: 18446744073709551615")), 413);
     assert_eq!(refused(post("Content-Length: 131073")), 413);
     assert_eq!(
-        parsed(&post("Content-Length: 131072")).framing,
+        parsed(&post("Content-Length: 131072")).outline.framing,
         BodyFraming::Length(131_072)
     );
 }
@@ -403,7 +407,9 @@ fn a_length_is_digits_and_fits() {
 #[test]
 fn keep_alive_follows_version_and_connection() {
     let keep_alive = |version: &str, lines: &str| {
-        parsed(&format!("GET / HTTP/{version}\r\nHost: a\r\n{lines}\r\n")).keep_alive
+        parsed(&format!("GET / HTTP/{version}\r\nHost: a\r\n{lines}\r\n"))
+            .outline
+            .keep_alive
     };
     assert!(keep_alive("1.1", ""));
     assert!(!keep_alive("1.1", "Connection: x, Close\r\n"));
@@ -419,10 +425,19 @@ fn keep_alive_follows_version_and_connection() {
 
 #[test]
 fn only_100_continue_is_expected() {
-    assert!(parsed(&post("Expect: 100-Continue\r\nContent-Length: 1")).expects_continue);
-    assert!(!parsed(&post("Expect: 100-continue")).expects_continue);
+    assert!(
+        parsed(&post("Expect: 100-Continue\r\nContent-Length: 1"))
+            .outline
+            .expects_continue
+    );
+    assert!(
+        !parsed(&post("Expect: 100-continue"))
+            .outline
+            .expects_continue
+    );
     assert!(
         !parsed("POST / HTTP/1.0\r\nExpect: 100-continue\r\nContent-Length: 1\r\n\r\n")
+            .outline
             .expects_continue
     );
     assert_eq!(refused(post("Expect: tea")), 417);
@@ -492,5 +507,172 @@ fn each_byte_of_a_dripping_head_is_looked_at_once() {
         if (5..4000).contains(&len) {
             assert_eq!(scan.open_line.judged, len);
         }
+    }
+}
+
+/// What the straight path makes of `wire`, if it takes it. Then the strict path must have made
+/// the same of it, however it is cut.
+fn taken_straight(wire: &[u8], config: &Config) -> Option<usize> {
+    // What an earlier request left must not show.
+    let mut request = Request::new(ConnectionInfo::for_test());
+    request.headers_mut().append("Old", "field").unwrap();
+    let (outline, len) = straight::parse(wire, config, &mut request)?;
+    for piece_len in [1, 7, wire.len()] {
+        let Ok(Some((strict, strict_len))) = judge(wire, piece_len, config) else {
+            panic!("only straight: {}", wire.escape_ascii());
+        };
+        let words = |request: &Request| {
+            let target = (request.target().to_owned(), request.path().to_owned());
+            let fields: Vec<_> = request.headers().iter().map(owned).collect();
+            let section = request.headers().as_section().to_vec();
+            let query = request.query().map(str::to_owned);
+            let begin = (request.method().clone(), request.version());
+            (begin, target, query, fields, section, request.has_body())
+        };
+        assert_eq!(
+            (words(&request), &outline, len),
+            (words(&strict.request), &strict.outline, strict_len),
+            "{}",
+            wire.escape_ascii()
+        );
+    }
+    Some(len)
+}
+
+fn owned((name, value): (&str, &[u8])) -> (String, Vec<u8>) {
+    (name.to_owned(), value.to_vec())
+}
+
+/// Requests as clients send them.
+const USUAL: [&str; 7] = [
+    "GET / HTTP/1.1\r\nHost: a\r\n\r\n",
+    "GET / HTTP/1.1\r\nHost: 127.0.0.1:1337\r\nUser-Agent: curl/8.5.0\r\nAccept: */*\r\n\r\n",
+    "GET /a/b.css?v=1&x=%20 HTTP/1.1\r\nHost: example.com\r\nConnection: keep-alive\r\n\
+     Cache-Control: max-age=0\r\n\
+     sec-ch-ua: \"Chromium\";v=\"130\", \"Not?A_Brand\";v=\"99\"\r\nsec-ch-ua-mobile: ?0\r\n\
+     sec-ch-ua-platform: \"Linux\"\r\nUpgrade-Insecure-Requests: 1\r\n\
+     User-Agent: Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) \
+     Chrome/130.0.0.0 Safari/537.36\r\n\
+     Accept: text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,*/*;q=0.8\r\n\
+     Sec-Fetch-Site: none\r\nSec-Fetch-Mode: navigate\r\nSec-Fetch-User: ?1\r\n\
+     Sec-Fetch-Dest: document\r\nAccept-Encoding: gzip, deflate, br, zstd\r\n\
+     Accept-Language: en-US,en;q=0.9\r\nCookie: a=b; c=d\r\n\r\n",
+    "GET /chat HTTP/1.1\r\nHost: a:80\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+     Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n",
+    "HEAD /x HTTP/1.0\r\nConnection: keep-alive\r\n\r\n",
+    "POST /f HTTP/1.1\r\nHost:a\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\n12345",
+    "PUT /f HTTP/1.1\r\nHOST: a\r\nX-Empty:\r\nX-Pad: \t a \u{e4} \t\r\nEmpty-2: \t \r\n\
+     Transfer-Encoding: chunked\r\n\r\n0\r\n\r\nGET / HTTP/1.1\r\n",
+];
+
+/// What the straight path leaves to the strict one, right or wrong.
+const UNUSUAL: [&str; 24] = [
+    "",
+    "\r\n",
+    "\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n",
+    "GET / HTTP/1.1\r\nHost: a\r\n",
+    "GET / HTTP/1.1\r\nHost: a\r\n\r",
+    "GET / HTTP/1.1\nHost: a\n\n",
+    "GET / HTTP/1.1\r\nHost: a\n\r\n",
+    "GET / HTTP/1.1\r\nHost: a\r\n\n",
+    "GET / HTTP/1.1\r\nHost: a\r\r\n\r\n",
+    "GET / HTTP/1.1\r\nHost: a\r\n b\r\n\r\n",
+    "GET / HTTP/1.1\r\n Host: a\r\n\r\n",
+    "GET / HTTP/1.1\r\nHost : a\r\n\r\n",
+    "GET / HTTP/1.1\r\nHost: a\r\n: b\r\n\r\n",
+    "GET / HTTP/1.1\r\nHost: a\r\nX\r\n\r\n",
+    "GET / HTTP/1.1\r\nHost: a\r\nX: \0\r\n\r\n",
+    "GET / HTTP/1.1\r\nHost: a\r\nX: \x7f\r\n\r\n",
+    "GET / HTTP/1.1\r\nHost: a\r\nHost: a\r\n\r\n",
+    "GET / HTTP/1.1\r\n\r\n",
+    "GET  / HTTP/1.1\r\nHost: a\r\n\r\n",
+    "GET / HTTP/1.2\r\nHost: a\r\n\r\n",
+    "GET http://a/ HTTP/1.1\r\nHost: a\r\n\r\n",
+    "OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n",
+    "CONNECT /a HTTP/1.1\r\nHost: a\r\n\r\n",
+    "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n",
+];
+
+#[test]
+fn usual_requests_take_the_straight_path() {
+    for wire in USUAL {
+        let end = wire.find("\r\n\r\n").unwrap() + 4;
+        let config = Config::default();
+        assert_eq!(
+            taken_straight(wire.as_bytes(), &config),
+            Some(end),
+            "{wire}"
+        );
+    }
+    for wire in UNUSUAL {
+        let config = Config::default();
+        assert_eq!(taken_straight(wire.as_bytes(), &config), None, "{wire:?}");
+    }
+}
+
+#[test]
+fn the_straight_path_has_the_limits_of_the_strict_one() {
+    let wire = "GET /1234 HTTP/1.1\r\nHost: a\r\nA: 1\r\n\r\n";
+    let limits = |section, target, count| Config {
+        max_header_section_bytes: section,
+        max_target_bytes: target,
+        max_header_count: count,
+        ..Config::default()
+    };
+    let len = wire.len();
+    for (config, is_taken) in [
+        (limits(len, 5, 2), true),
+        (limits(len - 1, 5, 2), false),
+        (limits(len, 4, 2), false),
+        (limits(len, 5, 1), false),
+    ] {
+        let taken = taken_straight(wire.as_bytes(), &config);
+        assert_eq!(taken, is_taken.then_some(len), "{config:?}");
+        assert_eq!(verdict(wire.as_bytes(), &config).is_ok(), is_taken);
+    }
+    let method = |len| format!("{} / HTTP/1.1\r\nHost: a\r\n\r\n", "M".repeat(len));
+    let taken = |wire: String| taken_straight(wire.as_bytes(), &Config::default()).is_some();
+    assert!(taken(method(MAX_METHOD_BYTES)) && !taken(method(MAX_METHOD_BYTES + 1)));
+}
+
+proptest::proptest! {
+    #![proptest_config(proptest::prelude::ProptestConfig::with_cases(4096))]
+
+    #[test]
+    fn what_goes_straight_is_what_the_strict_path_makes_of_it(
+        base in 0..USUAL.len() + UNUSUAL.len(),
+        // Where, what to do there, and with which bytes.
+        changes in proptest::collection::vec(
+            (proptest::prelude::any::<proptest::sample::Index>(), 0..4, 0..20_usize),
+            0..4,
+        ),
+        byte: u8,
+        limits in (1..300_usize, 1..12_usize, 1..6_usize),
+        has_limits: bool,
+    ) {
+        const ODD: [&[u8]; 19] = [
+            b"\r", b"\n", b"\r\n", b"\r\n\r\n", b" ", b"\t", b":", b"\0", b"\x7f", b"\xff", b",", b"?",
+            b"#", b"/", b"\r\n ", b"Host: a\r\n", b"Content-Length: 3\r\n", b"Connection: close\r\n",
+            b"Expect: x\r\n",
+        ];
+        let mut wire = USUAL.iter().chain(&UNUSUAL).nth(base).unwrap().as_bytes().to_vec();
+        for (index, action, odd) in changes {
+            let at = index.index(wire.len() + 1);
+            let end = (at + 1).min(wire.len());
+            let bytes = ODD.get(odd).map_or_else(|| vec![byte], |odd| odd.to_vec());
+            match action {
+                0 => drop(wire.splice(at..at, bytes)),
+                1 => drop(wire.splice(at..end, bytes)),
+                2 => drop(wire.drain(at..end)),
+                _ => wire.truncate(wire.len() - wire.len().min(odd)),
+            }
+        }
+        let (max_header_section_bytes, max_target_bytes, max_header_count) = limits;
+        let config = if has_limits {
+            Config { max_header_section_bytes, max_header_count, max_target_bytes, ..Config::default() }
+        } else {
+            Config::default()
+        };
+        taken_straight(&wire, &config);
     }
 }
