@@ -494,10 +494,15 @@ impl Output {
     /// What the client lacks of its log and will be sent; `None` if it lacks nothing.
     #[inline]
     fn rest(&self, slot: u32) -> Option<Rest> {
-        let client = &self.clients[slot as usize];
-        if client.log == LogId::NONE {
+        // A client without a log, as all of HTTP, is told from the others where it is asked.
+        if self.clients[slot as usize].log == LogId::NONE {
             return None;
         }
+        self.rest_of_log(slot)
+    }
+
+    fn rest_of_log(&self, slot: u32) -> Option<Rest> {
+        let client = &self.clients[slot as usize];
         let log = self.logs.get(usize::from(client.log.0))?;
         log.is_lacked(client.member)
             .then(|| Self::rest_of(client, log))
