@@ -168,11 +168,7 @@ impl Protocol {
         } else {
             Content::Empty
         };
-        let inline: &[u8] = match &content {
-            Content::Empty | Content::Source { .. } => b"",
-            Content::Static(bytes) => bytes,
-            Content::Bytes(bytes) => bytes,
-        };
+        let inline = content.as_bytes().unwrap_or_default();
         cx.output
             .send(cx.slot, Unit::default(), Bytes::Parts(cx.head, inline));
         if let Content::Source { len, source } = content {
