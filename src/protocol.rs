@@ -8,6 +8,7 @@
 //! ```
 
 use crate::config::{Config, Settings};
+use crate::http::date::DateLine;
 use crate::http::response::Content;
 use crate::http::{ConnectionInfo, Request, Response, StatusCode};
 use crate::http1::connection::{self as http1, Http1Connection, Step, Then};
@@ -50,8 +51,8 @@ pub(crate) struct Context<'a> {
     pub(crate) received: &'a mut Received,
     pub(crate) slot: u32,
     pub(crate) now: Moment,
-    /// The value of `Date`.
-    pub(crate) date: &'a str,
+    /// The `Date` of responses.
+    pub(crate) date_line: &'a DateLine,
     /// Where response heads are put together; kept for its allocation.
     pub(crate) head: &'a mut Vec<u8>,
     /// What is left of an answered request, for the next one to be made of.
@@ -162,7 +163,7 @@ impl Protocol {
             return None;
         };
         cx.head.clear();
-        let after = connection.respond(response, cx.date, cx.now, cx.head);
+        let after = connection.respond(response, cx.date_line, cx.now, cx.head);
         let content = if after.send_body {
             response.take_content()
         } else {

@@ -467,7 +467,7 @@ impl<S: System> EventLoop<S> {
                 .map_or(&mut nobody, |entry| &mut entry.received),
             slot,
             now: self.hub.now.get(),
-            date: self.date.as_str(),
+            date_line: self.date.line(),
             head: &mut self.head,
             spare: &mut self.spare,
         };

@@ -2,15 +2,18 @@
 //!
 //! Reads no clock: it is given the time.
 
-use std::fmt::Write;
+use std::io::Write;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-/// The text of the last second that was asked for.
+/// A whole field line. All are of this length: to copy one takes three instructions.
+pub(crate) type DateLine = [u8; 37];
+
+/// The line of the last second that was asked for.
 #[derive(Debug)]
 pub(crate) struct DateCache {
-    /// Since 1970; what `text` says.
+    /// Since 1970; what `line` says.
     second: u64,
-    text: String,
+    line: DateLine,
 }
 
 impl DateCache {
@@ -19,27 +22,34 @@ impl DateCache {
         let second = whole_seconds(now);
         Self {
             second,
-            text: format(second),
+            line: line(second),
         }
     }
 
-    /// `now` as in `Sun, 06 Nov 1994 08:49:37 GMT`. A clock that is set back is followed.
-    pub(crate) fn at(&mut self, now: SystemTime) -> &str {
+    /// `now` as in `Date: Sun, 06 Nov 1994 08:49:37 GMT`, with the line end. A clock that is set
+    /// back is followed.
+    pub(crate) fn at(&mut self, now: SystemTime) -> &DateLine {
         let second = whole_seconds(now);
         if second != self.second {
             self.second = second;
-            // Over the old text: not even once a second is anything allocated.
-            self.text.clear();
-            let date = httpdate::HttpDate::from(UNIX_EPOCH + Duration::from_secs(second));
-            let _ = write!(self.text, "{date}");
+            self.line = line(second);
         }
-        &self.text
+        &self.line
     }
 
     /// What it said last.
-    pub(crate) fn as_str(&self) -> &str {
-        &self.text
+    pub(crate) const fn line(&self) -> &DateLine {
+        &self.line
     }
+}
+
+/// The line of a second. Not even once a second is anything allocated.
+fn line(second: u64) -> DateLine {
+    let mut line = *b"Date: Thu, 01 Jan 1970 00:00:00 GMT\r\n";
+    let date = httpdate::HttpDate::from(UNIX_EPOCH + Duration::from_secs(second));
+    let written = write!(&mut line[6..35], "{date}");
+    debug_assert!(written.is_ok(), "an IMF-fixdate has 29 characters");
+    line
 }
 
 /// The last second that `httpdate` can write: of the year 9999.
@@ -70,10 +80,17 @@ mod tests {
     /// RFC 9110 section 5.6.7.
     const EXAMPLE: (u64, &str) = (784_111_777, "Sun, 06 Nov 1994 08:49:37 GMT");
 
+    /// The date that a whole line says.
+    fn text(line: &DateLine) -> String {
+        let line = String::from_utf8(line.to_vec()).unwrap();
+        let date = line.strip_prefix("Date: ").unwrap();
+        date.strip_suffix("\r\n").unwrap().to_owned()
+    }
+
     #[test]
     fn the_example_of_the_rfc_is_written_as_there() {
         let time = UNIX_EPOCH + Duration::from_secs(EXAMPLE.0);
-        assert_eq!(DateCache::new(time).at(time), EXAMPLE.1);
+        assert_eq!(text(DateCache::new(time).at(time)), EXAMPLE.1);
         assert_eq!(format_time(time), EXAMPLE.1);
     }
 
@@ -81,17 +98,20 @@ mod tests {
     fn the_text_changes_with_the_second_and_not_before() {
         let time = UNIX_EPOCH + Duration::from_secs(EXAMPLE.0);
         let mut cache = DateCache::new(time);
-        let first = cache.at(time).as_ptr();
+        assert_eq!(text(cache.at(time + Duration::from_millis(999))), EXAMPLE.1);
         assert_eq!(
-            cache.at(time + Duration::from_millis(999)).as_ptr(),
-            first,
-            "formatted again"
-        );
-        assert_eq!(
-            cache.at(time + Duration::from_secs(1)),
+            text(cache.at(time + Duration::from_secs(1))),
             "Sun, 06 Nov 1994 08:49:38 GMT"
         );
-        assert_eq!(cache.at(time), EXAMPLE.1, "a clock set back");
+        assert_eq!(text(cache.line()), "Sun, 06 Nov 1994 08:49:38 GMT");
+        assert_eq!(text(cache.at(time)), EXAMPLE.1, "a clock set back");
+    }
+
+    #[test]
+    fn the_line_of_any_second_is_whole() {
+        for second in [0, 1, 951_782_400, EXAMPLE.0, LAST_SECOND - 1, LAST_SECOND] {
+            assert_eq!(text(&line(second)), format(second));
+        }
     }
 
     #[test]

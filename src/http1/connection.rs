@@ -16,6 +16,7 @@
 use std::time::Duration;
 
 use crate::config::Config;
+use crate::http::date::DateLine;
 use crate::http::{ConnectionInfo, Method, Request, Response, StatusCode, Version};
 use crate::input::Input;
 use crate::moment::Moment;
@@ -177,7 +178,7 @@ impl Http1Connection {
         }
     }
 
-    /// Appends the head of `response` to `out`. `date` is now, as IMF-fixdate.
+    /// Appends the head of `response` to `out`. `date_line` is that of now.
     ///
     /// Due once after each [`Step::Request`], [`Step::Refused`] and [`Expiry::Refuse`]. The
     /// response of a refusal always closes, as does one that no request asked for: a 503 in
@@ -185,7 +186,7 @@ impl Http1Connection {
     pub(crate) fn respond(
         &mut self,
         response: &Response,
-        date: &str,
+        date_line: &DateLine,
         now: Moment,
         out: &mut Vec<u8>,
     ) -> After {
@@ -215,7 +216,7 @@ impl Http1Connection {
             to_head_request: answering.is_head_request,
             close: then == Then::Close,
         };
-        response_head::encode(response, framing, date, out);
+        response_head::encode(response, framing, date_line, out);
         self.state = if then == Then::KeepAlive {
             State::Idle
         } else {

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 
 use super::*;
 
-const DATE: &str = "Sun, 06 Nov 1994 08:49:37 GMT";
+const DATE: &[u8; 37] = b"Date: Sun, 06 Nov 1994 08:49:37 GMT\r\n";
 
 /// A connection under test, its input, its output and its clock.
 struct Peer {
