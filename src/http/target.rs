@@ -69,6 +69,40 @@ impl TargetParts {
         })
     }
 
+    /// The target of origin form at the front of `bytes`, which ends at the first space, and its
+    /// length; in one pass, what [`parse`](Self::parse) makes of it. `None`: there is no such.
+    pub(crate) fn of_origin_form(bytes: &[u8]) -> Option<(Self, usize)> {
+        const PATH: u8 = 1;
+        const QUERY: u8 = 2;
+        // What a byte may be part of: the mark of a query is none of its path.
+        static MAY_BE: [u8; 256] = {
+            let mut table = [0; 256];
+            let mut byte = b'!';
+            while byte <= b'~' {
+                table[byte as usize] = match byte {
+                    b'#' => 0,
+                    b'?' => QUERY,
+                    _ => PATH | QUERY,
+                };
+                byte += 1;
+            }
+            table
+        };
+        if bytes.first() != Some(&b'/') {
+            return None;
+        }
+        let is_not = |part: u8| move |byte: &u8| MAY_BE[usize::from(*byte)] & part == 0;
+        let path_end = bytes.iter().position(is_not(PATH))?;
+        let rest = &bytes[path_end..];
+        let len = path_end + rest.iter().position(is_not(QUERY))?;
+        let parts = Self {
+            form: TargetForm::Origin,
+            path_start: 0,
+            path_end,
+        };
+        (bytes[len] == b' ').then_some((parts, len))
+    }
+
     /// Which of the forms it has.
     pub(crate) const fn form(&self) -> TargetForm {
         self.form
@@ -336,6 +370,31 @@ mod tests {
             "a:65536", "a\u{e4}", "<a>",
         ] {
             assert!(!is_authority(text.as_bytes()), "{text}");
+        }
+    }
+
+    #[test]
+    fn an_origin_form_in_one_pass_is_what_it_is_in_several() {
+        let mut texts = vec![Vec::new(), b"/".to_vec(), b"/a?b?c".to_vec(), b"a".to_vec()];
+        texts.extend((0..=255).flat_map(|byte| {
+            [
+                vec![byte],
+                vec![b'/', byte],
+                vec![b'/', byte, b'a', b'?', b'b'],
+                vec![b'/', b'?', byte, b'?'],
+            ]
+        }));
+        for text in texts {
+            let strict = TargetParts::parse(&text).ok();
+            let strict = strict.filter(|parts| parts.form() == TargetForm::Origin);
+            let found = TargetParts::of_origin_form(&[&text[..], b" HTTP/1.1"].concat());
+            let len = text.iter().position(|byte| *byte == b' ');
+            if len.is_none() || strict.is_some() {
+                let expected = strict.map(|parts| (parts, text.len()));
+                assert_eq!(found, expected, "{}", text.escape_ascii());
+            }
+            // Without the space it has not ended.
+            assert!(TargetParts::of_origin_form(&text).is_none_or(|(_, end)| Some(end) == len));
         }
     }
 

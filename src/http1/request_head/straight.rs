@@ -8,7 +8,7 @@
 use crate::config::Config;
 use crate::http::bytes::find_control;
 use crate::http::headers::{FieldRange, Headers, is_token, is_token_byte};
-use crate::http::target::{TargetForm, TargetParts};
+use crate::http::target::TargetParts;
 use crate::http::{Method, Request, Version};
 
 use super::{FramingFields, MAX_METHOD_BYTES, Outline, RequestLine, complete, position};
@@ -24,7 +24,8 @@ pub(crate) fn parse(
     let visible = &bytes[..bytes.len().min(config.max_header_section_bytes)];
     let (request_line, fields_start) = request_line(visible, config)?;
     let headers = request.headers_mut();
-    let (framing_fields, len) = fields(visible, fields_start, config, headers)?;
+    let mut framing_fields = FramingFields::default();
+    let len = fields(visible, fields_start, config, headers, &mut framing_fields)?;
     let target = &visible[request_line.target.clone()];
     let outline = complete(request_line, target, &framing_fields, config, request);
     Some((outline.ok()?, len))
@@ -44,18 +45,13 @@ fn request_line(visible: &[u8], config: &Config) -> Option<(RequestLine, usize)>
         (Method::from_bytes(method).ok()?, len + 1)
     };
     let rest = &visible[target_start..];
-    let target_len = rest.iter().position(|byte| *byte == b' ')?;
-    let (target, rest) = rest.split_at(target_len);
-    let version = match rest.first_chunk()? {
+    let (target_parts, target_len) = TargetParts::of_origin_form(rest)?;
+    let version = match rest[target_len..].first_chunk()? {
         b" HTTP/1.1\r\n" => Version::HTTP_11,
         b" HTTP/1.0\r\n" => Version::HTTP_10,
         _ => return None,
     };
     if method == Method::CONNECT || target_len > config.max_target_bytes {
-        return None;
-    }
-    let target_parts = TargetParts::parse(target).ok()?;
-    if target_parts.form() != TargetForm::Origin {
         return None;
     }
     let target_end = target_start + target_len;
@@ -68,14 +64,14 @@ fn request_line(visible: &[u8], config: &Config) -> Option<(RequestLine, usize)>
     Some((line, target_end + b" HTTP/1.1\r\n".len()))
 }
 
-/// The fields from `start` on, which become `headers`, and the length of the head.
+/// The fields from `start` on, which become `headers`. The length of the head.
 fn fields<'h>(
     visible: &'h [u8],
     start: usize,
     config: &Config,
     headers: &mut Headers,
-) -> Option<(FramingFields<'h>, usize)> {
-    let mut found = FramingFields::default();
+    found: &mut FramingFields<'h>,
+) -> Option<usize> {
     let mut field_count = 0;
     let mut line_start = start;
     headers.clear();
@@ -88,7 +84,7 @@ fn fields<'h>(
                 return None;
             }
             headers.fill_noted(&visible[start..line_start]);
-            return Some((found, line_start + 2));
+            return Some(line_start + 2);
         }
         field_count += 1;
         if line[name_len] != b':' || field_count > config.max_header_count {
