@@ -29,8 +29,8 @@ pub struct Response {
     status: StatusCode,
     headers: Headers,
     content: Content,
-    /// What `Content-Type` says if no field does.
-    default_type: Option<&'static str>,
+    /// Whether the content is text, as `Content-Type` is to say if the handler does not.
+    is_text: bool,
     started: bool,
     /// The first mistake. While there is one, the rest is a 500 and stays so.
     fault: Option<ResponseFault>,
@@ -99,7 +99,7 @@ impl fmt::Debug for Content {
 #[derive(Debug)]
 pub struct Body {
     content: Content,
-    default_type: Option<&'static str>,
+    is_text: bool,
 }
 
 impl Body {
@@ -108,12 +108,10 @@ impl Body {
     pub const fn from_static(bytes: &'static [u8]) -> Self {
         Self {
             content: Content::Static(bytes),
-            default_type: None,
+            is_text: false,
         }
     }
 }
-
-const PLAIN_TEXT: Option<&str> = Some("text/plain; charset=utf-8");
 
 impl From<Vec<u8>> for Body {
     fn from(bytes: Vec<u8>) -> Self {
@@ -123,7 +121,7 @@ impl From<Vec<u8>> for Body {
             } else {
                 Content::Bytes(bytes)
             },
-            default_type: None,
+            is_text: false,
         }
     }
 }
@@ -136,7 +134,7 @@ impl From<&[u8]> for Body {
                 place.copy_from_slice(bytes);
                 Self {
                     content: Content::Short(short, len),
-                    default_type: None,
+                    is_text: false,
                 }
             }
             _ => bytes.to_vec().into(),
@@ -153,7 +151,7 @@ impl<const N: usize> From<&[u8; N]> for Body {
 impl From<String> for Body {
     fn from(text: String) -> Self {
         Self {
-            default_type: if text.is_empty() { None } else { PLAIN_TEXT },
+            is_text: !text.is_empty(),
             ..text.into_bytes().into()
         }
     }
@@ -162,7 +160,7 @@ impl From<String> for Body {
 impl From<&str> for Body {
     fn from(text: &str) -> Self {
         Self {
-            default_type: if text.is_empty() { None } else { PLAIN_TEXT },
+            is_text: !text.is_empty(),
             ..text.as_bytes().into()
         }
     }
@@ -184,7 +182,7 @@ impl Response {
             status: StatusCode::OK,
             headers: Headers::new(),
             content: Content::Empty,
-            default_type: None,
+            is_text: false,
             started: false,
             fault: None,
             upgrade: None,
@@ -304,11 +302,8 @@ impl Response {
     /// Sets the body; a second call replaces it. Starts the response.
     pub fn end(&mut self, body: impl Into<Body>) -> &mut Self {
         if self.fault.is_none() {
-            let Body {
-                content,
-                default_type,
-            } = body.into();
-            (self.content, self.default_type, self.started) = (content, default_type, true);
+            let Body { content, is_text } = body.into();
+            (self.content, self.is_text, self.started) = (content, is_text, true);
         }
         self
     }
@@ -317,7 +312,7 @@ impl Response {
     pub(crate) fn end_with_source(&mut self, len: u64, source: Box<dyn Source>) -> &mut Self {
         self.end(Body {
             content: Content::Source { len, source },
-            default_type: None,
+            is_text: false,
         })
     }
 
@@ -343,9 +338,9 @@ impl Response {
         std::mem::replace(&mut self.content, Content::Empty)
     }
 
-    /// What `Content-Type` says if no field does.
-    pub(crate) const fn default_type(&self) -> Option<&'static str> {
-        self.default_type
+    /// Whether the content is text: then `Content-Type` says so if no field says anything.
+    pub(crate) const fn is_text(&self) -> bool {
+        self.is_text
     }
 
     /// 1xx would leave the client waiting; 101 is what a handshake starts with, and may stay.
@@ -510,16 +505,13 @@ mod tests {
 
     #[test]
     fn text_says_what_it_is_and_bytes_do_not() {
-        let default_type = |body: Body| body.default_type;
-        assert_eq!(default_type("a".into()), Some("text/plain; charset=utf-8"));
-        assert_eq!(
-            default_type(String::from("a").into()),
-            Some("text/plain; charset=utf-8")
-        );
-        assert_eq!(default_type("".into()), None);
-        assert_eq!(default_type(b"a".into()), None);
-        assert_eq!(default_type(vec![1].into()), None);
-        assert_eq!(default_type(Body::from_static(b"a")), None);
+        let is_text = |body: Body| body.is_text;
+        assert!(is_text("a".into()));
+        assert!(is_text(String::from("a").into()));
+        assert!(!is_text("".into()));
+        assert!(!is_text(b"a".into()));
+        assert!(!is_text(vec![1].into()));
+        assert!(!is_text(Body::from_static(b"a")));
     }
 
     #[test]

@@ -34,11 +34,8 @@ pub(crate) fn encode(
     if let Some(len) = content_length(response, framing) {
         put_content_length(len, out);
     }
-    if let Some(default_type) = response.default_type()
-        && may_have_body(response.status())
-        && !known.has_content_type
-    {
-        put_field(b"Content-Type", default_type.as_bytes(), out);
+    if response.is_text() && may_have_body(response.status()) && !known.has_content_type {
+        out.extend_from_slice(b"Content-Type: text/plain; charset=utf-8\r\n");
     }
     if known.has_framing {
         for (name, value) in headers.raw() {
