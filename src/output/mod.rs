@@ -322,8 +322,11 @@ impl Output {
     #[inline]
     pub(crate) fn send(&mut self, slot: u32, unit: Unit, bytes: Bytes<'_>) {
         self.uncork(slot);
-        self.catch_up(slot);
-        self.note_unjudged(slot, unit, bytes.len());
+        // Without a log there is nothing to catch up with, and no limit to judge by.
+        if self.clients[slot as usize].log != LogId::NONE {
+            self.catch_up(slot);
+            self.note_unjudged(slot, unit, bytes.len());
+        }
         self.clients[slot as usize].sent.count(unit);
         self.enqueue(slot, bytes);
     }
