@@ -165,14 +165,16 @@ impl Protocol {
         cx.head.clear();
         let after = connection.respond(response, cx.date_line, cx.now, cx.head);
         let content = if after.send_body {
-            response.take_content()
+            response.content()
         } else {
-            Content::Empty
+            &Content::Empty
         };
-        let inline = content.as_bytes().unwrap_or_default();
-        cx.output
-            .send(cx.slot, Unit::default(), Bytes::Parts(cx.head, inline));
-        if let Content::Source { len, source } = content {
+        let inline = content.as_bytes();
+        let parts = Bytes::Parts(cx.head, inline.unwrap_or_default());
+        cx.output.send(cx.slot, Unit::default(), parts);
+        if inline.is_none()
+            && let Content::Source { len, source } = response.take_content()
+        {
             cx.output.send_source(cx.slot, len, source);
         }
         match after.then {
