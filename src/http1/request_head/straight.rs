@@ -46,10 +46,14 @@ fn request_line(visible: &[u8], config: &Config) -> Option<(RequestLine, usize)>
     };
     let rest = &visible[target_start..];
     let (target_parts, target_len) = TargetParts::of_origin_form(rest)?;
-    let version = match rest[target_len..].first_chunk()? {
-        b" HTTP/1.1\r\n" => Version::HTTP_11,
-        b" HTTP/1.0\r\n" => Version::HTTP_10,
-        _ => return None,
+    // Compared whole: as a pattern, it would be a byte at a time.
+    let rest = &rest[target_len..];
+    let version = if rest.starts_with(b" HTTP/1.1\r\n") {
+        Version::HTTP_11
+    } else if rest.starts_with(b" HTTP/1.0\r\n") {
+        Version::HTTP_10
+    } else {
+        return None;
     };
     if method == Method::CONNECT || target_len > config.max_target_bytes {
         return None;
