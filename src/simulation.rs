@@ -224,15 +224,22 @@ mod tests {
     }
 
     #[test]
-    fn without_busy_poll_the_loop_sleeps_until_the_next_deadline_at_once() {
+    fn without_busy_poll_the_loop_sleeps_at_once_to_a_far_deadline_in_two_steps() {
         let mut simulation = simulation();
         assert_eq!(timeout_of_turn(&mut simulation), Some(Duration::ZERO));
         assert_eq!(timeout_of_turn(&mut simulation), None, "nothing is due");
         let peer = simulation.connect(true);
         simulation.send(peer, HANDSHAKE);
         simulation.settle().expect("it goes on");
-        let heartbeat = Duration::from_secs(10);
-        assert_eq!(timeout_of_turn(&mut simulation), Some(heartbeat));
+        // The heartbeat is due after 10 s.
+        let mut timeout_after = |millis| {
+            simulation.advance(Duration::from_millis(millis));
+            timeout_of_turn(&mut simulation)
+        };
+        assert_eq!(timeout_after(0), Some(Duration::from_millis(9_500)));
+        timeout_after(9_500);
+        assert_eq!(timeout_after(0), Some(Duration::from_millis(500)));
+        assert_eq!(timeout_after(499), Some(Duration::from_millis(1)));
     }
 
     #[test]

@@ -77,8 +77,9 @@ impl<S: System> EventLoop<S> {
         let config = self.settings.endpoint(endpoint);
         let mut output = self.hub.output.borrow_mut();
         if config.max_outgoing_frame_bytes.is_none() {
-            // Above the soft limit reads pause, and above the hard one each message is judged.
-            let most = config.soft_backlog_bytes.min(config.hard_backlog_bytes);
+            // Above the soft limit reads pause, and above the hard one, which is not below it, each
+            // message is judged.
+            let most = config.soft_backlog_bytes;
             output.cork(id.slot(), id.as_u64(), LogId::from_index(endpoint), most);
         }
     }

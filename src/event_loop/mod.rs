@@ -4,7 +4,6 @@
 //! long for anybody. Application code is reached through [`App::call`] alone, which ends its panics.
 
 mod accept;
-mod buffer;
 pub(crate) mod clients;
 pub(crate) mod control;
 mod deadlines;
@@ -30,7 +29,6 @@ use crate::http::date::DateCache;
 use crate::moment::Moment;
 use crate::protocol::{Context, Protocol};
 use crate::websocket::{CloseCode, Received};
-use buffer::ReadBuffer;
 use clients::{Client, Clients, fact};
 use control::Control;
 use std::borrow::Cow;
@@ -46,6 +44,8 @@ use system::System;
 const READ_BUFFER_BYTES: usize = 256 * 1024;
 /// Output queued in one turn, in bytes, past which it is written before anything else happens.
 const EARLY_FLUSH_BYTES: usize = 1024 * 1024;
+/// From so far ahead on a deadline is not slept to in one step.
+const FAR: Duration = Duration::from_secs(1);
 /// A time between two polls that brought events, in milliseconds, that is no work but a stall of the
 /// process.
 const STALL_MILLIS: u64 = 100;
@@ -105,7 +105,7 @@ pub(crate) struct EventLoop<S: System> {
     /// Clients to be freed at the end of the turn.
     doomed: Vec<u32>,
     /// Where every read goes. Empty while a read from it is being served.
-    buffer: ReadBuffer,
+    buffer: Vec<u8>,
     /// Where response heads are put together.
     head: Vec<u8>,
     /// What is left of the request that was answered last.
@@ -201,7 +201,7 @@ impl<S: System> EventLoop<S> {
             max_clients,
             ready: VecDeque::new(),
             doomed: Vec::new(),
-            buffer: ReadBuffer::new(READ_BUFFER_BYTES),
+            buffer: vec![0; READ_BUFFER_BYTES],
             head: Vec::new(),
             spare: None,
             date: DateCache::new(system.calendar()),
@@ -296,11 +296,19 @@ impl<S: System> EventLoop<S> {
 
     /// How long the poll may wait: until the next deadline, but not at all for some time after
     /// an event if the server is to spin.
+    ///
+    /// To one that is far it sleeps in two steps, of which the first is reckoned from the last
+    /// poll: a loop that is woken by an event first has spared a reading of the clock.
     fn sleep(&self) -> Option<Duration> {
         let deadline = self.hub.schedule.borrow().wheel.next_deadline();
         let busy_poll = self.settings.server.busy_poll;
         if busy_poll.is_zero() {
             let until = self.started.saturating_add(deadline?.as_nanos());
+            let ahead = Duration::from_nanos(until.saturating_sub(self.polled));
+            if ahead >= FAR {
+                // Early by half of that, if the turn since was not as long: a stall.
+                return Some(ahead - FAR / 2);
+            }
             return Some(Duration::from_nanos(until.saturating_sub((self.clock)())));
         }
         let now = (self.clock)();
