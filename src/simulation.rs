@@ -264,6 +264,46 @@ mod tests {
         }
     }
 
+    /// Answers with how many messages, frames and bytes it knows of.
+    struct Counts {
+        ws: Endpoint,
+    }
+
+    impl WebSocketHandler for Counts {
+        type HandshakeData = ();
+
+        fn on_handshake(&mut self, _: &Request, _: &mut Response) -> Option<()> {
+            Some(())
+        }
+
+        fn on_data(&mut self, client: ClientId, _: Message<'_>) {
+            let info = self.ws.info(client).expect("it is open");
+            let text = format!(
+                "{} {} {}",
+                info.messages_read, info.frames_read, info.bytes_read
+            );
+            self.ws.send(client, text);
+        }
+    }
+
+    #[test]
+    fn a_message_that_is_handed_over_is_counted_whichever_way_it_came() {
+        let router = Router::new().get("/echo", websocket(|ws| Counts { ws }));
+        let server = Server::new().host(Host::new().add(router));
+        let mut simulation = Simulation::new(server).expect("it starts");
+        let peer = simulation.connect(true);
+        simulation.send(peer, HANDSHAKE);
+        simulation.settle().expect("it goes on");
+        let _ = simulation.take_output(peer);
+        let (text, ping) = (b"\x81\x80abcd", b"\x89\x80abcd");
+        simulation.send(peer, &[&text[..], text, ping, text, text].concat());
+        simulation.settle().expect("it goes on");
+        assert_eq!(
+            simulation.take_output(peer).escape_ascii().to_string(),
+            r"\x81\x061 1 30\x81\x062 2 30\x8a\x00\x81\x063 4 30\x81\x064 5 30"
+        );
+    }
+
     #[test]
     fn a_socket_without_room_takes_the_rest_later() {
         let mut simulation = simulation();

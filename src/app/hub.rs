@@ -351,8 +351,7 @@ impl Hub {
         let sent = output.sent(slot);
         let known = directory.info(slot)?;
         let came = self.uncounted.get();
-        let is_served = came.bytes > 0 && came.slot == slot;
-        let came = if is_served {
+        let came = if came.slot == slot {
             came
         } else {
             Uncounted::default()
@@ -362,7 +361,7 @@ impl Hub {
             bytes_read: known.bytes_read + came.bytes,
             frames_read: known.frames_read + came.messages,
             messages_read: known.messages_read + came.messages,
-            last_read: if is_served {
+            last_read: if came.bytes > 0 {
                 Some(now())
             } else {
                 known.last_read

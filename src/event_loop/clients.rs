@@ -44,6 +44,8 @@ pub(crate) mod fact {
     pub(crate) const HELD: u16 = 1 << 8;
     /// Its socket was full when it was last written.
     pub(crate) const FULL: u16 = 1 << 10;
+    /// It is told when the socket takes output again.
+    pub(crate) const WATCHED: u16 = 1 << 11;
     /// It holds some of the server's total for half-read input.
     pub(crate) const BUFFERED: u16 = 1 << 9;
 }

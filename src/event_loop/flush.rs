@@ -4,7 +4,7 @@ use crate::client_id::ClientId;
 use crate::config::Settings;
 use crate::event_loop::clients::{Client, fact};
 use crate::event_loop::system::{Socket, System, WriteOutcome};
-use crate::event_loop::{EARLY_FLUSH_BYTES, EventLoop};
+use crate::event_loop::{EARLY_FLUSH_BYTES, EventLoop, token_of};
 use crate::output::{LogId, Output};
 use crate::protocol::Protocol;
 use std::io::IoSlice;
@@ -216,8 +216,28 @@ impl<S: System> EventLoop<S> {
             self.doom(slot);
             return;
         }
+        if blocked && !client.is(fact::WATCHED) {
+            self.watch_writable(slot);
+        }
+        let Some(client) = self.clients.get_mut(slot) else {
+            return;
+        };
         if client.is(fact::ABOVE_SOFT) {
             self.judge_backlog(slot);
+        }
+    }
+
+    /// The socket of a client is full for the first time: that it takes bytes again is to be told
+    /// from now on.
+    fn watch_writable(&mut self, slot: u32) {
+        let Some((id, client)) = self.clients.entry(slot) else {
+            return;
+        };
+        client.set(fact::WATCHED);
+        let watched = self.system.watch_writable(&mut client.socket, token_of(id));
+        if let Err(error) = watched {
+            log::error!("client {id} was lost, its socket could not be watched: {error}");
+            self.doom(slot);
         }
     }
 

@@ -96,6 +96,10 @@ impl System for Kernel {
         socket.register(self.poll.registry(), Token(token))
     }
 
+    fn watch_writable(&mut self, socket: &mut TcpSocket, token: usize) -> io::Result<()> {
+        socket.watch_writable(self.poll.registry(), Token(token))
+    }
+
     fn listen(&mut self, listener: &mut ListeningSocket, token: usize) -> io::Result<()> {
         listener.register(self.poll.registry(), Token(token))
     }

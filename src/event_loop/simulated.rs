@@ -406,6 +406,12 @@ impl System for Simulated {
         Ok(())
     }
 
+    /// It is told in any case.
+    fn watch_writable(&mut self, socket: &mut SimulatedSocket, token: usize) -> io::Result<()> {
+        debug_assert_eq!(with_socket(socket.0, |entry| entry.token), token);
+        Ok(())
+    }
+
     fn listen(&mut self, _: &mut SimulatedListener, token: usize) -> io::Result<()> {
         WORLD.with_borrow_mut(|world| world.listener = Some(token));
         Ok(())

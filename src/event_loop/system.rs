@@ -102,13 +102,20 @@ pub(crate) trait System {
     /// The events, in order.
     fn iter(events: &Self::Events) -> impl Iterator<Item = Ready>;
 
-    /// Registers a client for both directions, edge-triggered, once and for all: an idle
-    /// socket's writability costs nothing.
+    /// Registers a client for its input, edge-triggered, once and for all.
     ///
     /// # Errors
     ///
     /// The client cannot be served.
     fn register(&mut self, socket: &mut Self::Socket, token: usize) -> io::Result<()>;
+
+    /// Has it told from now on, too, when the socket takes output again; at once, if it does
+    /// already.
+    ///
+    /// # Errors
+    ///
+    /// The client cannot be served.
+    fn watch_writable(&mut self, socket: &mut Self::Socket, token: usize) -> io::Result<()>;
 
     /// Registers a listener, edge-triggered.
     ///
