@@ -302,6 +302,16 @@ mod tests {
             simulation.take_output(peer).escape_ascii().to_string(),
             r"\x81\x061 1 30\x81\x062 2 30\x8a\x00\x81\x063 4 30\x81\x064 5 30"
         );
+        // A read that fills the buffer does not come straight.
+        simulation.send(peer, &text.repeat(50_000));
+        simulation.settle().expect("it goes on");
+        let answers = simulation.take_output(peer);
+        assert_eq!(
+            &answers[..12],
+            b"\x81\x0a5 6 262174",
+            "the buffer's 256 KiB"
+        );
+        assert!(answers.ends_with(b"50004 50005 300030"));
     }
 
     #[test]

@@ -307,7 +307,7 @@ impl<S: System> EventLoop<S> {
             let ahead = Duration::from_nanos(until.saturating_sub(self.polled));
             if ahead >= FAR {
                 // Early by half of that, if the turn since was not as long: a stall.
-                return Some(ahead - FAR / 2);
+                return Some(ahead.saturating_sub(FAR / 2));
             }
             return Some(Duration::from_nanos(until.saturating_sub((self.clock)())));
         }
