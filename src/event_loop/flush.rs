@@ -84,6 +84,29 @@ impl<S: System> EventLoop<S> {
         }
     }
 
+    /// A large message was handed over: if it is to go back, it is written from where it lies,
+    /// behind a head that takes the end of its own, which is longer by the mask.
+    pub(super) fn write_lent(&mut self, slot: u32, frame: &mut [u8], header_len: usize) {
+        let mut output = self.hub.output.borrow_mut();
+        let Some(head) = output.lent(&frame[header_len..]) else {
+            return;
+        };
+        let head = head.as_bytes();
+        let begin = header_len - head.len();
+        frame[begin..header_len].copy_from_slice(head);
+        let client = self.clients.get_mut(slot);
+        let written = match client.map(|client| client.socket.write(&frame[begin..])) {
+            Some(WriteOutcome::Bytes(len)) => len,
+            // The next write will find the same.
+            Some(WriteOutcome::Full | WriteOutcome::Broken) | None => 0,
+        };
+        output.lent_taken(&frame[header_len..], written);
+        if written > 0 {
+            let now = self.hub.now.get();
+            self.hub.directory.borrow_mut().note_sent(slot, now);
+        }
+    }
+
     /// Writes what a client was answered while it was read. Whether that is all there is to do:
     /// the client is steady and holds nothing of ours, we nothing of its, and others need not be
     /// written before anything else.

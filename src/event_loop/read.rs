@@ -5,7 +5,7 @@ use crate::client_id::ClientId;
 use crate::config::Settings;
 use crate::event_loop::clients::{Client, fact};
 use crate::event_loop::stop::Stop;
-use crate::event_loop::system::{ReadOutcome, Ready, Socket, System, WriteOutcome};
+use crate::event_loop::system::{ReadOutcome, Ready, Socket, System};
 use crate::event_loop::{EARLY_FLUSH_BYTES, EventLoop, Held, client_of, unblock};
 use crate::http::{Request, Response, StatusCode};
 use crate::input::Input;
@@ -345,29 +345,6 @@ impl<S: System> EventLoop<S> {
             }
         }
         bytes
-    }
-
-    /// A large message was handed over: if it is to go back, it is written from where it lies,
-    /// behind a head that takes the end of its own, which is longer by the mask.
-    fn write_lent(&mut self, slot: u32, frame: &mut [u8], header_len: usize) {
-        let mut output = self.hub.output.borrow_mut();
-        let Some(head) = output.lent(&frame[header_len..]) else {
-            return;
-        };
-        let head = head.as_bytes();
-        let begin = header_len - head.len();
-        frame[begin..header_len].copy_from_slice(head);
-        let client = self.clients.get_mut(slot);
-        let written = match client.map(|client| client.socket.write(&frame[begin..])) {
-            Some(WriteOutcome::Bytes(len)) => len,
-            // The next write will find the same.
-            Some(WriteOutcome::Full | WriteOutcome::Broken) | None => 0,
-        };
-        output.lent_taken(&frame[header_len..], written);
-        if written > 0 {
-            let now = self.hub.now.get();
-            self.hub.directory.borrow_mut().note_sent(slot, now);
-        }
     }
 
     /// Whether answers are gathered for the client in `slot`, and may still be.

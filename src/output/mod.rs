@@ -22,6 +22,10 @@
 //! A flush phase of the loop: [`next_dirty`](Output::next_dirty) until `None`,
 //! [`next_in_ring`](Output::next_in_ring) until its visits are spent, and for each client
 //! `fill`, `gather`, write, `advance`, and `block` if the socket took less; then `end_turn`.
+//!
+//! Two straight paths lead past that, for what nearly always is: [`cork`](Output::cork) gathers what
+//! the client that is being served is answered, and [`flush_straight`](Output::flush_straight)
+//! writes a broadcast to those who lack nothing else.
 
 mod bytes;
 mod cork;
