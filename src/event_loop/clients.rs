@@ -42,12 +42,12 @@ pub(crate) mod fact {
     pub(crate) const DOOMED: u16 = 1 << 7;
     /// Input that was read before its reads paused is held.
     pub(crate) const HELD: u16 = 1 << 8;
+    /// It holds some of the server's total for half-read input.
+    pub(crate) const BUFFERED: u16 = 1 << 9;
     /// Its socket was full when it was last written.
     pub(crate) const FULL: u16 = 1 << 10;
     /// It is told when the socket takes output again.
     pub(crate) const WATCHED: u16 = 1 << 11;
-    /// It holds some of the server's total for half-read input.
-    pub(crate) const BUFFERED: u16 = 1 << 9;
 }
 
 impl<S> Client<S> {
@@ -200,9 +200,8 @@ impl<S> Clients<S> {
     /// The client that still has this id, unless it is doomed.
     #[inline]
     pub(crate) fn by_id(&mut self, id: ClientId) -> Option<&mut Client<S>> {
-        let first = self.first_generation;
-        self.get_mut(id.slot())
-            .filter(|client| ClientId::new(id.slot(), first + u64::from(client.generation)) == id)
+        let (found, client) = self.entry(id.slot())?;
+        (found == id).then_some(client)
     }
 
     /// The client in `slot` and its id, unless it is doomed.
@@ -217,8 +216,7 @@ impl<S> Clients<S> {
     /// The id of the client in `slot`, unless it is doomed.
     #[inline]
     pub(crate) fn id_of(&mut self, slot: u32) -> Option<ClientId> {
-        let generation = self.get_mut(slot)?.generation;
-        Some(self.id(slot, generation))
+        self.entry(slot).map(|(id, _)| id)
     }
 
     pub(crate) fn remove(&mut self, slot: u32) -> Option<Client<S>> {

@@ -301,22 +301,20 @@ impl<S: System> EventLoop<S> {
     /// poll: a loop that is woken by an event first has spared a reading of the clock.
     fn sleep(&self) -> Option<Duration> {
         let deadline = self.hub.schedule.borrow().wheel.next_deadline();
+        let until = deadline.map(|deadline| self.started.saturating_add(deadline.as_nanos()));
         let busy_poll = self.settings.server.busy_poll;
         if busy_poll.is_zero() {
-            let until = self.started.saturating_add(deadline?.as_nanos());
-            let ahead = Duration::from_nanos(until.saturating_sub(self.polled));
+            let ahead = Duration::from_nanos(until?.saturating_sub(self.polled));
             if ahead >= FAR {
                 // Early by half of that, if the turn since was not as long: a stall.
                 return Some(ahead.saturating_sub(FAR / 2));
             }
-            return Some(Duration::from_nanos(until.saturating_sub((self.clock)())));
         }
         let now = (self.clock)();
         if Duration::from_nanos(now - self.last_event) < busy_poll {
             return Some(Duration::ZERO);
         }
-        let until = self.started.saturating_add(deadline?.as_nanos());
-        Some(Duration::from_nanos(until.saturating_sub(now)))
+        Some(Duration::from_nanos(until?.saturating_sub(now)))
     }
 
     /// Judges whether events are left that no poll has brought. A full poll means so; but as

@@ -252,14 +252,25 @@ impl<S: System> EventLoop<S> {
         if client.protocol.is_steady()
             && let Some(endpoint) = client.protocol.endpoint()
         {
-            self.hub.output.borrow_mut().uncork(id.slot());
-            bytes = self.serve_whole(id, endpoint, bytes, 0);
-            self.hub.count(id.slot(), false);
+            bytes = self.serve_steady(id, endpoint, bytes);
         }
         self.serve_events(id, bytes)
     }
 
-    /// The same one event at a time: whatever may come.
+    /// The whole messages at the front of `bytes`, whose bytes are counted as read already.
+    fn serve_steady<'b>(
+        &mut self,
+        id: ClientId,
+        endpoint: u16,
+        bytes: &'b mut [u8],
+    ) -> &'b mut [u8] {
+        self.hub.output.borrow_mut().uncork(id.slot());
+        let rest = self.serve_whole(id, endpoint, bytes, 0);
+        self.hub.count(id.slot(), false);
+        rest
+    }
+
+    /// [`serve`](Self::serve) one event at a time: whatever may come.
     fn serve_events(&mut self, id: ClientId, mut bytes: &mut [u8]) -> usize {
         let slot = id.slot();
         while !bytes.is_empty() && self.may_read(slot) && !self.is_output_full() {
@@ -282,9 +293,7 @@ impl<S: System> EventLoop<S> {
                     directory.count_read(slot, bytes.len(), now);
                 }
                 if steady {
-                    self.hub.output.borrow_mut().uncork(slot);
-                    bytes = self.serve_whole(id, endpoint, bytes, 0);
-                    self.hub.count(id.slot(), false);
+                    bytes = self.serve_steady(id, endpoint, bytes);
                 }
             }
         }

@@ -71,10 +71,7 @@ impl Cork {
             owner: 0,
             buffer: Box::new([]),
             len: 0,
-            unit: Unit {
-                frames: 0,
-                messages: 0,
-            },
+            unit: Unit::default(),
             limit: 0,
             most: 0,
             offer: None,
@@ -109,16 +106,23 @@ impl Cork {
         }
     }
 
+    /// Whether `owner` is corked, as a member of `log`.
+    #[inline]
+    fn is_for(&self, owner: u64, log: LogId) -> bool {
+        self.owner == owner && self.log == log && self.slot != NOBODY
+    }
+
+    /// One message of one frame was gathered or lent.
+    #[inline]
+    const fn count(&mut self) {
+        self.unit.frames += 1;
+        self.unit.messages += 1;
+    }
+
     /// Nobody is corked any more. The unit that was gathered.
-    const fn end(&mut self) -> Unit {
+    fn end(&mut self) -> Unit {
         self.slot = NOBODY;
-        std::mem::replace(
-            &mut self.unit,
-            Unit {
-                frames: 0,
-                messages: 0,
-            },
-        )
+        std::mem::take(&mut self.unit)
     }
 }
 
@@ -161,11 +165,7 @@ impl Output {
             return true;
         }
         let cork = &mut self.cork;
-        if cork.owner != owner
-            || cork.log != log
-            || cork.slot == NOBODY
-            || cork.len + SHORT_HEAD_BYTES + body.len() > cork.limit
-        {
+        if !cork.is_for(owner, log) || cork.len + SHORT_HEAD_BYTES + body.len() > cork.limit {
             return false;
         }
         let free = &mut cork.buffer[cork.len..];
@@ -173,8 +173,7 @@ impl Output {
         free[..SHORT_HEAD_BYTES].copy_from_slice(head);
         free[head_len..head_len + body.len()].copy_from_slice(body);
         cork.len += head_len + body.len();
-        cork.unit.frames += 1;
-        cork.unit.messages += 1;
+        cork.count();
         true
     }
 
@@ -196,9 +195,7 @@ impl Output {
         let cork = &mut self.cork;
         let is_offered = cork.offer == Some((body.as_ptr().addr(), body.len()));
         if !is_offered
-            || cork.slot == NOBODY
-            || cork.owner != owner
-            || cork.log != log
+            || !cork.is_for(owner, log)
             || cork.len > 0
             || cork.lent.is_some()
             || head_len + body.len() > cork.most
@@ -210,8 +207,7 @@ impl Output {
             len: head_len,
         });
         cork.limit = cork.limit.min(cork.most - head_len - body.len());
-        cork.unit.frames += 1;
-        cork.unit.messages += 1;
+        cork.count();
         true
     }
 
