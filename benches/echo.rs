@@ -11,10 +11,13 @@
 //!
 //!     cargo bench --bench echo
 
+#[path = "support/echo.rs"]
+mod handler;
 mod support;
 
-use aerys::{ClientId, Config, Endpoint, Message, Request, Response, WebSocketHandler};
+use aerys::Config;
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use handler::Echo;
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::time::Duration;
@@ -22,22 +25,6 @@ use support::Running;
 use support::frames::{answer_bytes, masked_frame};
 
 const SIZES: [usize; 3] = [20, 1024, 16_384];
-
-struct Echo {
-    ws: Endpoint,
-}
-
-impl WebSocketHandler for Echo {
-    type HandshakeData = ();
-
-    fn on_handshake(&mut self, _: &Request, _: &mut Response) -> Option<()> {
-        Some(())
-    }
-
-    fn on_data(&mut self, client: ClientId, message: Message<'_>) {
-        self.ws.send(client, message);
-    }
-}
 
 /// Clients of one server.
 struct Bench {

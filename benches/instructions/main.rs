@@ -7,6 +7,8 @@
 //! echo: poll, read, write), what the clients do is not, and a kernel there is none.
 //! `benches/instructions/check` does all that, and compares with `budget.txt`.
 
+#[path = "../support/echo.rs"]
+mod echo;
 #[path = "../support/frames.rs"]
 mod frames;
 
@@ -15,6 +17,7 @@ use aerys::{
     ClientId, Config, Endpoint, Host, Message, Request, Response, Router, Server, WebSocketHandler,
     websocket,
 };
+use echo::Echo;
 use frames::{answer_bytes, masked_frame, opening_handshake};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -240,23 +243,6 @@ fn open(simulation: &mut Simulation, path: &str) -> Peer {
     simulation.settle().expect("it goes on");
     assert!(simulation.taken(peer) > 100, "a 101 with its fields");
     peer
-}
-
-/// Sends every message back to its sender.
-struct Echo {
-    ws: Endpoint,
-}
-
-impl WebSocketHandler for Echo {
-    type HandshakeData = ();
-
-    fn on_handshake(&mut self, _: &Request, _: &mut Response) -> Option<()> {
-        Some(())
-    }
-
-    fn on_data(&mut self, client: ClientId, message: Message<'_>) {
-        self.ws.send(client, message);
-    }
 }
 
 /// Sends every message to everyone.

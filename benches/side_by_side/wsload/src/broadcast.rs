@@ -4,13 +4,14 @@
 
 use crate::args::Args;
 use crate::hist::Hist;
-use crate::report::{Meter, Report};
-use crate::{sys, Phases, RECV_BUFFER, SECOND};
+use crate::report::Report;
+use crate::{sys, Run, RECV_BUFFER, SECOND};
 
 pub fn run(args: &Args) -> Result<(), String> {
     let conns: usize = args.get("conns", 1000)?;
     let outstanding: usize = args.get("outstanding", 1)?;
-    let Phases { warmup, secs, most } = crate::phases(args)?;
+    let phases = crate::phases(args)?;
+    let most = phases.most;
     let timeout = crate::wait_ms(args, false)?;
     let mut pool = crate::open(args, conns + 1, outstanding)?;
     // Every receiver gets the sender's payload.
@@ -21,22 +22,20 @@ pub fn run(args: &Args) -> Result<(), String> {
     let receivers = conns as u64 + !args.on("no-self") as u64;
     let mut buf = vec![0u8; RECV_BUFFER];
     let (mut each, mut last) = (Hist::new(), Hist::new());
-    let mut meter: Option<Meter> = None;
     let mut measured_from = u64::MAX; // first message of the measured interval
     let (mut sent, mut completed, mut deliveries) = (0u64, 0u64, 0u64);
     // Send time and receivers still without it, for each message under way.
     let mut under_way: Vec<(u64, u64)> = vec![(0, 0); outstanding];
-    let start = sys::now_ns();
+    let mut run = Run::begin(args, &phases)?;
     let mut stop = false;
-    let mut progress = start;
+    let mut progress = run.start;
     loop {
         let now = sys::now_ns();
-        if meter.is_none() && now >= start + warmup {
-            meter = Some(Meter::start(args.pid()?));
-            measured_from = sent;
+        let in_time = run.goes_on(now);
+        if run.is_measuring() {
+            measured_from = measured_from.min(sent);
         }
-        if now >= start.saturating_add(warmup + secs) || sent.saturating_sub(measured_from) >= most
-        {
+        if !in_time || sent.saturating_sub(measured_from) >= most {
             stop = true;
         }
         let left = most.saturating_sub(sent.saturating_sub(measured_from));
@@ -60,30 +59,24 @@ pub fn run(args: &Args) -> Result<(), String> {
                 "no delivery for 5 s; {completed} of {sent} messages complete"
             ));
         }
-        for e in 0..n {
-            let i = pool.epoll.token(e);
-            if pool.epoll.writable(e) {
-                pool.flush(i)?;
-            }
-            pool.receive(i, &mut buf, |c, done| {
-                let now = sys::now_ns();
-                for id in c.got - done as u64..c.got {
-                    let slot = &mut under_way[id as usize % outstanding];
-                    slot.1 -= 1;
-                    let measured = id >= measured_from;
+        pool.receive_ready(n, &mut buf, |c, done| {
+            let now = sys::now_ns();
+            for id in c.got - done as u64..c.got {
+                let slot = &mut under_way[id as usize % outstanding];
+                slot.1 -= 1;
+                let measured = id >= measured_from;
+                if measured {
+                    each.record(now - slot.0, 1);
+                    deliveries += 1;
+                }
+                if slot.1 == 0 {
+                    completed += 1;
                     if measured {
-                        each.record(now - slot.0, 1);
-                        deliveries += 1;
-                    }
-                    if slot.1 == 0 {
-                        completed += 1;
-                        if measured {
-                            last.record(now - slot.0, 1);
-                        }
+                        last.record(now - slot.0, 1);
                     }
                 }
-            })?;
-        }
+            }
+        })?;
     }
     let mut r = Report::default();
     r.text("mode", "broadcast");
@@ -91,9 +84,7 @@ pub fn run(args: &Args) -> Result<(), String> {
     r.int("size", crate::shape(args)?.size as u64);
     r.int("outstanding", outstanding as u64);
     r.int("messages", sent.saturating_sub(measured_from));
-    meter
-        .ok_or("the run ended in its warm-up")?
-        .finish(&mut r, deliveries);
+    run.finish(&mut r, deliveries)?;
     r.quantiles("each_", &each);
     r.quantiles("last_", &last);
     r.print();

@@ -3,21 +3,21 @@
 use crate::args::Args;
 use crate::hist::Hist;
 use crate::pool::Pool;
-use crate::report::{Meter, Report};
-use crate::{sys, Phases, RECV_BUFFER};
+use crate::report::Report;
+use crate::{sys, Run, RECV_BUFFER};
 
 pub fn run(args: &Args) -> Result<(), String> {
     let conns: usize = args.get("conns", 1)?;
     let pipeline: usize = args.get("pipeline", 1)?;
-    let Phases { warmup, secs, most } = crate::phases(args)?;
+    let phases = crate::phases(args)?;
+    let most = phases.most;
     let timeout = crate::wait_ms(args, false)?;
     let _others = crate::bystanders(args)?;
     let mut pool = crate::open(args, conns, pipeline)?;
     let mut buf = vec![0u8; RECV_BUFFER];
     let mut hist = Hist::new();
-    let mut meter: Option<Meter> = None;
     let (mut count, mut sent) = (0u64, 0u64);
-    let start = sys::now_ns();
+    let mut run = Run::begin(args, &phases)?;
     let ask = |pool: &mut Pool, i: usize, n: usize, sent: &mut u64| {
         let n = most.saturating_sub(*sent).min(n as u64);
         *sent += n;
@@ -30,14 +30,10 @@ pub fn run(args: &Args) -> Result<(), String> {
     }
     while count < most {
         let n = pool.epoll.wait(timeout).map_err(|e| e.to_string())?;
-        let now = sys::now_ns();
-        if meter.is_none() && now >= start + warmup {
-            meter = Some(Meter::start(args.pid()?));
-        }
-        if now >= start.saturating_add(warmup + secs) {
+        if !run.goes_on(sys::now_ns()) {
             break;
         }
-        let measuring = meter.is_some();
+        let measuring = run.is_measuring();
         for e in 0..n {
             let i = pool.epoll.token(e);
             if pool.epoll.writable(e) {
@@ -67,9 +63,7 @@ pub fn run(args: &Args) -> Result<(), String> {
     r.int("conns", conns as u64);
     r.int("size", crate::shape(args)?.size as u64);
     r.int("pipeline", pipeline as u64);
-    meter
-        .ok_or("the run ended in its warm-up")?
-        .finish(&mut r, count);
+    run.finish(&mut r, count)?;
     r.quantiles("", &hist);
     r.print();
     Ok(())

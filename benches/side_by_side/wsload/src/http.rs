@@ -4,9 +4,9 @@
 use crate::args::Args;
 use crate::hist::Hist;
 use crate::pool::{Pool, Target};
-use crate::report::{Meter, Report};
+use crate::report::Report;
 use crate::ws::Shape;
-use crate::{sys, Phases};
+use crate::{sys, Run};
 
 #[derive(Default)]
 struct State {
@@ -83,7 +83,8 @@ impl State {
 pub fn run(args: &Args) -> Result<(), String> {
     let conns: usize = args.get("conns", 100)?;
     let pipeline: usize = args.get("pipeline", 1)?;
-    let Phases { warmup, secs, most } = crate::phases(args)?;
+    let phases = crate::phases(args)?;
+    let most = phases.most;
     let timeout = crate::wait_ms(args, false)?;
     let (addr, path) = args.url()?;
     let one = format!("GET {path} HTTP/1.1\r\nHost: {addr}\r\n\r\n").into_bytes();
@@ -102,9 +103,8 @@ pub fn run(args: &Args) -> Result<(), String> {
     let mut states: Vec<State> = (0..conns).map(|_| State::default()).collect();
     let mut buf = vec![0u8; 256 * 1024];
     let mut hist = Hist::new();
-    let mut meter: Option<Meter> = None;
     let (mut count, mut sent) = (0u64, 0u64);
-    let start = sys::now_ns();
+    let mut run = Run::begin(args, &phases)?;
     let mut add = |s: &mut State, fd: i32, n: usize| {
         let n = most.saturating_sub(sent).min(n as u64) as usize;
         sent += n as u64;
@@ -117,11 +117,7 @@ pub fn run(args: &Args) -> Result<(), String> {
     }
     while count < most {
         let n = pool.epoll.wait(timeout).map_err(|e| e.to_string())?;
-        let now = sys::now_ns();
-        if meter.is_none() && now >= start + warmup {
-            meter = Some(Meter::start(args.pid()?));
-        }
-        if now >= start.saturating_add(warmup + secs) {
+        if !run.goes_on(sys::now_ns()) {
             break;
         }
         for e in 0..n {
@@ -141,7 +137,7 @@ pub fn run(args: &Args) -> Result<(), String> {
                 let now = sys::now_ns();
                 for _ in 0..done {
                     let sent = s.sent_at.pop_front().unwrap_or(now);
-                    if meter.is_some() {
+                    if run.is_measuring() {
                         hist.record(now - sent, 1);
                         count += 1;
                     }
@@ -159,9 +155,7 @@ pub fn run(args: &Args) -> Result<(), String> {
     r.text("mode", "http");
     r.int("conns", conns as u64);
     r.int("pipeline", pipeline as u64);
-    meter
-        .ok_or("the run ended in its warm-up")?
-        .finish(&mut r, count);
+    run.finish(&mut r, count)?;
     r.quantiles("", &hist);
     r.print();
     Ok(())

@@ -3,30 +3,26 @@
 
 use crate::args::Args;
 use crate::hist::Hist;
-use crate::report::{Meter, Report};
-use crate::{sys, Phases, RECV_BUFFER};
+use crate::report::Report;
+use crate::{sys, Run, RECV_BUFFER};
 
 pub fn run(args: &Args) -> Result<(), String> {
     let conns: usize = args.get("conns", 10)?;
     let rate: f64 = args.get("rate", 10_000.0)?;
-    let Phases { warmup, secs, .. } = crate::phases(args)?;
+    let phases = crate::phases(args)?;
     let spin = crate::wait_ms(args, true)? == 0;
     let _others = crate::bystanders(args)?;
     sys::exact_timers();
     let mut pool = crate::open(args, conns, 1)?;
     let mut buf = vec![0u8; RECV_BUFFER];
     let mut hist = Hist::new();
-    let mut meter: Option<Meter> = None;
     let (mut count, mut sent, mut answered) = (0u64, 0u64, 0u64);
     let gap = 1e9 / rate;
-    let start = sys::now_ns();
-    let end = start + warmup + secs;
+    let mut run = Run::begin(args, &phases)?;
+    let start = run.start;
     loop {
         let now = sys::now_ns();
-        if meter.is_none() && now >= start + warmup {
-            meter = Some(Meter::start(args.pid()?));
-        }
-        if now >= end {
+        if !run.goes_on(now) {
             break;
         }
         for _ in 0..64 {
@@ -39,7 +35,7 @@ pub fn run(args: &Args) -> Result<(), String> {
             pool.send(i, 1)?;
             sent += 1;
         }
-        let measuring = meter.is_some();
+        let measuring = run.is_measuring();
         // To the nanosecond: a millisecond's rounding would be charged to the server.
         let due = start + (sent as f64 * gap) as u64;
         let pause = if spin {
@@ -48,25 +44,19 @@ pub fn run(args: &Args) -> Result<(), String> {
             due.saturating_sub(sys::now_ns())
         };
         let n = pool.epoll.wait_ns(pause).map_err(|e| e.to_string())?;
-        for e in 0..n {
-            let i = pool.epoll.token(e);
-            if pool.epoll.writable(e) {
-                pool.flush(i)?;
-            }
-            pool.receive(i, &mut buf, |c, done| {
-                let now = sys::now_ns();
-                for _ in 0..done {
-                    let due = c.sent_at.pop_front().unwrap_or(now);
-                    if measuring {
-                        hist.record(now.saturating_sub(due), 1);
-                    }
-                }
-                answered += done as u64;
+        pool.receive_ready(n, &mut buf, |c, done| {
+            let now = sys::now_ns();
+            for _ in 0..done {
+                let due = c.sent_at.pop_front().unwrap_or(now);
                 if measuring {
-                    count += done as u64;
+                    hist.record(now.saturating_sub(due), 1);
                 }
-            })?;
-        }
+            }
+            answered += done as u64;
+            if measuring {
+                count += done as u64;
+            }
+        })?;
     }
     // Messages still unanswered count with the age they have reached.
     let now = sys::now_ns();
@@ -81,9 +71,7 @@ pub fn run(args: &Args) -> Result<(), String> {
     r.int("size", crate::shape(args)?.size as u64);
     r.num("rate", rate);
     r.int("unanswered", sent - answered);
-    meter
-        .ok_or("the run ended in its warm-up")?
-        .finish(&mut r, count);
+    run.finish(&mut r, count)?;
     r.quantiles("", &hist);
     r.print();
     Ok(())

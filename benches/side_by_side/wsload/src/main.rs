@@ -16,6 +16,7 @@ mod ws;
 
 use args::Args;
 use pool::{Pool, Target};
+use report::{Meter, Report};
 use ws::Shape;
 
 const USAGE: &str =
@@ -92,6 +93,48 @@ fn phases(args: &Args) -> Result<Phases, String> {
         secs: (secs * 1e9) as u64,
         most,
     })
+}
+
+/// A run under way: its warm-up, then the interval that is measured.
+struct Run {
+    start: u64,
+    measured_at: u64,
+    end: u64,
+    pid: Option<u32>,
+    meter: Option<Meter>,
+}
+
+impl Run {
+    /// Begins now.
+    fn begin(args: &Args, phases: &Phases) -> Result<Run, String> {
+        let start = sys::now_ns();
+        Ok(Run {
+            start,
+            measured_at: start + phases.warmup,
+            end: start.saturating_add(phases.warmup + phases.secs),
+            pid: args.pid()?,
+            meter: None,
+        })
+    }
+
+    /// It is `now`: measures from the end of the warm-up on. Whether time is left.
+    fn goes_on(&mut self, now: u64) -> bool {
+        if self.meter.is_none() && now >= self.measured_at {
+            self.meter = Some(Meter::start(self.pid));
+        }
+        now < self.end
+    }
+
+    fn is_measuring(&self) -> bool {
+        self.meter.is_some()
+    }
+
+    /// Adds the rate and CPU figures of what was measured, `count` messages.
+    fn finish(&self, report: &mut Report, count: u64) -> Result<(), String> {
+        let meter = self.meter.as_ref().ok_or("the run ended in its warm-up")?;
+        meter.finish(report, count);
+        Ok(())
+    }
 }
 
 fn wait_ms(args: &Args, default_spin: bool) -> Result<i32, String> {

@@ -165,6 +165,24 @@ impl Pool {
         Ok(())
     }
 
+    /// Goes on with the `n` connections that the last wait told of: sends what is left, and
+    /// [receives](Self::receive).
+    pub fn receive_ready(
+        &mut self,
+        n: usize,
+        buf: &mut [u8],
+        mut each: impl FnMut(&mut Conn, u32),
+    ) -> Result<(), String> {
+        for e in 0..n {
+            let i = self.epoll.token(e);
+            if self.epoll.writable(e) {
+                self.flush(i)?;
+            }
+            self.receive(i, buf, &mut each)?;
+        }
+        Ok(())
+    }
+
     /// Reads connection `i` dry; `each` gets the number of messages that ended
     /// in every read.
     #[inline]
