@@ -87,12 +87,10 @@ impl AddAssign<Duration> for Moment {
 }
 
 /// Not `as_millis`, whose division of 128 bits would cost more than all that it is asked for.
-const fn whole_seconds(duration: Duration) -> u64 {
-    duration.as_secs().saturating_mul(1000)
-}
-
 fn millis_rounded_up(duration: Duration) -> u64 {
-    whole_seconds(duration).saturating_add(u64::from(duration.subsec_nanos().div_ceil(1_000_000)))
+    let millis_of_second = duration.subsec_nanos().div_ceil(1_000_000);
+    let millis = duration.as_secs().saturating_mul(1000);
+    millis.saturating_add(u64::from(millis_of_second))
 }
 
 /// A [`Moment`] as it is kept: six bytes, aligned to two.

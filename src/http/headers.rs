@@ -146,22 +146,16 @@ impl Headers {
         }
     }
 
-    /// Becomes the field lines `section` (without the empty line at its end), copied once. Where
-    /// they lie in it is to be told with [`note_field`](Self::note_field).
-    pub(crate) fn refill(&mut self, section: &[u8]) {
-        self.clear();
-        self.bytes.extend_from_slice(section);
-    }
-
-    /// Takes note of the next field of a section, as the parser found it. The section was
-    /// [filled in](Self::refill) before, or is [when its end is found](Self::fill_noted).
+    /// Takes note of the next field of a section, as the parser found it. The section is
+    /// [filled in](Self::fill) before or after, and nothing else may be there.
     pub(crate) fn note_field(&mut self, field: FieldRange) {
         debug_assert!(field.name_end <= field.value_start && field.value_start <= field.value_end);
         self.fields.push(field);
     }
 
-    /// Fills in the field lines `section`, of which all fields were noted.
-    pub(crate) fn fill_noted(&mut self, section: &[u8]) {
+    /// Copies the field lines `section` (without the empty line at its end). Where they lie in it
+    /// is told with [`note_field`](Self::note_field).
+    pub(crate) fn fill(&mut self, section: &[u8]) {
         debug_assert!(self.bytes.is_empty());
         self.bytes.extend_from_slice(section);
     }

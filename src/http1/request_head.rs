@@ -446,7 +446,8 @@ fn assemble(
     request: &mut Request,
 ) -> Result<Outline, RefusedRequest> {
     let headers = request.headers_mut();
-    headers.refill(&section[..section.len() - 2]);
+    headers.clear();
+    headers.fill(&section[..section.len() - 2]);
     let framing_fields = FramingFields::gather(section, fields, headers)?;
     complete(request_line, target, &framing_fields, config, request)
 }

@@ -87,7 +87,7 @@ fn fields<'h>(
             if !line.starts_with(b"\r\n") {
                 return None;
             }
-            headers.fill_noted(&visible[start..line_start]);
+            headers.fill(&visible[start..line_start]);
             return Some(line_start + 2);
         }
         field_count += 1;
