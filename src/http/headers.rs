@@ -8,6 +8,7 @@
 use std::fmt;
 
 use super::bytes::find_control;
+use smallvec::SmallVec;
 
 /// Where one field lies in [`Headers::bytes`].
 #[derive(Clone, Copy)]
@@ -38,82 +39,7 @@ const FEW: usize = 6;
 
 /// Where the fields of a section lie, in order. Most sections have few: those need no allocation
 /// for the list (160 instructions less for a request and its response).
-#[derive(Clone)]
-struct FieldList {
-    few: [FieldRange; FEW],
-    /// Of `few`; not in use once there are `many`.
-    few_count: usize,
-    /// All of them, once they were more than few.
-    many: Vec<FieldRange>,
-}
-
-impl FieldList {
-    const fn new() -> Self {
-        const NOWHERE: FieldRange = FieldRange {
-            name_start: 0,
-            name_end: 0,
-            value_start: 0,
-            value_end: 0,
-        };
-        Self {
-            few: [NOWHERE; FEW],
-            few_count: 0,
-            many: Vec::new(),
-        }
-    }
-
-    fn as_slice(&self) -> &[FieldRange] {
-        if self.many.is_empty() {
-            &self.few[..self.few_count]
-        } else {
-            &self.many
-        }
-    }
-
-    fn as_mut_slice(&mut self) -> &mut [FieldRange] {
-        if self.many.is_empty() {
-            &mut self.few[..self.few_count]
-        } else {
-            &mut self.many
-        }
-    }
-
-    fn push(&mut self, field: FieldRange) {
-        if !self.many.is_empty() {
-            self.many.push(field);
-        } else if let Some(free) = self.few.get_mut(self.few_count) {
-            *free = field;
-            self.few_count += 1;
-        } else {
-            self.many.reserve(2 * FEW);
-            self.many.extend_from_slice(&self.few);
-            self.many.push(field);
-            // Empty again, the list has none.
-            self.few_count = 0;
-        }
-    }
-
-    fn remove(&mut self, index: usize) -> FieldRange {
-        if self.many.is_empty() {
-            let removed = self.few[index];
-            self.few.copy_within(index + 1..self.few_count, index);
-            self.few_count -= 1;
-            removed
-        } else {
-            self.many.remove(index)
-        }
-    }
-
-    fn clear(&mut self) {
-        self.few_count = 0;
-        self.many.clear();
-    }
-
-    /// Bytes of its allocation.
-    const fn capacity_bytes(&self) -> usize {
-        self.many.capacity() * size_of::<FieldRange>()
-    }
-}
+type FieldList = SmallVec<[FieldRange; FEW]>;
 
 /// An ordered list of header fields. Names are found in any case and kept as they were given.
 ///
@@ -142,7 +68,7 @@ impl Headers {
     pub const fn new() -> Self {
         Self {
             bytes: Vec::new(),
-            fields: FieldList::new(),
+            fields: FieldList::new_const(),
         }
     }
 
@@ -163,12 +89,17 @@ impl Headers {
     /// Gives back what is not in use of its allocations.
     pub(crate) fn shrink_to_fit(&mut self) {
         self.bytes.shrink_to_fit();
-        self.fields.many.shrink_to_fit();
+        self.fields.shrink_to_fit();
     }
 
     /// Bytes of its allocations.
-    pub(crate) const fn capacity_bytes(&self) -> usize {
-        self.bytes.capacity() + self.fields.capacity_bytes()
+    pub(crate) fn capacity_bytes(&self) -> usize {
+        let fields = if self.fields.spilled() {
+            self.fields.capacity()
+        } else {
+            0
+        };
+        self.bytes.capacity() + fields * size_of::<FieldRange>()
     }
 
     /// All field lines as they go over the wire, without the empty line that ends a section.
@@ -181,7 +112,6 @@ impl Headers {
     pub fn get(&self, name: impl AsRef<str>) -> Option<&[u8]> {
         let name = name.as_ref().as_bytes();
         self.fields
-            .as_slice()
             .iter()
             .find(|field| self.has_name(**field, name))
             .map(|field| self.value(*field))
@@ -200,7 +130,6 @@ impl Headers {
         name: impl AsRef<str> + 'h,
     ) -> impl Iterator<Item = &'h [u8]> + 'h {
         self.fields
-            .as_slice()
             .iter()
             .filter(move |field| self.has_name(**field, name.as_ref().as_bytes()))
             .map(|field| self.value(*field))
@@ -278,7 +207,7 @@ impl Headers {
         let name = name.as_ref().as_bytes();
         let mut removed_count = 0;
         let mut index = 0;
-        while let Some(field) = self.fields.as_slice().get(index).copied() {
+        while let Some(field) = self.fields.get(index).copied() {
             if self.has_name(field, name) {
                 self.remove_at(index);
                 removed_count += 1;
@@ -293,27 +222,26 @@ impl Headers {
     #[must_use]
     pub fn iter(&self) -> impl ExactSizeIterator<Item = (&str, &[u8])> {
         self.fields
-            .as_slice()
             .iter()
             .map(|field| (self.name(*field), self.value(*field)))
     }
 
     /// All fields in order, as name and value in bytes.
     pub(crate) fn raw(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
-        let fields = self.fields.as_slice().iter();
+        let fields = self.fields.iter();
         fields.map(|field| (field.name(&self.bytes), field.value(&self.bytes)))
     }
 
     /// How many fields there are; those of the same name count each.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.fields.as_slice().len()
+        self.fields.len()
     }
 
     /// Whether there are no fields.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.fields.as_slice().is_empty()
+        self.fields.is_empty()
     }
 
     /// Removes all fields.
@@ -355,11 +283,10 @@ impl Headers {
         let start = self.fields.remove(index).name_start;
         let end = self
             .fields
-            .as_slice()
             .get(index)
             .map_or(self.end(), |next| next.name_start);
         self.bytes.drain(start as usize..end as usize);
-        for field in &mut self.fields.as_mut_slice()[index..] {
+        for field in &mut self.fields[index..] {
             field.name_start -= end - start;
             field.name_end -= end - start;
             field.value_start -= end - start;

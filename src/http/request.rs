@@ -106,7 +106,7 @@ impl Request {
     }
 
     /// Bytes of its allocations.
-    pub(crate) const fn capacity_bytes(&self) -> usize {
+    pub(crate) fn capacity_bytes(&self) -> usize {
         self.target.capacity() + self.headers.capacity_bytes() + self.body.capacity()
     }
 
