@@ -129,6 +129,7 @@ impl WebSocketConfig {
                 .map(|period| period.min(CENTURY)),
             max_unanswered_pings: self.max_unanswered_pings.min(u16::MAX.into()),
             close_timeout: self.close_timeout.min(CENTURY),
+            compression: self.compression.map(Compression::bounded),
             ..self.clone()
         }
     }
@@ -171,6 +172,84 @@ pub enum BacklogPolicy {
     /// The message is dropped for this client; the connection lives on. For data of which
     /// only the newest counts.
     DropMessages,
+}
+
+/// Who keeps what of permessage-deflate between two messages.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum CompressionMode {
+    /// No message refers to another, either way. One compressor for all clients with the same
+    /// window, nothing kept for any of them.
+    #[default]
+    Shared,
+    /// Messages may refer to those before them. For each client that was sent a compressed
+    /// message of its own lately there is a compressor, for each that sent one there are its last
+    /// bytes. Messages for several clients are still compressed once, for themselves.
+    Dedicated,
+}
+
+/// How an endpoint compresses (permessage-deflate, RFC 7692).
+///
+/// ```
+/// use aerys::{Compression, WebSocketConfig};
+/// let config = WebSocketConfig { compression: Some(Compression::default()), ..WebSocketConfig::default() };
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Compression {
+    /// Default [`CompressionMode::Shared`].
+    pub mode: CompressionMode,
+    /// 1 (fast) to 9 (small); what lies outside counts as the nearer of both. Default 1: for
+    /// messages that refer to no other the higher ones take two to four times as long for a
+    /// fifth to a third less.
+    pub level: u8,
+    /// Length in bytes from which on messages are compressed. Default 1 KiB: below it, beginning
+    /// anew costs more than the bytes. What does not become smaller goes out as it is, too.
+    pub threshold_bytes: usize,
+    /// Greatest window of what the server sends, as the power of two that it is in bytes: 8 to 15.
+    /// Default 15. The client may ask for less (section 7.1.2.1).
+    pub server_window_bits: u8,
+    /// Greatest window of what clients send, alike. Default 15. Only a client that says that it
+    /// can be told so is held to it; in dedicated mode any other must not refer to earlier
+    /// messages, if this is below 15 (section 7.1.2.2).
+    pub client_window_bits: u8,
+    /// In dedicated mode, how long a client's compressor is kept after its last message.
+    /// Default 10 s: it takes 143 to 273 KB, by the window.
+    pub idle_timeout: Duration,
+    /// In dedicated mode, most clients that the server keeps a context for when one of this endpoint
+    /// comes: what their messages refer to, up to 32 KiB each by the window of theirs. Default
+    /// 10,000. Whoever comes then is answered as in shared mode.
+    pub max_contexts: usize,
+    /// In dedicated mode, most compressors that the server keeps at a time when one is made for a
+    /// client of this endpoint. Default 1,000. Whom there is none for is sent messages that refer
+    /// to no other, as in shared mode.
+    pub max_compressors: usize,
+}
+
+impl Default for Compression {
+    fn default() -> Self {
+        Self {
+            mode: CompressionMode::Shared,
+            level: 1,
+            threshold_bytes: KIB,
+            server_window_bits: 15,
+            client_window_bits: 15,
+            idle_timeout: Duration::from_secs(10),
+            max_contexts: 10_000,
+            max_compressors: 1000,
+        }
+    }
+}
+
+impl Compression {
+    /// The same, within what the RFC and the compressor know.
+    fn bounded(self) -> Self {
+        Self {
+            level: self.level.clamp(1, 9),
+            server_window_bits: self.server_window_bits.clamp(8, 15),
+            client_window_bits: self.client_window_bits.clamp(8, 15),
+            idle_timeout: self.idle_timeout.min(CENTURY),
+            ..self
+        }
+    }
 }
 
 /// Options of one WebSocket endpoint.
@@ -221,6 +300,10 @@ pub struct WebSocketConfig {
     /// Subprotocols spoken here. The first of the client's list that is among them is
     /// confirmed; without a match the connection opens without one. Default: none.
     pub subprotocols: Vec<String>,
+    /// Whether and how messages are compressed, for clients that offer it. Default `None`: they
+    /// are not. Limits on messages are judged by what they inflate to, those on frames by what
+    /// is sent.
+    pub compression: Option<Compression>,
 }
 
 impl Default for WebSocketConfig {
@@ -241,6 +324,7 @@ impl Default for WebSocketConfig {
             text_only: false,
             allowed_origins: None,
             subprotocols: Vec::new(),
+            compression: None,
         }
     }
 }

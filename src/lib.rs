@@ -94,7 +94,7 @@ pub use app::router::Router;
 pub use app::static_files::StaticFiles;
 pub use app::websocket::{WebSocket, websocket};
 pub use client_id::ClientId;
-pub use config::{BacklogPolicy, Config, WebSocketConfig};
+pub use config::{BacklogPolicy, Compression, CompressionMode, Config, WebSocketConfig};
 pub use error::Error;
 pub use http::{
     Body, ConnectionInfo, Cookie, HeaderName, HeaderValue, Headers, InvalidCookie, InvalidField,
@@ -109,6 +109,7 @@ pub mod internals {
     pub use crate::moment::Moment;
     pub use crate::simulation::{Peer, Simulation};
     pub use crate::timer_wheel::{TimerKey, TimerWheel};
+    pub use crate::websocket::deflate::codec::{Deflater, Inflated, Inflater};
     pub use crate::websocket::frame::{
         EncodedHeader, FrameError, FrameHeader, Opcode, decode_header, encode_header,
     };

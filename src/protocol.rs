@@ -15,7 +15,8 @@ use crate::http1::connection::{self as http1, Http1Connection, Step, Then};
 use crate::input::Input;
 use crate::moment::{Moment, Stamp};
 use crate::output::{Bytes, Output, Unit};
-use crate::websocket::connection::{self as websocket, WebSocketConnection, Wire};
+use crate::websocket::connection::{self as websocket, Receiving, WebSocketConnection, Wire};
+use crate::websocket::deflate::{Agreement, Inflaters};
 use crate::websocket::{CloseCode, Received};
 use std::borrow::Cow;
 
@@ -49,6 +50,8 @@ pub(crate) struct Context<'a> {
     pub(crate) output: &'a mut Output,
     /// What the client of a WebSocket endpoint sent so far.
     pub(crate) received: &'a mut Received,
+    /// What compressed messages are inflated with.
+    pub(crate) inflaters: &'a mut Inflaters,
     pub(crate) slot: u32,
     pub(crate) now: Moment,
     /// The `Date` of responses.
@@ -128,13 +131,17 @@ impl Protocol {
                 }
             }
             Self::WebSocket(connection) => {
-                let config = cx.settings.endpoint(connection.endpoint());
-                let mut wire = Wire {
-                    output: cx.output,
-                    slot: cx.slot,
-                    now: cx.now,
+                let mut receiving = Receiving {
+                    config: cx.settings.endpoint(connection.endpoint()),
+                    wire: Wire {
+                        output: cx.output,
+                        slot: cx.slot,
+                        now: cx.now,
+                    },
+                    received: cx.received,
+                    inflaters: cx.inflaters,
                 };
-                let event = connection.next_event(input, config, &mut wire, cx.received);
+                let event = connection.next_event(input, &mut receiving);
                 // The peer's answer to our Close is no event, but the end all the same.
                 self.linger_if_closed(cx.settings);
                 event.map(Event::from)
@@ -197,10 +204,15 @@ impl Protocol {
         *self = Self::Lingering(None);
     }
 
-    /// The 101 is queued: frames follow.
-    pub(crate) fn upgrade(&mut self, endpoint: u16, cx: &mut Context<'_>) {
+    /// The 101 is queued, and said `deflate`: frames follow.
+    pub(crate) fn upgrade(
+        &mut self,
+        endpoint: u16,
+        deflate: Option<Agreement>,
+        cx: &mut Context<'_>,
+    ) {
         let config = cx.settings.endpoint(endpoint);
-        *self = Self::WebSocket(WebSocketConnection::new(endpoint, config, cx.now));
+        *self = Self::WebSocket(WebSocketConnection::new(endpoint, deflate, config, cx.now));
     }
 
     /// Begins a WebSocket connection's close, or fails it.

@@ -127,6 +127,18 @@ impl Simulation {
         Ok(turns)
     }
 
+    /// How many messages were compressed so far, a message for several clients once for each window.
+    #[must_use]
+    pub fn compressed_count(&self) -> u64 {
+        self.event_loop.compressed_count()
+    }
+
+    /// How many clients have a compressor to themselves.
+    #[must_use]
+    pub fn compressor_count(&self) -> usize {
+        self.event_loop.compressor_count()
+    }
+
     /// How many clients are connected.
     #[must_use]
     pub fn client_count(&self) -> usize {

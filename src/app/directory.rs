@@ -224,6 +224,12 @@ impl Directory {
         entry.endpoint().map(|_| entry.id(slot))
     }
 
+    /// When the client in `slot` was opened.
+    pub(crate) fn opened(&self, slot: u32) -> Moment {
+        let entry = self.entries.get(slot as usize);
+        entry.map_or(Moment::START, |entry| entry.opened.into())
+    }
+
     /// The entry of a client that was opened.
     #[inline]
     pub(crate) fn entry_mut(&mut self, slot: u32) -> Option<&mut Entry> {

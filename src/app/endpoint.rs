@@ -8,7 +8,7 @@ use crate::app::hub::Hub;
 use crate::app::remote::{RemoteEndpoint, RemoteQueue};
 use crate::client_id::ClientId;
 use crate::timer_wheel::TimerKey;
-use crate::websocket::encoded::Encoded;
+use crate::websocket::encoded::ToSend;
 use crate::websocket::{CloseCode, Frame, InvalidClose, Message, close};
 use std::borrow::Cow;
 use std::cell::{OnceCell, RefCell};
@@ -169,13 +169,13 @@ impl Content<'_> {
         }
     }
 
-    /// Encoded in frames of at most `max_frame_bytes` of payload, or as it was before.
+    /// The message, or the frame that was made of it before.
     #[inline]
-    pub(crate) fn encoded(&self, max_frame_bytes: Option<usize>) -> Encoded<'_> {
+    pub(crate) fn to_send(&self) -> ToSend<'_> {
         match self {
-            Self::Text(text) => Encoded::new(Message::Text(text), max_frame_bytes),
-            Self::Binary(bytes) => Encoded::new(Message::Binary(bytes), max_frame_bytes),
-            Self::Frame(frame) => Encoded::Shared(frame),
+            Self::Text(text) => ToSend::Message(Message::Text(text)),
+            Self::Binary(bytes) => ToSend::Message(Message::Binary(bytes)),
+            Self::Frame(frame) => ToSend::Frame(frame),
         }
     }
 }
@@ -351,7 +351,8 @@ impl Endpoint {
         Ok(())
     }
 
-    /// The ids of all open clients, in the order in which they came: a snapshot.
+    /// The ids of all open clients, in the order in which they came (to the millisecond, where the
+    /// messages of some are compressed): a snapshot.
     #[must_use]
     pub fn clients(&self) -> Vec<ClientId> {
         self.state

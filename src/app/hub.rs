@@ -4,15 +4,20 @@
 //! One hub per server, shared by its endpoints and its loop. Each cell is borrowed for the
 //! length of one call here and never while application code runs.
 
+use crate::app::compression::Compressors;
 use crate::app::directory::{ClientInfo, Directory, Uncounted};
 use crate::app::endpoint::{Content, OwnedRecipients, Recipients, TimerId};
-use crate::app::schedule::{Delayed, Schedule};
+use crate::app::schedule::{Delayed, Due, Schedule};
 use crate::client_id::ClientId;
-use crate::config::{BacklogPolicy, CENTURY, Config, WebSocketConfig};
+use crate::config::{
+    BacklogPolicy, CENTURY, Compression, CompressionMode, Config, WebSocketConfig,
+};
 use crate::moment::Moment;
 use crate::output::{LogId, LogLimits, Output};
-use crate::websocket::encoded::{Encoded, header_of};
+use crate::websocket::deflate::Agreement;
+use crate::websocket::encoded::{Encoded, ToSend, header_of};
 use crate::websocket::{CloseCode, Frame};
+use smallvec::SmallVec;
 use std::borrow::Cow;
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -36,11 +41,15 @@ pub(crate) struct Hub {
     pub(crate) output: RefCell<Output>,
     pub(crate) directory: RefCell<Directory>,
     pub(crate) schedule: RefCell<Schedule>,
+    pub(crate) compressors: RefCell<Compressors>,
+    /// What the handshake that was accepted last agreed on, until its client is open.
+    pub(crate) agreed: Cell<Option<Agreement>>,
     /// The time of this turn, which the loop keeps.
     pub(crate) now: Cell<Moment>,
     /// The loop's clock, rounded up, for what must not be early by the length of a callback.
     clock: Box<dyn Fn() -> Moment>,
-    /// By endpoint, whose log has the same index.
+    /// By endpoint, whose log has the same index; that of clients whose messages are compressed
+    /// is another.
     endpoints: RefCell<Vec<Rc<WebSocketConfig>>>,
     closes: RefCell<VecDeque<CloseRequest>>,
     /// How many they are.
@@ -62,6 +71,8 @@ impl Hub {
             output: RefCell::new(Output::new()),
             directory: RefCell::new(Directory::new(started)),
             schedule: RefCell::new(Schedule::new(config.max_timers, config.max_delayed_bytes)),
+            compressors: RefCell::default(),
+            agreed: Cell::default(),
             now: Cell::new(Moment::START),
             endpoints: RefCell::default(),
             closes: RefCell::default(),
@@ -73,17 +84,20 @@ impl Hub {
 
     /// Adds an endpoint; its index.
     pub(crate) fn add_endpoint(&self, config: Rc<WebSocketConfig>) -> u16 {
-        let limits = LogLimits {
-            soft_backlog_bytes: config.soft_backlog_bytes,
-            hard_backlog_bytes: config.hard_backlog_bytes,
-            policy: config.backlog_policy,
-        };
-        let log = self.output.borrow_mut().add_log(limits);
+        let log = self.add_log(&config).expect("at most 65,535 endpoints");
         let mut endpoints = self.endpoints.borrow_mut();
-        let index = u16::try_from(endpoints.len()).expect("fewer than 65,536 endpoints");
+        let index = u16::try_from(endpoints.len()).expect("as many as logs");
         debug_assert_eq!(log, LogId::from_index(index));
         endpoints.push(config);
         index
+    }
+
+    fn add_log(&self, config: &WebSocketConfig) -> Option<LogId> {
+        self.output.borrow_mut().add_log(LogLimits {
+            soft_backlog_bytes: config.soft_backlog_bytes,
+            hard_backlog_bytes: config.hard_backlog_bytes,
+            policy: config.backlog_policy,
+        })
     }
 
     pub(crate) fn config(&self, endpoint: u16) -> Rc<WebSocketConfig> {
@@ -95,19 +109,43 @@ impl Hub {
         self.endpoints.borrow()[usize::from(endpoint)].max_outgoing_frame_bytes
     }
 
-    /// `client`'s handshake was accepted: it is part of every broadcast from now on.
+    /// `client`'s handshake was accepted: it is part of every broadcast from now on. What was agreed
+    /// with it.
     pub(crate) fn open(
         &self,
         client: ClientId,
         endpoint: u16,
         remote_address: std::net::SocketAddr,
-    ) {
-        self.output
-            .borrow_mut()
-            .join(client.slot(), LogId::from_index(endpoint));
+    ) -> Option<Agreement> {
+        let agreement = self.agreed.take();
+        let log = match agreement {
+            None => LogId::from_index(endpoint),
+            Some(agreement) => {
+                let mut compressors = self.compressors.borrow_mut();
+                compressors.open(client.slot(), agreement);
+                drop(compressors);
+                self.log_for(endpoint, agreement)
+            }
+        };
+        self.output.borrow_mut().join(client.slot(), log);
         self.directory
             .borrow_mut()
             .open(client, endpoint, remote_address, self.now.get());
+        agreement
+    }
+
+    /// The log of clients of `endpoint` whose messages are compressed so.
+    fn log_for(&self, endpoint: u16, agreement: Agreement) -> LogId {
+        let mut compressors = self.compressors.borrow_mut();
+        if let Some(log) = compressors.log(endpoint, agreement) {
+            return log;
+        }
+        let Some(log) = self.add_log(&self.config(endpoint)) else {
+            // Nobody has to compress.
+            return LogId::from_index(endpoint);
+        };
+        compressors.add_group(endpoint, agreement, log);
+        log
     }
 
     /// Queues what a handler sends for each of its recipients.
@@ -134,16 +172,15 @@ impl Hub {
 
     #[inline(never)]
     fn send_content(&self, endpoint: u16, to: Recipients<'_>, content: &Content<'_>) {
-        let message = content.encoded(self.max_frame_bytes(endpoint));
         if let Recipients::One(client) = to {
-            self.send_one(endpoint, client, &message);
+            self.send_one(endpoint, client, content.to_send());
         } else {
-            self.send_encoded(endpoint, to, &message);
+            self.send_to(endpoint, to, content.to_send());
         }
     }
 
     /// Queues a message for each of its recipients.
-    pub(crate) fn send_encoded(&self, endpoint: u16, to: Recipients<'_>, message: &Encoded<'_>) {
+    pub(crate) fn send_to(&self, endpoint: u16, to: Recipients<'_>, message: ToSend<'_>) {
         match to {
             Recipients::One(client) => self.send_one(endpoint, client, message),
             Recipients::Listed(clients) => self.send_listed(endpoint, clients, message),
@@ -157,20 +194,58 @@ impl Hub {
     }
 
     #[inline]
-    fn send_one(&self, endpoint: u16, client: ClientId, message: &Encoded<'_>) {
+    fn send_one(&self, endpoint: u16, client: ClientId, message: ToSend<'_>) {
         let Some(slot) = self.directory.borrow().member(client, endpoint) else {
             return;
         };
         let mut output = self.output.borrow_mut();
-        if output.has_room(slot) {
+        if !output.has_room(slot) {
+            drop(output);
+            return self.refuse(endpoint, slot);
+        }
+        let log = output.log(slot);
+        if log == LogId::from_index(endpoint) {
+            let message = message.plain(self.max_frame_bytes(endpoint));
             output.send(slot, message.unit(), message.bytes());
         } else {
-            drop(output);
-            self.refuse(endpoint, slot);
+            self.send_compressed(endpoint, client, log, message, &mut output);
         }
     }
 
-    fn send_listed(&self, endpoint: u16, clients: &[ClientId], message: &Encoded<'_>) {
+    /// Queues a message for one client whose messages are compressed, if this one is worth it.
+    fn send_compressed(
+        &self,
+        endpoint: u16,
+        client: ClientId,
+        log: LogId,
+        message: ToSend<'_>,
+        output: &mut Output,
+    ) {
+        let slot = client.slot();
+        let config = self.config(endpoint);
+        let mut compressors = self.compressors.borrow_mut();
+        if output.take_cut(slot) {
+            compressors.lose_track(slot);
+        }
+        let now = self.now.get();
+        let form = compressors.form_for_one(log, slot, message, &config, now);
+        let encoded = compressors.encoded(&form, message, &config);
+        let gathered = match &encoded {
+            Encoded::Whole(header, body) => {
+                let (head, len) = header.parts();
+                output.answer(client.as_u64(), log, head, len, body)
+            }
+            Encoded::Split(..) | Encoded::Shared(..) => false,
+        };
+        if !gathered {
+            output.send(slot, encoded.unit(), encoded.bytes());
+        }
+        if let Some(deadline) = compressors.deadline(slot) {
+            self.free_compressors_at(deadline);
+        }
+    }
+
+    fn send_listed(&self, endpoint: u16, clients: &[ClientId], message: ToSend<'_>) {
         let mut slots = self.slots_of(endpoint, clients);
         slots.retain(|slot| {
             let has_room = self.output.borrow().has_room(*slot);
@@ -179,17 +254,79 @@ impl Hub {
             }
             has_room
         });
-        self.output
-            .borrow_mut()
-            .send_many(&slots, message.unit(), message.bytes());
+        let mut output = self.output.borrow_mut();
+        let mut compressors = self.compressors.borrow_mut();
+        let config = self.config(endpoint);
+        if config.compression.is_some() {
+            slots.sort_unstable_by_key(|slot| compressors.order(output.log(*slot)));
+        }
+        let (mut last, mut rest) = (None, &slots[..]);
+        while let Some(first) = rest.first() {
+            let log = output.log(*first);
+            let others = rest.iter().position(|slot| output.log(*slot) != log);
+            let (slots, behind) = rest.split_at(others.unwrap_or(rest.len()));
+            rest = behind;
+            let form = compressors.form_for_several(log, message, &config, last.take());
+            let encoded = compressors.encoded(&form, message, &config);
+            output.send_many(slots, encoded.unit(), encoded.bytes());
+            compressors.note_listed(slots, &form);
+            last = Some(form);
+        }
+        drop(output);
         self.slots.replace(slots);
     }
 
-    fn broadcast(&self, endpoint: u16, message: &Encoded<'_>, except: &[u32]) {
-        let log = LogId::from_index(endpoint);
-        self.output
-            .borrow_mut()
-            .broadcast_except(log, message.unit(), message.bytes(), except);
+    fn broadcast(&self, endpoint: u16, message: ToSend<'_>, except: &[u32]) {
+        let config = self.config(endpoint);
+        let plain = message.plain(config.max_outgoing_frame_bytes);
+        let mut output = self.output.borrow_mut();
+        let own = LogId::from_index(endpoint);
+        output.broadcast_except(own, plain.unit(), plain.bytes(), except);
+        if config.compression.is_none() {
+            return;
+        }
+        let mut compressors = self.compressors.borrow_mut();
+        let logs: SmallVec<[LogId; 8]> = compressors.logs(endpoint).collect();
+        let mut last = None;
+        for log in logs {
+            if output.member_count(log) == 0 {
+                continue;
+            }
+            let form = compressors.form_for_several(log, message, &config, last.take());
+            let encoded = compressors.encoded(&form, message, &config);
+            output.broadcast_except(log, encoded.unit(), encoded.bytes(), except);
+            compressors.note_broadcast(log, &form);
+            last = Some(form);
+        }
+    }
+
+    /// Frees the compressors of clients that are idle.
+    pub(crate) fn free_idle_compressors(&self) {
+        let next = self.compressors.borrow_mut().free_idle(self.now.get());
+        if let Some(deadline) = next {
+            self.free_compressors_at(deadline);
+        }
+    }
+
+    fn free_compressors_at(&self, deadline: Moment) {
+        let wheel = &mut self.schedule.borrow_mut().wheel;
+        wheel.insert(deadline, Due::IdleCompressors);
+    }
+
+    /// How `endpoint` compresses for its next client: without contexts, if they are kept for as many
+    /// as may be.
+    pub(crate) fn compression(&self, endpoint: u16) -> Option<Compression> {
+        let compression = self.config(endpoint).compression?;
+        let has_room = self.compressors.borrow().has_room(compression.max_contexts);
+        let mode = if has_room {
+            compression.mode
+        } else {
+            CompressionMode::Shared
+        };
+        Some(Compression {
+            mode,
+            ..compression
+        })
     }
 
     /// The slots of those of `clients` that are open on `endpoint`, each once.
@@ -300,6 +437,7 @@ impl Hub {
         let alive = self.directory.borrow_mut().retire(client);
         if alive {
             self.output.borrow_mut().leave(client.slot());
+            self.compressors.borrow_mut().forget(client.slot());
         }
         alive
     }
@@ -332,16 +470,29 @@ impl Hub {
     pub(crate) fn clients(&self, endpoint: u16) -> Vec<ClientId> {
         let directory = self.directory.borrow();
         let output = self.output.borrow();
-        output
-            .members(LogId::from_index(endpoint))
+        let compressors = self.compressors.borrow();
+        let slots = output.members(LogId::from_index(endpoint));
+        let mut slots: Vec<_> = slots.collect();
+        let plain_count = slots.len();
+        for log in compressors.logs(endpoint) {
+            slots.extend(output.members(log));
+        }
+        if slots.len() > plain_count {
+            slots.sort_by_key(|slot| directory.opened(*slot));
+        }
+        slots
+            .into_iter()
             .filter_map(|slot| directory.id_at(slot))
             .collect()
     }
 
     pub(crate) fn client_count(&self, endpoint: u16) -> usize {
-        self.output
-            .borrow()
-            .member_count(LogId::from_index(endpoint))
+        let output = self.output.borrow();
+        let compressors = self.compressors.borrow();
+        let compressed = compressors
+            .logs(endpoint)
+            .map(|log| output.member_count(log));
+        output.member_count(LogId::from_index(endpoint)) + compressed.sum::<usize>()
     }
 
     pub(crate) fn info(&self, endpoint: u16, client: ClientId) -> Option<ClientInfo> {

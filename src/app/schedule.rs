@@ -41,6 +41,8 @@ pub(crate) enum Due {
     Delayed(Index24),
     /// A timer of an endpoint's handler.
     Timer(u16),
+    /// Compressors may be idle.
+    IdleCompressors,
     /// Accepting was paused for want of descriptors.
     ResumeAccepting,
     /// The graceful stop has taken long enough.

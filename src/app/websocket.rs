@@ -119,7 +119,8 @@ impl<H: WebSocketHandler> Application<H> {
             );
             return;
         };
-        let acceptance = match handshake::judge(request, &hub.config(*index)) {
+        let (config, compression) = (hub.config(*index), hub.compression(*index));
+        let acceptance = match handshake::judge(request, &config, compression.as_ref()) {
             Ok(acceptance) => acceptance,
             Err(refusal) => {
                 *response = refusal.answer();
@@ -136,6 +137,7 @@ impl<H: WebSocketHandler> Application<H> {
             }
             101 if data.is_some() => {
                 self.handshake_data.replace(data);
+                hub.agreed.set(acceptance.deflate());
                 acceptance.complete(response);
                 response.upgrade = Some(UpgradeTo(usize::from(*index)));
             }

@@ -2,9 +2,9 @@
 
 use crate::cli::demo;
 use crate::cli::units::{Switchable, address, bytes, duration, duration_or_off, micros_or_off};
-use aerys::{Config, Host, Server, StaticFiles, WebSocketConfig};
-use clap::Args;
+use aerys::{Compression, CompressionMode, Config, Host, Server, StaticFiles, WebSocketConfig};
 use clap::builder::{PossibleValuesParser, TypedValueParser};
+use clap::{Args, value_parser};
 use std::io::{self, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
@@ -31,6 +31,24 @@ pub(crate) struct ServeArgs {
     /// Backlog of a WebSocket client, in bytes, above which it is closed with 1008
     #[arg(long, value_name = "BYTES", default_value = "1MiB", value_parser = bytes)]
     max_backlog_bytes: usize,
+
+    /// Whether WebSocket messages are compressed for clients that offer it: `shared` keeps nothing
+    /// per client, `dedicated` lets messages refer to earlier ones
+    #[arg(long, value_name = "MODE", default_value = "off", value_parser = compression_mode())]
+    compression: Compressing,
+
+    /// Length of a WebSocket message, in bytes, from which on it is compressed
+    #[arg(long, value_name = "BYTES", default_value = "1KiB", value_parser = bytes)]
+    compression_threshold_bytes: usize,
+
+    /// How hard WebSocket messages are compressed, 1 (fast) to 9 (small)
+    #[arg(long, value_name = "LEVEL", default_value = "1", value_parser = value_parser!(u8).range(1..=9))]
+    compression_level: u8,
+
+    /// Greatest window of compressed WebSocket messages either way, as a power of two in bytes, 8 to
+    /// 15
+    #[arg(long, value_name = "BITS", default_value = "15", value_parser = value_parser!(u8).range(8..=15))]
+    compression_window_bits: u8,
 
     /// Largest request body, in bytes
     #[arg(long, value_name = "BYTES", default_value = "128KiB", value_parser = bytes)]
@@ -94,6 +112,14 @@ impl ServeArgs {
             max_frame_bytes: self.max_frame_bytes as u64,
             max_message_bytes: self.max_message_bytes as u64,
             hard_backlog_bytes: self.max_backlog_bytes,
+            compression: self.compression.0.map(|mode| Compression {
+                mode,
+                level: self.compression_level,
+                threshold_bytes: self.compression_threshold_bytes,
+                server_window_bits: self.compression_window_bits,
+                client_window_bits: self.compression_window_bits,
+                ..Compression::default()
+            }),
             ..WebSocketConfig::default()
         }
     }
@@ -127,6 +153,20 @@ pub(crate) fn serve(arguments: &ServeArgs) -> Result<(), String> {
     // Who starts the program in a script waits for this line, but need not read it.
     let _ = announce(bound.addresses());
     bound.run().map_err(|error| error.to_string())
+}
+
+/// A mode of compression, or none.
+#[derive(Clone, Copy, Debug)]
+struct Compressing(Option<CompressionMode>);
+
+fn compression_mode() -> impl TypedValueParser<Value = Compressing> {
+    PossibleValuesParser::new(["off", "shared", "dedicated"]).map(|mode| {
+        Compressing(match mode.as_str() {
+            "shared" => Some(CompressionMode::Shared),
+            "dedicated" => Some(CompressionMode::Dedicated),
+            _ => None,
+        })
+    })
 }
 
 /// The levels by name, so that help and errors list them.

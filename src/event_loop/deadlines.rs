@@ -7,7 +7,7 @@ use crate::event_loop::system::System;
 use crate::moment::Moment;
 use crate::protocol::{Expiry, Protocol};
 use crate::websocket::CloseCode;
-use crate::websocket::encoded::Encoded;
+use crate::websocket::encoded::ToSend;
 use std::time::Duration;
 
 /// Deadlines expired in a turn: no more than are flushed in one, or a million pings would pile up on
@@ -64,9 +64,9 @@ impl<S: System> EventLoop<S> {
                 Due::Delayed(index) => {
                     let send = self.hub.schedule.borrow_mut().take_delayed(index);
                     if let Some(send) = send {
-                        let message = Encoded::Shared(&send.frame);
+                        let message = ToSend::Frame(&send.frame);
                         self.hub
-                            .send_encoded(send.endpoint, send.to.as_recipients(), &message);
+                            .send_to(send.endpoint, send.to.as_recipients(), message);
                         self.carry_out();
                     }
                 }
@@ -78,6 +78,7 @@ impl<S: System> EventLoop<S> {
                         });
                     }
                 }
+                Due::IdleCompressors => self.hub.free_idle_compressors(),
                 Due::ResumeAccepting => self.accept_paused = false,
                 Due::StopTimeout => self.cut_all(),
             }

@@ -5,7 +5,7 @@ use crate::config::Settings;
 use crate::event_loop::clients::{Client, fact};
 use crate::event_loop::system::{Socket, System, WriteOutcome};
 use crate::event_loop::{EARLY_FLUSH_BYTES, EventLoop, token_of};
-use crate::output::{LogId, Output};
+use crate::output::Output;
 use crate::protocol::Protocol;
 use std::io::IoSlice;
 
@@ -80,7 +80,7 @@ impl<S: System> EventLoop<S> {
             // Above the soft limit reads pause, and above the hard one, which is not below it, each
             // message is judged.
             let most = config.soft_backlog_bytes;
-            output.cork(id.slot(), id.as_u64(), LogId::from_index(endpoint), most);
+            output.cork(id.slot(), id.as_u64(), most);
         }
     }
 

@@ -28,6 +28,8 @@ use crate::http::Request;
 use crate::http::date::DateCache;
 use crate::moment::Moment;
 use crate::protocol::{Context, Protocol};
+use crate::websocket::deflate::Inflaters;
+use crate::websocket::encoded::ToSend;
 use crate::websocket::{CloseCode, Received};
 use clients::{Client, Clients, fact};
 use control::Control;
@@ -110,6 +112,8 @@ pub(crate) struct EventLoop<S: System> {
     head: Vec<u8>,
     /// What is left of the request that was answered last.
     spare: Option<Box<Request>>,
+    /// What compressed messages are inflated with.
+    inflaters: Inflaters,
     date: DateCache,
     /// When `date` was last compared with the calendar.
     dated: Moment,
@@ -204,6 +208,7 @@ impl<S: System> EventLoop<S> {
             buffer: vec![0; READ_BUFFER_BYTES],
             head: Vec::new(),
             spare: None,
+            inflaters: Inflaters::default(),
             date: DateCache::new(system.calendar()),
             dated: Moment::START,
             hub,
@@ -342,6 +347,16 @@ impl<S: System> EventLoop<S> {
         self.clients.len()
     }
 
+    /// How many messages were compressed so far.
+    pub(crate) fn compressed_count(&self) -> u64 {
+        self.hub.compressors.borrow().compressed_count()
+    }
+
+    /// How many clients have a compressor to themselves.
+    pub(crate) fn compressor_count(&self) -> usize {
+        self.hub.compressors.borrow().dedicated_count()
+    }
+
     /// Whether a turn would find something to do now, but for new events.
     pub(crate) fn is_busy(&self) -> bool {
         let now = Moment::at_or_before((self.clock)().saturating_sub(self.started));
@@ -442,9 +457,8 @@ impl<S: System> EventLoop<S> {
             for command in commands {
                 match command {
                     RemoteCommand::Send(to, frame) => {
-                        let message = crate::websocket::encoded::Encoded::Shared(&frame);
-                        self.hub
-                            .send_encoded(endpoint, to.as_recipients(), &message);
+                        let message = ToSend::Frame(&frame);
+                        self.hub.send_to(endpoint, to.as_recipients(), message);
                     }
                     RemoteCommand::Close(client, code, reason) => {
                         self.hub.close(endpoint, client, code, &reason);
@@ -471,6 +485,7 @@ impl<S: System> EventLoop<S> {
             received: directory
                 .entry_mut(slot)
                 .map_or(&mut nobody, |entry| &mut entry.received),
+            inflaters: &mut self.inflaters,
             slot,
             now: self.hub.now.get(),
             date_line: self.date.line(),
@@ -567,6 +582,7 @@ impl<S: System> EventLoop<S> {
                 self.hub.schedule.borrow_mut().wheel.cancel(key);
             }
             self.hub.output.borrow_mut().close(slot);
+            self.inflaters.forget(slot);
             self.asides.held.remove(&slot);
             self.count_buffered(slot, 0);
             // Its descriptor is free again: somebody may wait for one.

@@ -273,6 +273,7 @@ impl<S: System> EventLoop<S> {
     /// [`serve`](Self::serve) one event at a time: whatever may come.
     fn serve_events(&mut self, id: ClientId, mut bytes: &mut [u8]) -> usize {
         let slot = id.slot();
+        self.inflaters.refill();
         while !bytes.is_empty() && self.may_read(slot) && !self.is_output_full() {
             let mut input = Input::new(bytes);
             let event = self.protocol(slot, |protocol, cx| protocol.next_event(&mut input, cx));
@@ -485,8 +486,10 @@ impl<S: System> EventLoop<S> {
 
     /// The 101 is queued: the client is open.
     fn open(&mut self, id: ClientId, endpoint: u16, remote_address: std::net::SocketAddr) {
-        self.hub.open(id, endpoint, remote_address);
-        self.protocol(id.slot(), |protocol, cx| protocol.upgrade(endpoint, cx));
+        let deflate = self.hub.open(id, endpoint, remote_address);
+        self.protocol(id.slot(), |protocol, cx| {
+            protocol.upgrade(endpoint, deflate, cx);
+        });
         self.arm(id.slot());
         self.call("on_open", endpoint, Some(id), |application| {
             application.open(id);

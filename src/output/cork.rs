@@ -128,13 +128,14 @@ impl Cork {
 
 impl Output {
     /// From now on [`answer`](Self::answer) gathers up to `most` bytes of what goes to the client
-    /// in `slot`, whom the caller calls `owner`, a member of `log`; but not if anything waits for
+    /// in `slot`, whom the caller calls `owner`, a member of a log; but not if anything waits for
     /// it already.
     #[inline]
-    pub(crate) fn cork(&mut self, slot: u32, owner: u64, log: LogId, most: usize) {
+    pub(crate) fn cork(&mut self, slot: u32, owner: u64, most: usize) {
         debug_assert!(self.cork.slot == NOBODY, "one client is served at a time");
         let client = &self.clients[slot as usize];
-        if client.log != log
+        let log = client.log;
+        if log == LogId::NONE
             || client.flags & (BLOCKED | OVERFLOWED) != 0
             || !client.queue.is_empty()
             // While no ring turns, nobody lacks anything.
@@ -326,14 +327,15 @@ mod tests {
     /// One member of a log, corked for up to `most` bytes.
     fn corked(most: usize) -> (Output, LogId) {
         let mut output = Output::new();
-        let log = output.add_log(LogLimits {
+        let limits = LogLimits {
             soft_backlog_bytes: usize::MAX,
             hard_backlog_bytes: usize::MAX,
             policy: BacklogPolicy::Close,
-        });
+        };
+        let log = output.add_log(limits).expect("few logs");
         output.open(0);
         output.join(0, log);
-        output.cork(0, OWNER, log, most);
+        output.cork(0, OWNER, most);
         (output, log)
     }
 

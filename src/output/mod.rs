@@ -49,8 +49,9 @@ use crate::config::BacklogPolicy;
 pub(crate) use self::bytes::Bytes;
 pub(crate) use self::cork::LEND_BYTES;
 
-/// A log of broadcasts: one for each endpoint.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// A log of broadcasts: one for each endpoint, and one for each group of its clients that are sent
+/// other bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct LogId(u16);
 
 impl LogId {
@@ -140,6 +141,9 @@ const OVERFLOWED: u8 = 1 << 2;
 const REPORTED: u8 = 1 << 3;
 /// Some of its ranges may lie in segments of the turn.
 const IN_TURN: u8 = 1 << 4;
+
+/// Messages that were queued for it were dropped again.
+const CUT: u8 = 1 << 5;
 
 /// What is known of one client. 48 bytes, of which an idle one needs no more.
 #[derive(Clone, Copy, Debug)]
@@ -243,17 +247,14 @@ impl Output {
             .reserve(clients.saturating_sub(self.clients.len()));
     }
 
-    /// Adds a log without members.
-    ///
-    /// # Panics
-    ///
-    /// Beyond 65,535 logs.
-    pub(crate) fn add_log(&mut self, limits: LogLimits) -> LogId {
-        let id = u16::try_from(self.logs.len())
-            .ok()
-            .filter(|&id| id != LogId::NONE.0);
+    /// Adds a log without members; `None` beyond 65,535 of them.
+    pub(crate) fn add_log(&mut self, limits: LogLimits) -> Option<LogId> {
+        let id = u16::try_from(self.logs.len()).ok().map(LogId)?;
+        if id == LogId::NONE {
+            return None;
+        }
         self.logs.push(Log::new(limits));
-        LogId(id.expect("at most 65,535 endpoints"))
+        Some(id)
     }
 
     /// A new client: nothing waits, it is not blocked and a member of no log.
@@ -588,6 +589,20 @@ impl Output {
     #[inline]
     pub(crate) fn is_blocked(&self, slot: u32) -> bool {
         self.clients[slot as usize].has(BLOCKED)
+    }
+
+    /// The log that the client is a member of.
+    #[inline]
+    pub(crate) fn log(&self, slot: u32) -> LogId {
+        self.clients[slot as usize].log
+    }
+
+    /// Whether messages that were queued for it were dropped again since this was asked last.
+    pub(crate) fn take_cut(&mut self, slot: u32) -> bool {
+        let client = &mut self.clients[slot as usize];
+        let was_cut = client.has(CUT);
+        client.flags &= !CUT;
+        was_cut
     }
 
     /// What the client was sent since it joined.

@@ -17,7 +17,7 @@ const GENEROUS: LogLimits = LogLimits {
 /// An output with one log and `count` members in the slots from 0 on.
 fn with_members(count: u32, limits: LogLimits) -> (Output, LogId) {
     let mut output = Output::new();
-    let log = output.add_log(limits);
+    let log = output.add_log(limits).expect("few logs");
     for slot in 0..count {
         output.open(slot);
         output.join(slot, log);
@@ -128,7 +128,7 @@ fn the_excluded_skip_exactly_one_broadcast() {
 #[test]
 fn an_exclusion_in_another_log_means_nothing() {
     let (mut output, log) = with_members(1, GENEROUS);
-    let other = output.add_log(GENEROUS);
+    let other = output.add_log(GENEROUS).expect("few logs");
     output.open(1);
     output.join(1, other);
     output.broadcast(other, MESSAGE, parts("theirs"));
@@ -328,7 +328,7 @@ fn the_ring_looks_at_no_more_members_than_it_may() {
 #[test]
 fn endless_broadcasts_to_one_log_do_not_starve_another() {
     let (mut output, busy) = with_members(100, GENEROUS);
-    let quiet = output.add_log(GENEROUS);
+    let quiet = output.add_log(GENEROUS).expect("few logs");
     output.open(100);
     output.join(100, quiet);
     output.broadcast(busy, MESSAGE, parts("busy"));

@@ -6,7 +6,7 @@
 
 use std::collections::HashMap;
 
-use super::{BLOCKED, Output, Rest, Unit};
+use super::{BLOCKED, CUT, Output, Rest, Unit};
 
 /// One message, by the place of its first byte among all that its client is sent.
 #[derive(Clone, Copy, Debug)]
@@ -140,6 +140,7 @@ impl Output {
         self.store.truncate(&mut client.queue, cut.keep);
         client.sent.frames -= u64::from(cut.dropped.frames);
         client.sent.messages -= u64::from(cut.dropped.messages);
+        client.flags |= CUT;
         self.overflow(slot);
     }
 }

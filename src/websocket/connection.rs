@@ -10,6 +10,8 @@ use crate::input::Input;
 use crate::moment::{Moment, Stamp};
 use crate::output::{Bytes, Output, Unit};
 use crate::websocket::close::{self, Action, CloseCode, State};
+use crate::websocket::deflate::inflation::{Inflation, PIECE_BYTES};
+use crate::websocket::deflate::{Agreement, Inflaters};
 use crate::websocket::frame::{self, FrameHeader, MAX_HEADER_LEN, Opcode};
 use crate::websocket::mask::unmask;
 use crate::websocket::message::{self, Assembled, Message, MessageAssembler, MessageError};
@@ -58,6 +60,15 @@ impl Wire<'_> {
     }
 }
 
+/// What receiving needs beside the bytes.
+#[derive(Debug)]
+pub(crate) struct Receiving<'a> {
+    pub(crate) config: &'a WebSocketConfig,
+    pub(crate) wire: Wire<'a>,
+    pub(crate) received: &'a mut Received,
+    pub(crate) inflaters: &'a mut Inflaters,
+}
+
 /// What a client sent so far, its opening handshake excluded.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Received {
@@ -93,6 +104,8 @@ pub(crate) struct WebSocketConnection {
     /// The endpoint that it is a client of.
     endpoint: u16,
     state: State,
+    /// Set where messages may be compressed.
+    deflate: Option<Agreement>,
 }
 
 /// What a connection has beyond being open: what the last bytes left unfinished, and what few
@@ -106,6 +119,8 @@ struct Extras {
     /// Payload of an open control frame so far.
     control: Vec<u8>,
     message: MessageAssembler,
+    /// The message is compressed.
+    inflation: Option<Inflation>,
     /// The last ping's payload, while a full socket keeps its Pong from being queued: a peer
     /// that pings and never reads costs this, however often (section 5.5.3 allows it).
     pending_pong: Option<Box<[u8]>>,
@@ -123,6 +138,34 @@ impl Extras {
             && !self.message.is_open()
             && self.pending_pong.is_none()
             && self.rate_limit.is_none()
+    }
+
+    /// Takes payload of a compressed message.
+    #[inline(never)]
+    fn inflate(&mut self, piece: &[u8], cx: &mut Receiving<'_>) -> Result<(), MessageError> {
+        let Some(inflation) = &mut self.inflation else {
+            return Ok(());
+        };
+        inflation.append(piece, cx.wire.slot, cx.inflaters, &mut self.message)
+    }
+
+    /// All payload of a compressed message was taken.
+    #[inline(never)]
+    fn finish_inflation(
+        &mut self,
+        agreement: Option<Agreement>,
+        cx: &mut Receiving<'_>,
+    ) -> Result<(), MessageError> {
+        if let Some(inflation) = self.inflation.take() {
+            inflation.finish(cx.inflaters)?;
+        }
+        if let Some(agreement) = agreement.filter(|agreement| agreement.client_takeover) {
+            let bits = agreement.client_window_bits;
+            for part in self.message.parts() {
+                cx.inflaters.remember(cx.wire.slot, part, bits);
+            }
+        }
+        Ok(())
     }
 }
 
@@ -144,8 +187,13 @@ enum Progress<'b> {
 }
 
 impl WebSocketConnection {
-    /// A connection of `endpoint` whose 101 is queued.
-    pub(crate) fn new(endpoint: u16, config: &WebSocketConfig, now: Moment) -> Self {
+    /// A connection of `endpoint` whose 101 is queued, and said `deflate`.
+    pub(crate) fn new(
+        endpoint: u16,
+        deflate: Option<Agreement>,
+        config: &WebSocketConfig,
+        now: Moment,
+    ) -> Self {
         let rate_limit = RateLimit::new(
             config.max_frames_per_second,
             config.max_bytes_per_second,
@@ -163,6 +211,7 @@ impl WebSocketConnection {
             unanswered_pings: 0,
             endpoint,
             state: State::Open,
+            deflate,
         }
     }
 
@@ -195,7 +244,11 @@ impl WebSocketConnection {
         unfinished
             .filter(|extras| extras.is_inside_frame() || extras.message.is_open())
             .map_or(0, |extras| {
-                size_of::<Extras>() + extras.control.capacity() + extras.message.buffered_bytes()
+                let inflation = extras.inflation.as_ref();
+                size_of::<Extras>()
+                    + extras.control.capacity()
+                    + extras.message.buffered_bytes()
+                    + inflation.map_or(0, |_| Inflation::BYTES)
             })
     }
 
@@ -235,26 +288,27 @@ impl WebSocketConnection {
     }
 
     /// The next event in `input`. `None`: all of it was consumed, or the rate limit asks for a
-    /// pause (then the rest is to be offered again).
+    /// pause, or enough was inflated for now (then the rest is to be offered again).
     pub(crate) fn next_event<'b>(
         &mut self,
         input: &mut Input<'b>,
-        config: &WebSocketConfig,
-        wire: &mut Wire<'_>,
-        received: &mut Received,
+        cx: &mut Receiving<'_>,
     ) -> Option<Event<'b>> {
         loop {
             if self.state == State::Closed {
                 input.take(input.len());
             }
-            if input.is_empty() || self.paused_until().is_some_and(|until| until > wire.now) {
+            if input.is_empty()
+                || cx.inflaters.is_spent()
+                || self.paused_until().is_some_and(|until| until > cx.wire.now)
+            {
                 return None;
             }
             let goes_on = |extras: &Extras| extras.is_inside_frame() || extras.message.is_open();
             let progress = if self.extras.as_deref().is_some_and(goes_on) {
-                self.continue_frame(input, config, wire, received)
+                self.continue_frame(input, cx)
             } else {
-                self.begin_frame(input, config, wire, received)
+                self.begin_frame(input, cx)
             };
             match progress {
                 Ok(Progress::Consumed) => {}
@@ -262,7 +316,7 @@ impl WebSocketConnection {
                 Ok(Progress::Event(event)) => return Some(event),
                 Err(violation) => {
                     let Violation { code, reason } = violation;
-                    if self.fail(code, reason, wire) {
+                    if self.fail(code, reason, &mut cx.wire) {
                         return Some(Event::Closing {
                             code,
                             reason: Cow::Borrowed(reason),
@@ -278,11 +332,11 @@ impl WebSocketConnection {
     fn begin_frame<'b>(
         &mut self,
         input: &mut Input<'b>,
-        config: &WebSocketConfig,
-        wire: &mut Wire<'_>,
-        received: &mut Received,
+        cx: &mut Receiving<'_>,
     ) -> Result<Progress<'b>, Violation> {
-        let Some((header, header_len)) = frame::decode_header(input.rest())? else {
+        let Some((header, header_len)) =
+            frame::decode_header(input.rest(), self.deflate.is_some())?
+        else {
             let extras = self.extras.get_or_insert_default();
             let rest = input.take(input.len());
             extras.header[..rest.len()].copy_from_slice(rest);
@@ -290,25 +344,26 @@ impl WebSocketConnection {
             return Ok(Progress::Starved);
         };
         let whole = header.payload_len <= (input.len() - header_len) as u64;
-        let is_message = header.fin && matches!(header.opcode, Opcode::Text | Opcode::Binary);
+        let is_message =
+            header.fin && !header.rsv1 && matches!(header.opcode, Opcode::Text | Opcode::Binary);
         if !whole || !(is_message || header.opcode.is_control()) {
             input.take(header_len);
-            return self.open_frame(header, config, wire, received);
+            return self.open_frame(header, cx);
         }
-        self.count_frame(received, wire.now);
+        self.count_frame(cx.received, cx.wire.now);
         let is_control = header.opcode.is_control();
         input.take(header_len);
         let payload = input.take(usize::try_from(header.payload_len).expect("fits the input"));
         if is_control {
             unmask(payload, header.mask, 0);
-            return self.control_frame(header.opcode, payload, wire);
+            return self.control_frame(header.opcode, payload, &mut cx.wire);
         }
         if self.state != State::Open {
             return Ok(Progress::Consumed);
         }
-        message::judge_whole(&header, &config.into())?;
+        message::judge_whole(&header, &cx.config.into())?;
         unmask(payload, header.mask, 0);
-        received.messages += 1;
+        cx.received.messages += 1;
         if header.opcode == Opcode::Binary {
             return Ok(Progress::Event(Event::Binary(Cow::Borrowed(payload))));
         }
@@ -322,47 +377,47 @@ impl WebSocketConnection {
     fn continue_frame<'b>(
         &mut self,
         input: &mut Input<'b>,
-        config: &WebSocketConfig,
-        wire: &mut Wire<'_>,
-        received: &mut Received,
+        cx: &mut Receiving<'_>,
     ) -> Result<Progress<'b>, Violation> {
+        let allows_rsv1 = self.deflate.is_some();
         let extras = self.extras.get_or_insert_default();
         if extras.frame.is_some() {
-            return self.take_payload(input, wire, received);
+            return self.take_payload(input, cx);
         }
         let known = extras.header_len;
         let more = input.len().min(MAX_HEADER_LEN - known);
         extras.header[known..known + more].copy_from_slice(&input.rest()[..more]);
-        let Some((header, header_len)) = frame::decode_header(&extras.header[..known + more])?
-        else {
+        let known_header = &extras.header[..known + more];
+        let Some((header, header_len)) = frame::decode_header(known_header, allows_rsv1)? else {
             input.take(more);
             extras.header_len = known + more;
             return Ok(Progress::Starved);
         };
         extras.header_len = 0;
         input.take(header_len - known);
-        self.open_frame(header, config, wire, received)
+        self.open_frame(header, cx)
     }
 
     /// A header was read whose payload is to be collected.
     fn open_frame<'b>(
         &mut self,
         header: FrameHeader,
-        config: &WebSocketConfig,
-        wire: &mut Wire<'_>,
-        received: &mut Received,
+        cx: &mut Receiving<'_>,
     ) -> Result<Progress<'b>, Violation> {
-        self.count_frame(received, wire.now);
+        self.count_frame(cx.received, cx.wire.now);
         let extras = self.extras.get_or_insert_default();
         if self.state == State::Open && !header.opcode.is_control() {
-            extras.message.begin_frame(&header, &config.into())?;
+            extras.message.begin_frame(&header, &cx.config.into())?;
+            if header.rsv1 {
+                extras.inflation = Some(cx.inflaters.begin(cx.wire.slot));
+            }
         }
         extras.frame = Some(OpenFrame {
             header,
             received: 0,
         });
         if header.payload_len == 0 {
-            self.finish_frame(wire, received)
+            self.finish_frame(cx)
         } else {
             Ok(Progress::Consumed)
         }
@@ -372,15 +427,19 @@ impl WebSocketConnection {
     fn take_payload<'b>(
         &mut self,
         input: &mut Input<'b>,
-        wire: &mut Wire<'_>,
-        received: &mut Received,
+        cx: &mut Receiving<'_>,
     ) -> Result<Progress<'b>, Violation> {
         let extras = self.extras.get_or_insert_default();
         let Some(open) = &mut extras.frame else {
             return Ok(Progress::Consumed);
         };
         let missing = open.header.payload_len - open.received;
-        let piece = input.take(usize::try_from(missing).unwrap_or(usize::MAX));
+        let most = usize::try_from(missing).unwrap_or(usize::MAX);
+        let piece = input.take(if extras.inflation.is_some() {
+            most.min(PIECE_BYTES)
+        } else {
+            most
+        });
         // The mask repeats every four bytes, so the position modulo 4 is all that counts.
         unmask(piece, open.header.mask, (open.received & 3) as usize);
         open.received += piece.len() as u64;
@@ -388,39 +447,42 @@ impl WebSocketConnection {
         if open.header.opcode.is_control() {
             extras.control.extend_from_slice(piece);
         } else if self.state == State::Open {
-            extras.message.append(piece)?;
+            if extras.inflation.is_some() {
+                extras.inflate(piece, cx)?;
+            } else {
+                extras.message.append(piece)?;
+            }
         }
         if complete {
-            self.finish_frame(wire, received)
+            self.finish_frame(cx)
         } else {
-            Ok(Progress::Starved)
+            Ok(Progress::Consumed)
         }
     }
 
     /// All of the open frame's payload is there.
-    fn finish_frame<'b>(
-        &mut self,
-        wire: &mut Wire<'_>,
-        received: &mut Received,
-    ) -> Result<Progress<'b>, Violation> {
+    fn finish_frame<'b>(&mut self, cx: &mut Receiving<'_>) -> Result<Progress<'b>, Violation> {
         let extras = self.extras.get_or_insert_default();
         let Some(OpenFrame { header, .. }) = extras.frame.take() else {
             return Ok(Progress::Consumed);
         };
         let control = std::mem::take(&mut extras.control);
         let assembled = if self.state == State::Open && !header.opcode.is_control() {
+            if header.fin && extras.inflation.is_some() {
+                extras.finish_inflation(self.deflate, cx)?;
+            }
             extras.message.finish_frame(header.fin)?
         } else {
             None
         };
         self.tidy();
         if header.opcode.is_control() {
-            return self.control_frame(header.opcode, &control, wire);
+            return self.control_frame(header.opcode, &control, &mut cx.wire);
         }
         Ok(match assembled {
             None => Progress::Consumed,
             Some(message) => {
-                received.messages += 1;
+                cx.received.messages += 1;
                 Progress::Event(match message {
                     Assembled::Text(text) => Event::Text(Cow::Owned(text)),
                     Assembled::Binary(bytes) => Event::Binary(Cow::Owned(bytes)),
@@ -518,6 +580,7 @@ impl WebSocketConnection {
         } else if left && let Some(extras) = &mut self.extras {
             // A half-read frame must be parsed to its end, but its message counts no more.
             extras.message = MessageAssembler::default();
+            extras.inflation = None;
             extras.pending_pong = None;
             extras.rate_limit = None;
             self.tidy();

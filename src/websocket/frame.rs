@@ -17,10 +17,8 @@ use super::close::CloseCode;
 const FIN: u8 = 0x80;
 const RSV: u8 = 0x70;
 const MASK: u8 = 0x80;
-const RSV1: u8 = 0x40;
-/// The reserved bits that an extension gave a meaning to. permessage-deflate will ask for RSV1,
-/// and get it on frames that begin a message (RFC 7692 section 6).
-const ALLOWED_RSV: u8 = 0;
+/// The message that this frame begins is compressed (RFC 7692 section 6).
+pub(crate) const RSV1: u8 = 0x40;
 
 /// Longest header of a client's frame.
 pub(crate) const MAX_HEADER_LEN: usize = 14;
@@ -80,7 +78,8 @@ impl Opcode {
 pub struct FrameHeader {
     /// Whether it is the last fragment of its message.
     pub fin: bool,
-    /// Whether the first extension bit is set. Never, as long as no extension is offered.
+    /// Whether the first extension bit is set, as permessage-deflate sets it on the first frame of
+    /// a message that is compressed (RFC 7692 section 6). Never where that was not negotiated.
     pub rsv1: bool,
     /// What the frame is for.
     pub opcode: Opcode,
@@ -139,7 +138,8 @@ impl FrameError {
     }
 }
 
-/// Decodes one client frame header from the front of `input`.
+/// Decodes one client frame header from the front of `input`, where RSV1 has a meaning if
+/// `allows_rsv1`: permessage-deflate was negotiated.
 ///
 /// Returns the header and its length in bytes (6 to 14), or `None` if `input` ends inside it; call
 /// again with the same bytes and more.
@@ -149,20 +149,16 @@ impl FrameError {
 /// [`FrameError`] for bytes that no continuation could make legal (sections 5.1, 5.2, 5.5), as soon
 /// as they are there: a peer cannot make us wait for the rest of what we would refuse anyway.
 #[inline]
-pub fn decode_header(input: &[u8]) -> Result<Option<(FrameHeader, usize)>, FrameError> {
-    decode_header_with(input, ALLOWED_RSV)
-}
-
-#[inline]
-fn decode_header_with(
+pub fn decode_header(
     input: &[u8],
-    allowed_rsv: u8,
+    allows_rsv1: bool,
 ) -> Result<Option<(FrameHeader, usize)>, FrameError> {
     let Some((&first, rest)) = input.split_first() else {
         return Ok(None);
     };
     let fin = first & FIN != 0;
     let rsv = first & RSV;
+    let allowed_rsv = if allows_rsv1 { RSV1 } else { 0 };
     if rsv & !allowed_rsv != 0 {
         return Err(FrameError::ReservedBit);
     }
@@ -285,6 +281,13 @@ pub struct EncodedHeader {
 }
 
 impl EncodedHeader {
+    /// The same with RSV1 set: the message that this frame begins is compressed.
+    #[must_use]
+    pub(crate) const fn with_rsv1(mut self) -> Self {
+        self.bytes[0] |= RSV1;
+        self
+    }
+
     /// The bytes and how many of them count: a copy of all ten needs no call, as one of a length
     /// that is not known does.
     #[inline]

@@ -3,9 +3,10 @@
 //! Sends nothing and asks no application: what a handler says to an acceptable handshake is
 //! `app/websocket.rs`.
 
-use crate::config::WebSocketConfig;
+use crate::config::{Compression, WebSocketConfig};
 use crate::http::headers::{is_name, list_has_token};
 use crate::http::{Headers, Method, Request, Response, StatusCode};
+use crate::websocket::deflate::negotiation::{Agreement, negotiate};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
@@ -20,9 +21,16 @@ type AcceptKey = [u8; 28];
 pub(crate) struct Acceptance {
     accept_key: AcceptKey,
     subprotocol: Option<String>,
+    /// What was agreed on permessage-deflate, and the answer that says so.
+    deflate: Option<(Agreement, String)>,
 }
 
 impl Acceptance {
+    /// What was agreed on permessage-deflate.
+    pub(crate) fn deflate(&self) -> Option<Agreement> {
+        self.deflate.as_ref().map(|(agreement, _)| *agreement)
+    }
+
     /// Sets the fields of the 101 (section 4.2.2) on `response`, but for `Connection`: that is
     /// sent with every `Upgrade`.
     pub(crate) fn complete(self, response: &mut Response) {
@@ -35,6 +43,9 @@ impl Acceptance {
                 response.set_header("sec-websocket-protocol", chosen);
             }
             _ => {}
+        }
+        if let Some((_, answer)) = self.deflate {
+            response.set_header("sec-websocket-extensions", answer);
         }
     }
 }
@@ -111,12 +122,17 @@ impl Refusal {
     }
 }
 
-/// Judges an opening handshake by section 4.2.1 and the endpoint's options.
+/// Judges an opening handshake by section 4.2.1 and the endpoint's options, of which `compression`
+/// is what holds now.
 ///
 /// # Errors
 ///
 /// The first rule that is broken, in the order of the variants of [`Refusal`].
-pub(crate) fn judge(request: &Request, config: &WebSocketConfig) -> Result<Acceptance, Refusal> {
+pub(crate) fn judge(
+    request: &Request,
+    config: &WebSocketConfig,
+    compression: Option<&Compression>,
+) -> Result<Acceptance, Refusal> {
     let headers = request.headers();
     if *request.method() != Method::GET {
         return Err(Refusal::Method);
@@ -145,9 +161,14 @@ pub(crate) fn judge(request: &Request, config: &WebSocketConfig) -> Result<Accep
             return Err(Refusal::Origin);
         }
     }
+    let deflate = compression.and_then(|compression| {
+        let offers = headers.get_all("sec-websocket-extensions");
+        negotiate(offers, compression)
+    });
     Ok(Acceptance {
         accept_key: accept_key(key),
         subprotocol: subprotocol(request, &config.subprotocols),
+        deflate,
     })
 }
 
@@ -268,7 +289,7 @@ mod tests {
             .filter(|(name, _)| !change.iter().any(|(changed, _)| changed == name))
             .collect();
         fields.extend(change.iter().filter(|(_, value)| !value.is_empty()));
-        judge(&Request::for_test(method, "/", &fields), config)
+        judge(&Request::for_test(method, "/", &fields), config, None)
     }
 
     fn refusal(method: &str, change: &[(&str, &str)]) -> Option<Refusal> {

@@ -132,6 +132,8 @@ pub(crate) enum MessageError {
     MessageTooBig,
     /// A text that is not UTF-8 (section 8.1).
     InvalidUtf8,
+    /// A compressed message that is not deflate, or cut (RFC 7692 section 7.2.2).
+    BrokenDeflate,
     /// A binary message where [`WebSocketConfig::text_only`] is set.
     BinaryRefused,
     /// More empty fragments in a row than [`WebSocketConfig::max_empty_fragments`].
@@ -144,7 +146,7 @@ impl MessageError {
         match self {
             Self::StrayContinuation | Self::InterleavedMessage => CloseCode::PROTOCOL_ERROR,
             Self::FrameTooBig | Self::MessageTooBig => CloseCode::MESSAGE_TOO_BIG,
-            Self::InvalidUtf8 => CloseCode::INVALID_PAYLOAD,
+            Self::InvalidUtf8 | Self::BrokenDeflate => CloseCode::INVALID_PAYLOAD,
             Self::BinaryRefused => CloseCode::UNSUPPORTED_DATA,
             Self::EmptyFragments => CloseCode::POLICY_VIOLATION,
         }
@@ -158,6 +160,7 @@ impl MessageError {
             Self::FrameTooBig => "frame is too big",
             Self::MessageTooBig => "message is too big",
             Self::InvalidUtf8 => "text is not UTF-8",
+            Self::BrokenDeflate => "message is not deflate",
             Self::BinaryRefused => "only text is taken here",
             Self::EmptyFragments => "too many empty fragments",
         }
@@ -198,13 +201,19 @@ fn judge_kind(opcode: Opcode, is_open: bool, limits: &Limits) -> Result<(), Mess
     }
 }
 
+#[inline]
+fn judge_frame_len(frame_len: u64, limits: &Limits) -> Result<(), MessageError> {
+    if frame_len > limits.max_frame_bytes {
+        return Err(MessageError::FrameTooBig);
+    }
+    Ok(())
+}
+
 /// Judges the length of a frame that begins after `message_len` bytes of its message, and returns
 /// where in the message it ends.
 #[inline]
 fn judge_len(frame_len: u64, message_len: usize, limits: &Limits) -> Result<usize, MessageError> {
-    if frame_len > limits.max_frame_bytes {
-        return Err(MessageError::FrameTooBig);
-    }
+    judge_frame_len(frame_len, limits)?;
     let end = (message_len as u64).saturating_add(frame_len);
     if end > limits.max_message_bytes {
         return Err(MessageError::MessageTooBig);
@@ -222,10 +231,13 @@ fn judge_len(frame_len: u64, message_len: usize, limits: &Limits) -> Result<usiz
 pub(crate) struct MessageAssembler {
     /// The message begun, or none.
     partial: Option<Partial>,
-    /// Bytes that arrived of it, those of a cut character included.
+    /// Bytes that arrived of it, inflated if it is compressed, those of a cut character included.
     len: usize,
-    /// Where it ends: known once its last frame began.
-    end: Option<usize>,
+    /// Most that it may have: where it ends, once its last frame began and says that, else the
+    /// limit.
+    most: usize,
+    /// What frames say is not what the message has: it is deflated.
+    is_compressed: bool,
     /// Empty fragments since the last that was not.
     empty_fragments: u32,
 }
@@ -259,7 +271,14 @@ impl MessageAssembler {
         limits: &Limits,
     ) -> Result<(), MessageError> {
         judge_kind(header.opcode, self.is_open(), limits)?;
-        let frame_end = judge_len(header.payload_len, self.len, limits)?;
+        self.is_compressed |= header.rsv1;
+        let frame_end = if self.is_compressed {
+            // What it inflates to is judged as it comes.
+            judge_frame_len(header.payload_len, limits)?;
+            None
+        } else {
+            Some(judge_len(header.payload_len, self.len, limits)?)
+        };
         if header.payload_len > 0 {
             self.empty_fragments = 0;
         } else if !header.fin {
@@ -275,25 +294,34 @@ impl MessageAssembler {
             Opcode::Binary => self.partial = Some(Partial::Binary(Vec::new())),
             Opcode::Continuation | Opcode::Close | Opcode::Ping | Opcode::Pong => {}
         }
-        self.end = header.fin.then_some(frame_end);
+        self.most = match frame_end {
+            Some(end) if header.fin => end,
+            // No limit at all is still limited by what this machine can address.
+            _ => usize::try_from(limits.max_message_bytes).unwrap_or(usize::MAX),
+        };
         Ok(())
     }
 
-    /// Appends the next unmasked part of the frame's payload.
+    /// Appends the next part of the message: of the frame's payload unmasked, or what it inflates
+    /// to.
     ///
     /// # Errors
     ///
-    /// [`MessageError::InvalidUtf8`] at the first bad byte of a text.
+    /// [`MessageError::InvalidUtf8`] at the first bad byte of a text, or
+    /// [`MessageError::MessageTooBig`] for what no header could tell, in time to hold none of it.
     pub(crate) fn append(&mut self, unmasked: &[u8]) -> Result<(), MessageError> {
         self.len += unmasked.len();
+        if self.len > self.most {
+            return Err(MessageError::MessageTooBig);
+        }
         match &mut self.partial {
             Some(Partial::Text(text, decoder)) => {
-                let capacity = grown(text.capacity(), self.len, self.end);
+                let capacity = grown(text.capacity(), self.len, self.most);
                 text.reserve_exact(capacity - text.len());
                 decoder.decode(unmasked, text)?;
             }
             Some(Partial::Binary(bytes)) => {
-                let capacity = grown(bytes.capacity(), self.len, self.end);
+                let capacity = grown(bytes.capacity(), self.len, self.most);
                 bytes.reserve_exact(capacity - bytes.len());
                 bytes.extend_from_slice(unmasked);
             }
@@ -309,7 +337,7 @@ impl MessageAssembler {
     /// [`MessageError::InvalidUtf8`] if a text ends inside a character.
     pub(crate) fn finish_frame(&mut self, fin: bool) -> Result<Option<Assembled>, MessageError> {
         debug_assert!(
-            self.end.is_none_or(|end| end == self.len),
+            !fin || self.is_compressed || self.most == self.len,
             "the whole frame was appended"
         );
         if !fin {
@@ -322,6 +350,15 @@ impl MessageAssembler {
                 decoder.finish()?;
                 Ok(Some(Assembled::Text(text)))
             }
+        }
+    }
+
+    /// All that arrived of the message, in two parts: those of a cut character are the second.
+    pub(crate) fn parts(&self) -> [&[u8]; 2] {
+        match &self.partial {
+            None => [&[], &[]],
+            Some(Partial::Text(text, decoder)) => [text.as_bytes(), decoder.cut_character()],
+            Some(Partial::Binary(bytes)) => [bytes, &[]],
         }
     }
 
@@ -341,15 +378,12 @@ impl MessageAssembler {
 }
 
 /// The capacity for `needed` bytes where there is `capacity`: at least doubled, so that what is
-/// copied stays within twice the message, but not beyond an `end` that is known.
-fn grown(capacity: usize, needed: usize, end: Option<usize>) -> usize {
+/// copied stays within twice the message, but not beyond the `most` that it may have.
+fn grown(capacity: usize, needed: usize, most: usize) -> usize {
     if needed <= capacity {
         return capacity;
     }
-    capacity
-        .saturating_mul(2)
-        .min(end.unwrap_or(usize::MAX))
-        .max(needed)
+    capacity.saturating_mul(2).min(most).max(needed)
 }
 
 #[cfg(test)]

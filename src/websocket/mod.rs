@@ -2,6 +2,7 @@
 
 pub(crate) mod close;
 pub(crate) mod connection;
+pub(crate) mod deflate;
 pub(crate) mod encoded;
 pub(crate) mod frame;
 pub(crate) mod handshake;

@@ -64,6 +64,14 @@ impl Utf8Decoder {
         Ok(())
     }
 
+    /// What came of the character that is cut.
+    pub(crate) fn cut_character(&self) -> &[u8] {
+        if self.missing == 0 {
+            return &[];
+        }
+        &self.cut[..usize::from(self.len)]
+    }
+
     /// Ends the text.
     ///
     /// # Errors

@@ -260,7 +260,11 @@ impl Pair {
                 hard_backlog_bytes: [0, 60, 300, 20_000][random.below(4)],
                 policy,
             };
-            (output.add_log(limits), limits, Vec::new())
+            (
+                output.add_log(limits).expect("few logs"),
+                limits,
+                Vec::new(),
+            )
         };
         let logs = [log(BacklogPolicy::Close), log(BacklogPolicy::DropMessages)];
         Self {
@@ -477,7 +481,7 @@ impl Pair {
         let (id, owner) = (self.logs[log].0, 1000 + u64::from(slot));
         let most = [0, 200, 50_000][self.random.below(3)];
         let most = most.min(self.logs[log].1.hard_backlog_bytes);
-        self.output.cork(slot, owner, id, most);
+        self.output.cork(slot, owner, most);
         for _ in 0..self.random.below(6) {
             let large = self.random.below(9_000);
             let message = self.pattern[self.stamp..][..LEND_BYTES + large].to_vec();

@@ -6,6 +6,8 @@ use crate::output::LogLimits;
 use std::io::IoSlice;
 use std::time::Duration;
 
+mod compressed;
+
 /// What the application saw, in its own memory.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Seen {
@@ -19,28 +21,35 @@ struct Bench {
     config: WebSocketConfig,
     output: Output,
     received: Received,
+    inflaters: Inflaters,
     now: Moment,
     seen: Vec<Seen>,
 }
 
 impl Bench {
     fn new(config: WebSocketConfig) -> Self {
+        Self::with(config, None)
+    }
+
+    /// A connection with this agreement on compression.
+    fn with(config: WebSocketConfig, deflate: Option<Agreement>) -> Self {
         let mut output = Output::new();
         let limits = LogLimits {
             soft_backlog_bytes: config.soft_backlog_bytes,
             hard_backlog_bytes: config.hard_backlog_bytes,
             policy: BacklogPolicy::Close,
         };
-        let log = output.add_log(limits);
+        let log = output.add_log(limits).expect("few logs");
         output.open(0);
         output.join(0, log);
         let now = Moment::START;
-        let connection = WebSocketConnection::new(0, &config, now);
+        let connection = WebSocketConnection::new(0, deflate, &config, now);
         Self {
             connection,
             config,
             output,
             received: Received::default(),
+            inflaters: Inflaters::default(),
             now,
             seen: Vec::new(),
         }
@@ -62,16 +71,9 @@ impl Bench {
     fn feed(&mut self, bytes: &[u8]) -> usize {
         let mut bytes = bytes.to_vec();
         self.connection.heard(bytes.len(), self.now);
+        self.inflaters.refill();
         let mut input = Input::new(&mut bytes);
-        let mut wire = Wire {
-            output: &mut self.output,
-            slot: 0,
-            now: self.now,
-        };
-        while let Some(event) =
-            self.connection
-                .next_event(&mut input, &self.config, &mut wire, &mut self.received)
-        {
+        while let Some(event) = self.next_event(&mut input) {
             self.seen.push(match event {
                 Event::Text(text) => Seen::Text(text.into_owned()),
                 Event::Binary(bytes) => Seen::Binary(bytes.into_owned()),
@@ -81,6 +83,20 @@ impl Bench {
             });
         }
         input.len()
+    }
+
+    fn next_event<'b>(&mut self, input: &mut Input<'b>) -> Option<Event<'b>> {
+        let mut receiving = Receiving {
+            config: &self.config,
+            wire: Wire {
+                output: &mut self.output,
+                slot: 0,
+                now: self.now,
+            },
+            received: &mut self.received,
+            inflaters: &mut self.inflaters,
+        };
+        self.connection.next_event(input, &mut receiving)
     }
 
     /// What would be written, and is now.
@@ -638,15 +654,7 @@ fn both_ways(
     let mut bench = Bench::new(config.clone());
     let mut bytes = input.to_vec();
     let mut input = Input::new(&mut bytes);
-    let mut wire = Wire {
-        output: &mut bench.output,
-        slot: 0,
-        now: bench.now,
-    };
-    let event =
-        bench
-            .connection
-            .next_event(&mut input, &bench.config, &mut wire, &mut bench.received);
+    let event = bench.next_event(&mut input);
     let event = event.map(|event| match event {
         Event::Text(text) => Seen::Text(text.into_owned()),
         Event::Binary(bytes) => Seen::Binary(bytes.into_owned()),

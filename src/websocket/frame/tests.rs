@@ -16,15 +16,15 @@ const OPCODES: [Opcode; 6] = [
 fn assert_refused_at_the_last_byte_of(bad: &[u8], error: FrameError) {
     for split in 0..bad.len() {
         assert_eq!(
-            decode_header(&bad[..split]),
+            decode_header(&bad[..split], false),
             Ok(None),
             "{bad:02x?} up to {split}"
         );
     }
-    assert_eq!(decode_header(bad), Err(error), "{bad:02x?}");
+    assert_eq!(decode_header(bad, false), Err(error), "{bad:02x?}");
     for filler in [0x00, 0x7F, 0xFF] {
         let more = [bad, &[filler; 14]].concat();
-        assert_eq!(decode_header(&more), Err(error), "{more:02x?}");
+        assert_eq!(decode_header(&more, false), Err(error), "{more:02x?}");
     }
 }
 
@@ -37,7 +37,7 @@ fn decodes_the_masked_hello_of_section_5_7() {
         mask: [0x37, 0xFA, 0x21, 0x3D],
         payload_len: 5,
     };
-    assert_eq!(decode_header(HELLO), Ok(Some((header, 6))));
+    assert_eq!(decode_header(HELLO, false), Ok(Some((header, 6))));
 }
 
 #[test]
@@ -48,12 +48,12 @@ fn asks_for_more_at_every_split_of_the_header() {
     for (input, len) in [(HELLO, 6), (medium, 8), (long, 14)] {
         for split in 0..len {
             assert_eq!(
-                decode_header(&input[..split]),
+                decode_header(&input[..split], false),
                 Ok(None),
                 "{input:02x?} split {split}"
             );
         }
-        let (header, decoded_len) = decode_header(input).unwrap().unwrap();
+        let (header, decoded_len) = decode_header(input, false).unwrap().unwrap();
         assert_eq!(decoded_len, len);
         assert_eq!(header.mask, input[len - 4..len]);
     }
@@ -81,7 +81,7 @@ fn decodes_what_is_encoded_at_every_border_of_the_length_forms() {
                 }
                 let encoded = encode_header(fin, opcode, payload_len);
                 assert_eq!(encoded.len(), header_len, "{payload_len}");
-                assert_eq!(decode_header(&encoded), Err(FrameError::Unmasked));
+                assert_eq!(decode_header(&encoded, false), Err(FrameError::Unmasked));
                 let mut input = [&encoded[..], &[1, 2, 3, 4], b"payload"].concat();
                 input[1] |= MASK;
                 let mask = [1, 2, 3, 4];
@@ -92,7 +92,10 @@ fn decodes_what_is_encoded_at_every_border_of_the_length_forms() {
                     mask,
                     payload_len,
                 };
-                assert_eq!(decode_header(&input), Ok(Some((header, header_len + 4))));
+                assert_eq!(
+                    decode_header(&input, false),
+                    Ok(Some((header, header_len + 4)))
+                );
             }
         }
     }
@@ -130,7 +133,7 @@ fn rsv1_is_allowed_where_a_message_begins_and_only_if_negotiated() {
         let input = [first, 0x80, 0, 0, 0, 0];
         let rsv1_only = first & RSV == RSV1;
         let begins = matches!(first & 0x0F, 1 | 2);
-        match decode_header_with(&input, RSV1) {
+        match decode_header(&input, true) {
             Ok(Some((header, 6))) => assert_eq!(header.rsv1, rsv1_only),
             Err(FrameError::ReservedBit) => assert!(first & RSV != 0),
             Err(_) => assert!(!begins),
@@ -138,7 +141,7 @@ fn rsv1_is_allowed_where_a_message_begins_and_only_if_negotiated() {
         }
         let legal = rsv1_only && begins;
         assert_eq!(
-            decode_header_with(&input, RSV1).is_ok_and(|some| some.unwrap().0.rsv1),
+            decode_header(&input, true).is_ok_and(|some| some.unwrap().0.rsv1),
             legal
         );
     }
@@ -164,7 +167,11 @@ fn control_frames_are_whole_and_short() {
             }
         }
     }
-    assert!(decode_header(&[0x89, 0xFD, 1, 2, 3, 4]).unwrap().is_some());
+    assert!(
+        decode_header(&[0x89, 0xFD, 1, 2, 3, 4], false)
+            .unwrap()
+            .is_some()
+    );
 }
 
 #[test]
@@ -194,21 +201,24 @@ fn a_length_with_the_top_bit_is_refused_at_that_bit() {
 
 #[test]
 fn the_first_broken_rule_of_several_is_the_one_that_counts() {
-    assert_eq!(decode_header(&[0x7F, 0x7F]), Err(FrameError::ReservedBit));
     assert_eq!(
-        decode_header(&[0x0F, 0x7F]),
+        decode_header(&[0x7F, 0x7F], false),
+        Err(FrameError::ReservedBit)
+    );
+    assert_eq!(
+        decode_header(&[0x0F, 0x7F], false),
         Err(FrameError::ReservedOpcode)
     );
     assert_eq!(
-        decode_header(&[0x09, 0x7F]),
+        decode_header(&[0x09, 0x7F], false),
         Err(FrameError::FragmentedControlFrame)
     );
     assert_eq!(
-        decode_header(&[0x89, 0x7F]),
+        decode_header(&[0x89, 0x7F], false),
         Err(FrameError::LongControlFrame)
     );
     assert_eq!(
-        decode_header(&[0x82, 0x7F, 0x80]),
+        decode_header(&[0x82, 0x7F, 0x80], false),
         Err(FrameError::Unmasked)
     );
 }
