@@ -3,8 +3,8 @@
 
 use aerys::internals::{Peer, Simulation};
 use aerys::{
-    ClientId, Config, Endpoint, Host, Message, Request, Response, Router, Server, WebSocketConfig,
-    WebSocketHandler, websocket,
+    ClientId, Compression, Config, Endpoint, Host, Message, Request, Response, Router, Server,
+    WebSocketConfig, WebSocketHandler, websocket,
 };
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
@@ -77,18 +77,31 @@ impl WebSocketHandler for Handler {
 const HANDSHAKE: &[u8] = b"GET / HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\n\
     Connection: Upgrade\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
     Sec-WebSocket-Version: 13\r\n\r\n";
+const COMPRESSING: &[u8] = b"GET / HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\n\
+    Connection: Upgrade\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
+    Sec-WebSocket-Version: 13\r\n\
+    Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits\r\n\r\n";
 /// Masked with zeros.
 const TEXT: &[u8] = b"\x81\x82\0\0\0\0hi";
 const BYTES: &[u8] = b"\x82\x81\0\0\0\0!";
 
 /// A server with `count` clients, all open and idle; of the last, what it is sent is kept.
 fn simulation_of(count: usize) -> (Simulation, Vec<Peer>) {
+    simulation_with(count, HANDSHAKE)
+}
+
+/// The same with this handshake.
+fn simulation_with(count: usize, handshake: &[u8]) -> (Simulation, Vec<Peer>) {
     let config = Config {
         max_connections: Some(count),
         ..Config::default()
     };
     let options = WebSocketConfig {
         heartbeat: Some(HEARTBEAT),
+        compression: Some(Compression {
+            threshold_bytes: 20,
+            ..Compression::default()
+        }),
         ..WebSocketConfig::default()
     };
     let endpoint = websocket(|ws| Handler { ws }).config(options);
@@ -99,7 +112,7 @@ fn simulation_of(count: usize) -> (Simulation, Vec<Peer>) {
     while peers.len() < count {
         for _ in 0..128.min(count - peers.len()) {
             let peer = simulation.connect(peers.len() + 1 == count);
-            simulation.send(peer, HANDSHAKE);
+            simulation.send(peer, handshake);
             peers.push(peer);
         }
         simulation.settle().expect("it goes on");
@@ -112,9 +125,19 @@ fn simulation_of(count: usize) -> (Simulation, Vec<Peer>) {
 /// Heap that a server with `count` clients holds, without the simulation's own part of it. On a
 /// thread of its own, which nothing else counts on.
 fn held_bytes(count: usize) -> usize {
+    held_bytes_after(count, HANDSHAKE, |_, _| {})
+}
+
+/// The same after something was done with them.
+fn held_bytes_after(
+    count: usize,
+    handshake: &'static [u8],
+    act: impl FnOnce(&mut Simulation, &[Peer]) + Send + 'static,
+) -> usize {
     let measure = move || {
         let before = LIVE.get();
-        let (_simulation, _peers) = simulation_of(count);
+        let (mut simulation, peers) = simulation_with(count, handshake);
+        act(&mut simulation, &peers);
         let held = usize::try_from(LIVE.get() - before).expect("it holds something");
         held - count * (Simulation::SOCKET_BYTES + size_of::<Peer>())
     };
@@ -131,6 +154,47 @@ fn an_idle_client_takes_at_most_205_bytes() {
     assert!(each <= CLIENT_BYTES, "{each} bytes a client");
     // So that it is they who were counted.
     assert!(each > 100, "{each} bytes a client");
+}
+
+/// Everybody sends ten messages, and is sent ten of its own and ten broadcasts.
+fn converse(simulation: &mut Simulation, peers: &[Peer], message: &[u8]) {
+    for _ in 0..10 {
+        for peers in peers.chunks(128) {
+            for peer in peers {
+                simulation.send(*peer, message);
+            }
+            simulation.settle().expect("it goes on");
+        }
+        simulation.send(
+            peers[0],
+            &[&[message[0] & 0xF0 | 1], &message[1..]].concat(),
+        );
+        simulation.settle().expect("it goes on");
+    }
+}
+
+#[test]
+fn a_client_whose_messages_are_compressed_takes_as_much_as_any_other() {
+    // 40 times the same byte, in both forms, masked with zeros.
+    let plain = [&b"\x82\xA8\0\0\0\0"[..], &[b'a'; 40]].concat();
+    let compressed = b"\xC2\x86\0\0\0\0\x4a\x4c\x24\x0e\x00\x00";
+    let (few, many) = (1 << 9, 1 << 10);
+    let each = |handshake, message: &[u8]| {
+        let held = |count| {
+            let message = message.to_vec();
+            held_bytes_after(count, handshake, move |simulation, peers| {
+                converse(simulation, peers, &message);
+                let expected = if handshake == HANDSHAKE {
+                    0
+                } else {
+                    count as u64 * 10 + 10
+                };
+                assert_eq!(simulation.compressed_count(), expected);
+            })
+        };
+        held(many) - held(few)
+    };
+    assert_eq!(each(COMPRESSING, compressed), each(HANDSHAKE, &plain));
 }
 
 /// Turns until nothing is left to do. No turn may give anything to more than [`SLICE`] clients but

@@ -168,6 +168,9 @@ fn bad_arguments_are_explained_with_status_2() {
         &["serve", "--heartbeat", "soon"],
         &["serve", "--busy-poll", "long"],
         &["serve", "--max-message-bytes", "-1"],
+        &["serve", "--compression", "on"],
+        &["serve", "--compression-level", "0"],
+        &["serve", "--compression-window-bits", "16"],
         &["serve", "--no-such-flag"],
         &["no-such-command"],
     ] {

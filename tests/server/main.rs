@@ -11,6 +11,7 @@ mod http;
 mod static_files;
 
 mod closing;
+mod compression;
 mod control_frames;
 mod echo;
 mod fragments;
