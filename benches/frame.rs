@@ -23,13 +23,13 @@ fn decode(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("frame/decode_64_kib");
     for payload_len in [0, 20, 125, 1024] {
         let buffer = buffer_of_frames(payload_len);
-        let header_len = decode_header(&buffer).unwrap().unwrap().1;
+        let header_len = decode_header(&buffer, false).unwrap().unwrap().1;
         let frame_count = buffer.len() / (header_len + payload_len);
         group.throughput(Throughput::Elements(frame_count as u64));
         group.bench_function(format!("payload of {payload_len} bytes"), |bencher| {
             bencher.iter(|| {
                 let mut rest = black_box(&buffer[..]);
-                while let Ok(Some((header, header_len))) = decode_header(rest) {
+                while let Ok(Some((header, header_len))) = decode_header(rest, false) {
                     let header = black_box(header);
                     let payload_len = usize::try_from(header.payload_len).unwrap();
                     rest = &rest[header_len + payload_len..];

@@ -12,10 +12,10 @@ mod echo;
 #[path = "../support/frames.rs"]
 mod frames;
 
-use aerys::internals::{Peer, Simulation};
+use aerys::internals::{Deflater, Peer, Simulation};
 use aerys::{
-    ClientId, Config, Endpoint, Host, Message, Request, Response, Router, Server, WebSocketHandler,
-    websocket,
+    ClientId, Compression, Config, Endpoint, Host, Message, Request, Response, Router, Server,
+    WebSocketConfig, WebSocketHandler, websocket,
 };
 use echo::Echo;
 use frames::{answer_bytes, masked_frame, opening_handshake};
@@ -26,6 +26,8 @@ use std::time::Duration;
 const TEXT: u8 = 0x81;
 const BINARY: u8 = 0x82;
 const PING: u8 = 0x89;
+/// Beside an opcode: the message is compressed.
+const RSV1: u8 = 0x40;
 
 /// Opening handshakes that come in one turn.
 const NEWCOMERS: usize = 10;
@@ -39,8 +41,11 @@ const SCENARIOS: &[(&str, usize)] = &[
     ("echo-16k", 1_000),
     ("echo-text-128", 4_000),
     ("echo-4-fragments", 4_000),
+    ("deflate-5", 4_000),
+    ("deflate-echo-1k", 4_000),
     ("ping", 4_000),
     ("broadcast-1000", 20_000),
+    ("deflate-broadcast-1000", 20_000),
     ("list-1000", 20_000),
     ("each-1000", 20_000),
     ("handshake", 500),
@@ -85,10 +90,35 @@ fn run(name: &str, count: usize) {
             exchange("/echo", 100, 1, &echo(TEXT, text.as_bytes()), count);
         }
         "echo-4-fragments" => exchange("/echo", 100, 1, &fragments(), count),
+        // Comes compressed and goes back as it is: RFC 7692 section 7.2.3.1, "Hello".
+        "deflate-5" => {
+            let call = Call {
+                request: masked_frame(TEXT | RSV1, b"\xf2\x48\xcd\xc9\xc9\x07\x00"),
+                answer_bytes: answer_bytes(5),
+            };
+            exchange("/deflate/echo", 100, 1, &call, count);
+        }
+        "deflate-echo-1k" => {
+            let payload = deflated();
+            let call = Call {
+                request: masked_frame(TEXT | RSV1, &payload),
+                answer_bytes: answer_bytes(payload.len()),
+            };
+            exchange("/deflate/echo", 100, 1, &call, count);
+        }
         "ping" => exchange("/echo", 100, 1, &echo(PING, b"ping"), count),
-        "broadcast-1000" => fan_out("/broadcast", 1000, count),
-        "list-1000" => fan_out("/list", 1000, count),
-        "each-1000" => fan_out("/each", 1000, count),
+        "broadcast-1000" => fan_out("/broadcast", &echo(BINARY, &[b'x'; 64]), count),
+        // Compressed anew for each round, and none of it for each receiver.
+        "deflate-broadcast-1000" => {
+            let payload = deflated();
+            let call = Call {
+                request: masked_frame(TEXT | RSV1, &payload),
+                answer_bytes: answer_bytes(payload.len()),
+            };
+            fan_out("/deflate/broadcast", &call, count);
+        }
+        "list-1000" => fan_out("/list", &echo(BINARY, &[b'x'; 64]), count),
+        "each-1000" => fan_out("/each", &echo(BINARY, &[b'x'; 64]), count),
         "handshake" => handshakes(count),
         "http-get" => exchange("/", 100, 1, &get(), count),
         "http-get-pipelined" => exchange("/", 50, 16, &get(), count),
@@ -166,20 +196,17 @@ fn exchange(path: &str, client_count: usize, burst: usize, call: &Call, count: u
     }
 }
 
-/// One client's message of 64 bytes goes to all `client_count`. A unit is a delivery.
-fn fan_out(path: &str, client_count: usize, count: usize) {
+/// One client's message goes to all of 1,000. A unit is a delivery.
+fn fan_out(path: &str, call: &Call, count: usize) {
     let mut simulation = start();
-    let peers: Vec<Peer> = (0..client_count)
-        .map(|_| open(&mut simulation, path))
-        .collect();
+    let peers: Vec<Peer> = (0..1000).map(|_| open(&mut simulation, path)).collect();
     let before: Vec<u64> = peers.iter().map(|peer| simulation.taken(*peer)).collect();
-    let request = masked_frame(BINARY, &[b'x'; 64]);
-    let rounds = rounds(count, client_count);
+    let rounds = rounds(count, peers.len());
     for _ in 0..rounds {
-        simulation.send(peers[0], &request);
+        simulation.send(peers[0], &call.request);
         turn(&mut simulation);
     }
-    let expected = (rounds * answer_bytes(64)) as u64;
+    let expected = (rounds * call.answer_bytes) as u64;
     for (peer, before) in peers.iter().zip(before) {
         assert_eq!(simulation.taken(*peer) - before, expected);
     }
@@ -226,7 +253,15 @@ fn start() -> Simulation {
         .get("/echo", websocket(|ws| Echo { ws }))
         .get("/broadcast", websocket(|ws| Broadcast { ws }))
         .get("/list", websocket(List::new))
-        .get("/each", websocket(|ws| Each(List::new(ws))));
+        .get("/each", websocket(|ws| Each(List::new(ws))))
+        .get(
+            "/deflate/echo",
+            websocket(|ws| Echo { ws }).config(deflate()),
+        )
+        .get(
+            "/deflate/broadcast",
+            websocket(|ws| Broadcast { ws }).config(deflate()),
+        );
     let config = Config {
         // Not what the machine has descriptors for.
         max_connections: Some(2000),
@@ -236,10 +271,34 @@ fn start() -> Simulation {
     Simulation::new(server).expect("it starts")
 }
 
+fn deflate() -> WebSocketConfig {
+    WebSocketConfig {
+        compression: Some(Compression::default()),
+        ..WebSocketConfig::default()
+    }
+}
+
+/// 1 KiB of JSON, as the server compresses it.
+fn deflated() -> Vec<u8> {
+    let entries =
+        (0..).map(|n: u32| format!("{{\"symbol\":\"S{n}\",\"price\":{}}},", n * 7919 % 1000));
+    let text = entries.take(100).collect::<String>();
+    let text = &text.as_bytes()[..1024];
+    let mut output = vec![0; 1100];
+    let len = Deflater::new(15, 1).compress(std::iter::once(text), &mut output, text.len());
+    output.truncate(len.expect("it becomes smaller"));
+    output
+}
+
 /// A client past its opening handshake.
 fn open(simulation: &mut Simulation, path: &str) -> Peer {
     let peer = simulation.connect(false);
-    simulation.send(peer, &opening_handshake(path));
+    let mut request = opening_handshake(path);
+    if path.starts_with("/deflate/") {
+        request.truncate(request.len() - 2);
+        request.extend_from_slice(b"Sec-WebSocket-Extensions: permessage-deflate\r\n\r\n");
+    }
+    simulation.send(peer, &request);
     simulation.settle().expect("it goes on");
     assert!(simulation.taken(peer) > 100, "a 101 with its fields");
     peer
