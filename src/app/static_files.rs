@@ -3,21 +3,27 @@
 //! The one user of `std::fs`. A path is taken apart here, but that nothing escapes the root
 //! is the kernel's word: names are resolved beneath the descriptor of the root.
 
+use std::collections::VecDeque;
 use std::ffi::OsStr;
 use std::fmt;
 use std::fs::{File, Metadata};
-use std::io::{self, Read as _};
+use std::hash::{BuildHasher as _, RandomState};
+use std::io::{self, Read as _, Seek as _, SeekFrom};
+use std::ops::Range;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 use crate::app::handler::Responder;
 use crate::http::target::percent_decode;
 use crate::http::{Headers, Method, Request, Response, StatusCode, date};
 use crate::output::Source;
 
+mod ranges;
 mod root;
 mod validators;
 
+use ranges::Asked;
 use root::{OpenError, Root};
 use validators::{Validators, Verdict};
 
@@ -37,7 +43,8 @@ const MAX_PULL_BYTES: usize = 64 * 1024;
 /// slash (308) if it has one.
 ///
 /// Responses have `Last-Modified` and a strong `ETag`; preconditions are answered with 304 or
-/// 412. Large files are read while they are sent.
+/// 412. A GET may ask for a part of a file, or for several (RFC 9110 section 14): 206, or 416 if it
+/// has none of them. Large files are read while they are sent.
 ///
 /// The directory is opened once: if it is replaced by another, the old one is served on.
 ///
@@ -273,30 +280,31 @@ struct OpenFile {
 
 impl OpenFile {
     /// Fills `response`, or leaves it alone if the file cannot be read.
-    fn answer(
-        mut self,
-        headers: &Headers,
-        is_head: bool,
-        response: &mut Response,
-    ) -> io::Result<()> {
+    fn answer(self, headers: &Headers, is_head: bool, response: &mut Response) -> io::Result<()> {
         let validators = Validators::of(&self.metadata);
         match validators.judge(headers) {
             Verdict::Proceed => {
                 let len = self.metadata.len();
-                if is_head || len > SMALL_FILE_BYTES {
-                    response.end_with_source(
-                        len,
-                        Box::new(FileSource {
-                            file: self.file,
-                            missing: len,
-                        }),
-                    );
+                response.set_header("Accept-Ranges", "bytes");
+                let asked = if !is_head && validators.allow_range(headers) {
+                    ranges::asked(headers.get_all("range"), len)
                 } else {
-                    let mut bytes = Vec::new();
-                    read_exactly(&mut self.file, &mut bytes, len)?;
-                    response.end(bytes);
+                    Asked::Whole
+                };
+                match asked {
+                    Asked::Whole => {
+                        response.set_header("Content-Type", content_type(&self.name));
+                        self.send(0..len, is_head, response)?;
+                    }
+                    Asked::Parts(parts) => self.send_parts(parts, &validators, response)?,
+                    Asked::Nothing => {
+                        response.end_with_error(
+                            StatusCode::RANGE_NOT_SATISFIABLE,
+                            "the file has no such part",
+                        );
+                        response.set_header("Content-Range", ranges::unsatisfied(len));
+                    }
                 }
-                response.set_header("Content-Type", content_type(&self.name));
             }
             Verdict::NotModified => {
                 response.set_status(StatusCode::NOT_MODIFIED);
@@ -314,6 +322,71 @@ impl OpenFile {
             .set_header("Last-Modified", modified);
         Ok(())
     }
+
+    /// Sends one part of the file, or all of it, as the body.
+    fn send(mut self, part: Range<u64>, is_head: bool, response: &mut Response) -> io::Result<()> {
+        let len = part.end - part.start;
+        if part.start > 0 {
+            self.file.seek(SeekFrom::Start(part.start))?;
+        }
+        if is_head || len > SMALL_FILE_BYTES {
+            let source = FileSource {
+                file: self.file,
+                missing: len,
+            };
+            response.end_with_source(len, Box::new(source));
+        } else {
+            let mut bytes = Vec::new();
+            read_exactly(&mut self.file, &mut bytes, len)?;
+            response.end(bytes);
+        }
+        Ok(())
+    }
+
+    /// Answers with 206 (section 15.3.7): one part as it is, several with lines between them.
+    fn send_parts(
+        self,
+        parts: Vec<Range<u64>>,
+        validators: &Validators,
+        response: &mut Response,
+    ) -> io::Result<()> {
+        let (len, content_type) = (self.metadata.len(), content_type(&self.name));
+        response.set_status(StatusCode::PARTIAL_CONTENT);
+        if let [part] = &parts[..] {
+            response
+                .set_header("Content-Range", ranges::content_range(part, len))
+                .set_header("Content-Type", content_type);
+            return self.send(part.clone(), false, response);
+        }
+        let boundary = boundary(&validators.etag);
+        let (before, end) = ranges::delimiters(&parts, len, &content_type, &boundary);
+        let lines = before.iter().map(String::len).sum::<usize>() + end.len();
+        let body_len = lines as u64 + parts.iter().map(|part| part.end - part.start).sum::<u64>();
+        let mut pieces = VecDeque::new();
+        for (lines, part) in before.into_iter().zip(parts) {
+            pieces.push_back(Piece::Lines(lines));
+            pieces.push_back(Piece::Part(part));
+        }
+        pieces.push_back(Piece::Lines(end));
+        response.set_header(
+            "Content-Type",
+            format!("multipart/byteranges; boundary={boundary}"),
+        );
+        let source = PartsSource {
+            file: self.file,
+            pieces,
+        };
+        response.end_with_source(body_len, Box::new(source));
+        Ok(())
+    }
+}
+
+/// What stands between the parts of one response. No file holds it but by intent of its author, who
+/// cannot know what this process made of it.
+fn boundary(etag: &str) -> String {
+    static OF_THIS_PROCESS: OnceLock<RandomState> = OnceLock::new();
+    let hash = OF_THIS_PROCESS.get_or_init(RandomState::new).hash_one(etag);
+    format!("aerys-{hash:016x}")
 }
 
 /// Appends the next `len` bytes of `file`; it is an error if there are fewer. `len` is small:
@@ -347,6 +420,51 @@ impl Source for FileSource {
             .min(max);
         read_exactly(&mut self.file, into, len as u64)?;
         self.missing -= len as u64;
+        Ok(len)
+    }
+}
+
+/// Several parts of a file and the lines between them, to be read while the socket takes them.
+#[derive(Debug)]
+struct PartsSource {
+    file: File,
+    /// What is still to be sent.
+    pieces: VecDeque<Piece>,
+}
+
+#[derive(Debug)]
+enum Piece {
+    Lines(String),
+    Part(Range<u64>),
+}
+
+impl Source for PartsSource {
+    fn pull(&mut self, into: &mut Vec<u8>, max: usize) -> io::Result<usize> {
+        let Some(piece) = self.pieces.front_mut() else {
+            return Ok(0);
+        };
+        let len = match piece {
+            Piece::Lines(lines) => {
+                let len = lines.len().min(max);
+                into.extend(lines.drain(..len).as_str().bytes());
+                len
+            }
+            Piece::Part(part) => {
+                let left = usize::try_from(part.end - part.start).unwrap_or(MAX_PULL_BYTES);
+                let len = left.min(MAX_PULL_BYTES).min(max);
+                self.file.seek(SeekFrom::Start(part.start))?;
+                read_exactly(&mut self.file, into, len as u64)?;
+                part.start += len as u64;
+                len
+            }
+        };
+        let is_sent = match piece {
+            Piece::Lines(lines) => lines.is_empty(),
+            Piece::Part(part) => part.is_empty(),
+        };
+        if is_sent {
+            self.pieces.pop_front();
+        }
         Ok(len)
     }
 }

@@ -208,6 +208,156 @@ fn what_the_client_has_already_is_not_sent_again() {
     }
 }
 
+#[test]
+fn a_part_of_a_file_is_sent_alone() {
+    let folder = Folder::new();
+    // Sent at once, and in pieces.
+    for len in [10_000, 200_000] {
+        let content = pattern(len);
+        folder.write("root/file.bin", &content);
+        let server = folder.serve();
+        let mut client = Client::connect(server.address);
+        let whole = client.get("/file.bin");
+        assert_eq!(whole.field("Accept-Ranges"), Some("bytes"));
+        assert!(whole.body == content);
+        let tag = whole.field("ETag").expect("a validator");
+        for (range, part) in [
+            ("bytes=0-0", 0..1),
+            ("bytes=1-9998", 1..9999),
+            ("bytes=5-", 5..len),
+            ("bytes=-7", len - 7..len),
+            ("bytes=0-999999", 0..len),
+        ] {
+            let response = client.request("GET", "/file.bin", &[("Range", range)]);
+            assert_eq!(response.status, 206, "{range}");
+            let expected = format!("bytes {}-{}/{len}", part.start, part.end - 1);
+            assert_eq!(response.field("Content-Range"), Some(&*expected), "{range}");
+            assert_eq!(response.field("ETag"), Some(tag));
+            let content_type = response.field("Content-Type");
+            assert_eq!(content_type, Some("application/octet-stream"));
+            assert!(response.body == content[part], "{range}");
+        }
+        let beyond = format!("bytes={len}-");
+        let response = client.request("GET", "/file.bin", &[("Range", &beyond)]);
+        assert_eq!(response.status, 416);
+        let expected = format!("bytes */{len}");
+        assert_eq!(response.field("Content-Range"), Some(&*expected));
+        for fields in [
+            &[("Range", "bytes=2-1")][..],
+            &[("Range", "lines=1-2")],
+            &[("Range", "bytes=0-1"), ("If-Range", "\"other\"")],
+        ] {
+            let response = client.request("GET", "/file.bin", fields);
+            assert_eq!(response.status, 200, "{fields:?}");
+            assert!(response.body == content, "{fields:?}");
+        }
+        client.send_raw("HEAD /file.bin HTTP/1.1\r\nHost: localhost\r\nRange: bytes=0-1\r\n\r\n");
+        let head = client.read_response_head();
+        assert_eq!(
+            head.status, 200,
+            "a range is for GET (RFC 9110 section 14.2)"
+        );
+        let whole_len = len.to_string();
+        assert_eq!(head.field("Content-Length"), Some(&*whole_len));
+    }
+}
+
+#[test]
+fn a_range_counts_only_for_the_state_that_the_client_has() {
+    let folder = Folder::new();
+    folder.write("root/file.txt", "0123456789");
+    let server = folder.serve();
+    let mut client = Client::connect(server.address);
+    let whole = client.get("/file.txt");
+    let tag = whole.field("ETag").expect("a validator");
+    let modified = whole.field("Last-Modified").expect("a date");
+    let weak = format!("W/{tag}");
+    let range = ("Range", "bytes=2-3");
+    for (if_range, status) in [
+        (tag, 206),
+        (modified, 206),
+        (&*weak, 200),
+        ("\"other\"", 200),
+        ("Sat, 01 Jan 2000 00:00:00 GMT", 200),
+        ("Fri, 01 Jan 2100 00:00:00 GMT", 200),
+        ("*", 200),
+        ("", 200),
+    ] {
+        let response = client.request("GET", "/file.txt", &[range, ("If-Range", if_range)]);
+        assert_eq!(response.status, status, "{if_range}");
+        let part = if status == 206 { 2..4 } else { 0..10 };
+        assert_eq!(response.body, b"0123456789"[part], "{if_range}");
+    }
+    // Preconditions come first (section 13.2.2).
+    for (field, value, status) in [
+        ("If-None-Match", tag, 304),
+        ("If-Match", "\"other\"", 412),
+        ("If-Match", tag, 206),
+    ] {
+        let response = client.request("GET", "/file.txt", &[range, (field, value)]);
+        assert_eq!(response.status, status, "{field}: {value}");
+    }
+}
+
+#[test]
+fn several_parts_are_sent_with_lines_between_them() {
+    let folder = Folder::new();
+    let content = pattern(300_000);
+    folder.write("root/file.css", &content);
+    let server = folder.serve();
+    let mut client = Client::connect(server.address);
+    let mut parts_of = |range: &str| {
+        let response = client.request("GET", "/file.css", &[("Range", range)]);
+        assert_eq!(response.status, 206, "{range}");
+        assert_eq!(response.field("Content-Range"), None, "it is each part's");
+        let content_type = response.field("Content-Type").expect("a type");
+        let boundary = content_type
+            .strip_prefix("multipart/byteranges; boundary=")
+            .expect("several parts");
+        let mut parts = Vec::new();
+        let mut rest = &response.body[..];
+        loop {
+            let line = format!("\r\n--{boundary}");
+            rest = rest.strip_prefix(line.as_bytes()).expect("a boundary");
+            if rest == b"--\r\n" {
+                return parts;
+            }
+            let end = rest.windows(4).position(|bytes| bytes == b"\r\n\r\n");
+            let (head, body) = rest.split_at(end.expect("a head") + 4);
+            let head = std::str::from_utf8(head).expect("text");
+            assert!(
+                head.contains("\r\nContent-Type: text/css; charset=utf-8\r\n"),
+                "{head}"
+            );
+            let (_, bytes) = head.split_once("Content-Range: bytes ").expect("a range");
+            let (first, bytes) = bytes.split_once('-').expect("a range");
+            let (last, len) = bytes.split_once('/').expect("a length");
+            assert_eq!(len, "300000\r\n\r\n");
+            let first: usize = first.parse().expect("a number");
+            let end = last.parse::<usize>().expect("a number") + 1;
+            let (part, behind) = body.split_at(end - first);
+            assert!(part == &content[first..end], "{head}");
+            parts.push((first, end));
+            rest = behind;
+        }
+    };
+    assert_eq!(parts_of("bytes=0-0,-1"), [(0, 1), (299_999, 300_000)]);
+    assert_eq!(
+        parts_of("bytes=200000-, 5-150000"),
+        [(200_000, 300_000), (5, 150_001)]
+    );
+    // What overlaps is joined, what is not there left out.
+    assert_eq!(
+        parts_of("bytes=10-19,15-29,400000-,40-49"),
+        [(10, 30), (40, 50)]
+    );
+    // And the connection goes on.
+    assert_eq!(client.get("/file.css").body.len(), 300_000);
+    let many = format!("bytes={}", vec!["0-0,2-2"; 20].join(","));
+    let response = client.request("GET", "/file.css", &[("Range", &many)]);
+    assert_eq!((response.status, response.body.len()), (200, 300_000));
+}
+
 /// Streamed as the peer reads, with others served meanwhile.
 #[test]
 fn a_large_file_arrives_whole_and_holds_nobody_up() {

@@ -67,6 +67,23 @@ impl Validators {
         Verdict::Proceed
     }
 
+    /// Whether a `Range` is to be looked at: `If-Range` is not there, or names this state of the file
+    /// (section 13.1.5).
+    pub(super) fn allow_range(&self, headers: &Headers) -> bool {
+        let mut values = headers.get_all("if-range");
+        let (value, None) = (values.next(), values.next()) else {
+            return false; // of two, one is not this
+        };
+        let Some(value) = value else { return true };
+        if value.starts_with(b"\"") {
+            return value == self.etag.as_bytes();
+        }
+        // One that is weak never matches, and a date only if it is the same.
+        let date = std::str::from_utf8(value).ok();
+        let date = date.and_then(|text| httpdate::parse_http_date(text).ok());
+        date == Some(self.modified)
+    }
+
     fn is_listed(&self, headers: &Headers, name: &str, comparison: Comparison) -> bool {
         headers.get_all(name).any(|value| {
             value == b"*"
