@@ -28,6 +28,8 @@ use pattern::{Found, Pattern};
 /// |---|---|
 /// | `name` | itself |
 /// | `{name}` | one segment that is not empty; read it with [`Request::capture`] |
+/// | `{name:digits}` | one of ASCII digits; `hex`: of hexadecimal ones; `slug`: of ASCII letters, digits, `-` and `_`; `any` is as without |
+/// | `[/name/{name}]` at the end | that, or nothing; it may have an optional end of its own |
 /// | `{*name}` at the end | the rest of the path, slashes included; it may be empty |
 /// | `/?` at the end | the path without the slash; with it the answer is a 308 to that |
 ///
@@ -111,17 +113,19 @@ impl Router {
     ///
     /// # Panics
     ///
-    /// If `prefix` does not begin with a slash, ends with one, or has a `{*name}`; if a route
+    /// If `prefix` does not begin with a slash, ends with one, or has a `{*name}` or `[tail]`; if a route
     /// captures a name that the prefix captures too.
     #[must_use]
     pub fn prefix(mut self, prefix: &str) -> Self {
-        let segments = match Pattern::parse(prefix) {
-            Ok(pattern) if pattern.is_prefix() => pattern.segments,
-            Ok(_) => panic!("the prefix {prefix:?} must not end with a slash or {{*name}}"),
+        let before = match Pattern::parse(prefix) {
+            Ok(pattern) if pattern.is_prefix() => pattern,
+            Ok(_) => {
+                panic!("the prefix {prefix:?} must not end with a slash, {{*name}} or [tail]")
+            }
             Err(reason) => panic!("the prefix {prefix:?} is no pattern: {reason}"),
         };
         for (_, pattern) in &mut self.table.entries {
-            pattern.segments.splice(0..0, segments.iter().cloned());
+            pattern.prepend(&before);
             if let Err(reason) = pattern.check_names() {
                 panic!("the prefix {prefix:?} does not go with the route {pattern}: {reason}");
             }
@@ -331,6 +335,37 @@ mod tests {
     #[should_panic(expected = "must not end with a slash")]
     fn a_bad_prefix_panics_with_a_reason() {
         let _ = Router::new().prefix("/api/");
+    }
+
+    #[test]
+    fn kinds_and_optional_tails_choose_between_routes_also_below_a_prefix() {
+        let mut router = Router::new()
+            .get("/users[/{name:digits}]", say("by number "))
+            .get("/users/{name:slug}[/{*more}]", say("by name "))
+            .post("/users", say("new"))
+            .prefix("/api/{version:digits}");
+        for (target, expected) in [
+            ("/api/1/users", "200 by number"),
+            ("/api/1/users/7", "200 by number 7"),
+            ("/api/1/users/ann", "200 by name ann"),
+            ("/api/1/users/ann/a/b", "200 by name ann"),
+            ("/api/1/users/a.b", "silence"),
+            ("/api/x/users", "silence"),
+            ("/api/1", "silence"),
+        ] {
+            assert_eq!(ask(&mut router, "GET", target), expected, "{target}");
+        }
+        let refused = ask(&mut router, "PUT", "/api/1/users");
+        assert!(
+            refused.starts_with("405 GET, HEAD, POST, OPTIONS"),
+            "{refused}"
+        );
+        assert_eq!(
+            format!("{router:?}"),
+            "[\"GET /api/{version:digits}/users[/{name:digits}]\", \
+             \"GET /api/{version:digits}/users/{name:slug}[/{*more}]\", \
+             \"POST /api/{version:digits}/users\"]"
+        );
     }
 
     #[test]

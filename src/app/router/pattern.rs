@@ -19,7 +19,9 @@ pub(super) enum Found {
 /// The path of a route.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Pattern {
-    pub(super) segments: Vec<Segment>,
+    segments: Vec<Segment>,
+    /// After how many segments a path may end before the last.
+    ends: Vec<usize>,
     /// Whether one more slash is redirected to the path without it.
     has_optional_slash: bool,
 }
@@ -28,10 +30,42 @@ pub(super) struct Pattern {
 pub(super) enum Segment {
     /// This text, decoded. Empty at the end of a pattern only, which then ends with a slash.
     Literal(String),
-    /// Any one segment.
-    Capture(Arc<str>),
+    /// Any one segment of this kind.
+    Capture(Arc<str>, Kind),
     /// All that is left, at the end of a pattern only.
     Rest(Arc<str>),
+}
+
+/// What one segment may consist of, once decoded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    Any,
+    Digits,
+    Hex,
+    /// What names in paths are made of: letters, digits, `-` and `_`.
+    Slug,
+}
+
+impl Kind {
+    /// With their names in patterns.
+    const ALL: [(&'static str, Self); 4] = [
+        ("any", Self::Any),
+        ("digits", Self::Digits),
+        ("hex", Self::Hex),
+        ("slug", Self::Slug),
+    ];
+
+    fn matches(self, part: &str) -> bool {
+        let consists_of = |is_one: fn(&u8) -> bool| percent_decode(part).iter().all(is_one);
+        match self {
+            Self::Any => true,
+            Self::Digits => consists_of(u8::is_ascii_digit),
+            Self::Hex => consists_of(u8::is_ascii_hexdigit),
+            Self::Slug => {
+                consists_of(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
+            }
+        }
+    }
 }
 
 impl Pattern {
@@ -41,6 +75,7 @@ impl Pattern {
             Some(text) => (text, true),
             None => (text, false),
         };
+        let (text, ends) = split_optional(text)?;
         let segments = match text.strip_prefix('/') {
             Some(segments) => segments
                 .split('/')
@@ -51,6 +86,7 @@ impl Pattern {
         };
         let pattern = Self {
             segments,
+            ends,
             has_optional_slash,
         };
         pattern.check_order()?;
@@ -88,9 +124,18 @@ impl Pattern {
         }
     }
 
+    /// Puts another, that [is a prefix](Self::is_prefix), in front of this one.
+    pub(super) fn prepend(&mut self, prefix: &Self) {
+        self.segments.splice(0..0, prefix.segments.iter().cloned());
+        for end in &mut self.ends {
+            *end += prefix.segments.len();
+        }
+    }
+
     /// Whether it may stand in front of another.
     pub(super) fn is_prefix(&self) -> bool {
         !self.has_optional_slash
+            && self.ends.is_empty()
             && self
                 .segments
                 .last()
@@ -121,16 +166,22 @@ impl Pattern {
     fn compare(&self, path: &str, mut capture: impl FnMut(&Arc<str>, &str)) -> Option<Found> {
         // What is behind the last slash that was passed; `None` behind the last segment.
         let mut rest = Some(path.strip_prefix('/')?);
-        for segment in &self.segments {
-            let (part, behind) = match (segment, rest?) {
-                (Segment::Rest(_), rest) => (rest, None),
-                (_, rest) => split_segment(rest),
+        for (index, segment) in self.segments.iter().enumerate() {
+            let may_end = || self.ends.contains(&index);
+            let (part, behind) = match (segment, rest) {
+                (_, None) => return may_end().then(|| Found::Canonical(Vec::new())),
+                (_, Some("")) if self.has_optional_slash && may_end() => {
+                    return Some(Found::WithSlash);
+                }
+                (Segment::Rest(_), Some(rest)) => (rest, None),
+                (_, Some(rest)) => split_segment(rest),
             };
             match segment {
                 Segment::Literal(text) if !is_literal(part, text) => return None,
-                Segment::Capture(_) if part.is_empty() => return None,
+                Segment::Capture(..) if part.is_empty() => return None,
+                Segment::Capture(_, kind) if !kind.matches(part) => return None,
                 Segment::Literal(_) => {}
-                Segment::Capture(name) | Segment::Rest(name) => capture(name, part),
+                Segment::Capture(name, _) | Segment::Rest(name) => capture(name, part),
             }
             rest = behind;
         }
@@ -143,6 +194,26 @@ impl Pattern {
             Some(_) => None,
         }
     }
+}
+
+/// A pattern without the brackets around its optional tail, `/a[/b[/c]]`, and after how many
+/// segments each began.
+fn split_optional(text: &str) -> Result<(String, Vec<usize>), &'static str> {
+    let open = text.trim_end_matches(']');
+    let mut parts = open.split('[');
+    let mut whole = parts.next().unwrap_or_default().to_owned();
+    let mut ends = Vec::new();
+    for part in parts {
+        if !part.starts_with('/') || whole.is_empty() {
+            return Err("an optional [tail] begins with a slash, behind something that does not");
+        }
+        ends.push(whole.matches('/').count());
+        whole.push_str(part);
+    }
+    if whole.contains(']') || ends.len() != text.len() - open.len() {
+        return Err("an optional [tail] is at the end, and each [ has its ]");
+    }
+    Ok((whole, ends))
 }
 
 /// The first segment of `path` and what is behind its slash, if there is one. A loop, since
@@ -165,13 +236,19 @@ fn is_literal(part: &str, text: &str) -> bool {
 
 impl fmt::Display for Pattern {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for segment in &self.segments {
+        for (index, segment) in self.segments.iter().enumerate() {
+            f.write_str(if self.ends.contains(&index) { "[" } else { "" })?;
             match segment {
                 Segment::Literal(text) => write!(f, "/{text}")?,
-                Segment::Capture(name) => write!(f, "/{{{name}}}")?,
+                Segment::Capture(name, Kind::Any) => write!(f, "/{{{name}}}")?,
+                Segment::Capture(name, kind) => {
+                    let kind = Kind::ALL.iter().find(|(_, other)| other == kind);
+                    write!(f, "/{{{name}:{}}}", kind.map_or("any", |(name, _)| name))?;
+                }
                 Segment::Rest(name) => write!(f, "/{{*{name}}}")?,
             }
         }
+        f.write_str(&"]".repeat(self.ends.len()))?;
         f.write_str(if self.has_optional_slash { "/?" } else { "" })
     }
 }
@@ -192,6 +269,14 @@ impl Segment {
         let (is_rest, name) = inner
             .strip_prefix('*')
             .map_or((false, inner), |name| (true, name));
+        let (name, kind) = match name.split_once(':') {
+            Some((name, kind)) if !is_rest => {
+                let kind = Kind::ALL.iter().find(|(name, _)| *name == kind);
+                let (_, kind) = kind.ok_or("a {name:kind} is of any, digits, hex or slug")?;
+                (name, *kind)
+            }
+            _ => (name, Kind::Any),
+        };
         if name.is_empty()
             || !name
                 .bytes()
@@ -202,7 +287,7 @@ impl Segment {
         Ok(if is_rest {
             Self::Rest(name.into())
         } else {
-            Self::Capture(name.into())
+            Self::Capture(name.into(), kind)
         })
     }
 
@@ -213,7 +298,7 @@ impl Segment {
     fn name(&self) -> Option<&str> {
         match self {
             Self::Literal(_) => None,
-            Self::Capture(name) | Self::Rest(name) => Some(name),
+            Self::Capture(name, _) | Self::Rest(name) => Some(name),
         }
     }
 }
@@ -268,6 +353,32 @@ mod tests {
             ("/?", "/", Some("")),
             ("/?", "//", None),
             ("/a", "*", None),
+            ("/{x:digits}", "/042", Some("x=042")),
+            ("/{x:digits}", "/4%32", Some("x=42")),
+            ("/{x:digits}", "/4a", None),
+            ("/{x:digits}", "/", None),
+            ("/{x:digits}", "/\u{664}", None),
+            ("/{x:hex}", "/beEF09", Some("x=beEF09")),
+            ("/{x:hex}", "/0x1f", None),
+            ("/{x:slug}", "/a-Slug_9", Some("x=a-Slug_9")),
+            ("/{x:slug}", "/a.b", None),
+            ("/{x:slug}", "/a%2Fb", None),
+            ("/{x:any}", "/a.b", Some("x=a.b")),
+            ("/{x:digits}/{y:slug}", "/1/a", Some("x=1 y=a")),
+            ("/a[/{x}]", "/a", Some("")),
+            ("/a[/{x}]", "/a/b", Some("x=b")),
+            ("/a[/{x}]", "/a/", None),
+            ("/a[/{x}]", "/a/b/c", None),
+            ("/a[/{x:digits}[/{y}]]", "/a/1", Some("x=1")),
+            ("/a[/{x:digits}[/{y}]]", "/a/1/b", Some("x=1 y=b")),
+            ("/a[/{x:digits}[/{y}]]", "/a/b", None),
+            ("/a[/]", "/a/", Some("")),
+            ("/a[/]", "/a", Some("")),
+            ("/a[/{*rest}]", "/a", Some("")),
+            ("/a[/{*rest}]", "/a/b/", Some("rest=b/")),
+            ("/a[/b]/?", "/a", Some("")),
+            ("/a[/b]/?", "/a/", Some("slash")),
+            ("/a[/b]/?", "/a/b/", Some("slash")),
         ] {
             assert_eq!(
                 captured(pattern, path).as_deref(),
@@ -278,10 +389,53 @@ mod tests {
     }
 
     #[test]
+    fn a_pattern_prints_as_it_is_written() {
+        for text in [
+            "/",
+            "/a/{b}/?",
+            "/{a:digits}/{*rest}",
+            "/a[/{b:slug}[/{c:hex}]]",
+            "/a[/b]/?",
+            "/?",
+        ] {
+            let pattern = Pattern::parse(text).expect("a pattern");
+            assert_eq!(pattern.to_string(), text);
+        }
+    }
+
+    #[test]
     fn what_is_no_pattern_is_said_at_construction() {
         for text in [
-            "", "a", "?", "//", "//a", "/a//b", "/a//?", "/{}", "/{a b}", "/{a", "/a{b}",
-            "/{*a}/b", "/{*a}/?", "/{*}", "/{a}/{a}", "/a?", "/a?b", "/?/?",
+            "",
+            "a",
+            "?",
+            "//",
+            "//a",
+            "/a//b",
+            "/a//?",
+            "/{}",
+            "/{a b}",
+            "/{a",
+            "/a{b}",
+            "/{*a}/b",
+            "/{*a}/?",
+            "/{*}",
+            "/{a}/{a}",
+            "/a?",
+            "/a?b",
+            "/?/?",
+            "/{a:}",
+            "/{:digits}",
+            "/{a:number}",
+            "/{*a:hex}",
+            "/a[/b",
+            "/a/b]",
+            "/a[b]",
+            "[/a]",
+            "/a[/b]/c",
+            "/a[/b][/c]",
+            "/a[/{*b}[/c]]",
+            "/a[[/b]]",
         ] {
             assert!(Pattern::parse(text).is_err(), "{text:?}");
         }
