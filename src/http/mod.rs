@@ -7,12 +7,14 @@
 pub(crate) mod bytes;
 pub(crate) mod cookie;
 pub(crate) mod date;
+pub(crate) mod form;
 pub(crate) mod headers;
 pub(crate) mod request;
 pub(crate) mod response;
 pub(crate) mod target;
 
 pub use self::cookie::{Cookie, InvalidCookie, SameSite};
+pub use self::form::{Form, FormError, FormField};
 pub use self::headers::{Headers, InvalidField};
 pub use self::request::{ConnectionInfo, Request};
 pub use self::response::{Body, Response};

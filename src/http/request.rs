@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use super::form::{self, Form, FormError};
 use super::target::{Target, TargetForm, TargetParts};
 use super::{Headers, Method, Version, cookie};
 
@@ -167,6 +168,46 @@ impl Request {
     /// The query parameters in order, as name and value, resolved like [`param`](Self::param).
     pub fn params(&self) -> impl Iterator<Item = (Cow<'_, str>, Cow<'_, str>)> {
         form_urlencoded::parse(self.query().unwrap_or_default().as_bytes())
+    }
+
+    /// The values of all query parameters of that name, resolved like [`param`](Self::param).
+    pub fn params_named(&self, name: &str) -> impl Iterator<Item = Cow<'_, str>> {
+        self.params()
+            .filter(move |(key, _)| key == name)
+            .map(|(_, value)| value)
+    }
+
+    /// The form in the body, urlencoded or `multipart/form-data`, of at most 1,000 fields.
+    ///
+    /// ```
+    /// # use aerys::{Request, Response};
+    /// fn greet(request: &mut Request, response: &mut Response) {
+    ///     match request.form() {
+    ///         Ok(form) => {
+    ///             let name = form.field("name").map(|field| field.text().into_owned());
+    ///             response.end(format!("Hello {}", name.unwrap_or_default()));
+    ///         }
+    ///         Err(error) => {
+    ///             response.set_status(error.status()).end(error.to_string());
+    ///         }
+    ///     }
+    /// }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`FormError`], which says its status.
+    pub fn form(&self) -> Result<Form<'_>, FormError> {
+        self.form_with_limit(form::MAX_FIELD_COUNT)
+    }
+
+    /// The form in the body, if it has at most `max_field_count` fields.
+    ///
+    /// # Errors
+    ///
+    /// [`FormError`], which says its status.
+    pub fn form_with_limit(&self, max_field_count: usize) -> Result<Form<'_>, FormError> {
+        Form::parse(self.header("Content-Type"), self.body(), max_field_count)
     }
 
     /// What the path has in the place of `{name}` or `{*name}` in the pattern of the route,

@@ -378,3 +378,50 @@ fn a_peer_that_never_closes_is_cut_at_the_linger_timeout() {
     wait_until("the socket is cut", || !client.try_send_raw("x"));
     assert!(begun.elapsed() >= LINGER, "{:?}", begun.elapsed());
 }
+
+#[test]
+fn forms_of_both_kinds_are_read_and_others_refused_with_their_status() {
+    let server = TestServer::http(
+        Config::default(),
+        |request: &mut Request, response: &mut Response| {
+            let all: Vec<_> = request.params_named("all").map(String::from).collect();
+            match request.form_with_limit(3) {
+                Ok(form) => {
+                    let fields = form.fields().iter().map(|field| {
+                        let file = field.file_name().unwrap_or_default();
+                        format!("{}[{file}]={}", field.name(), field.text())
+                    });
+                    let fields: Vec<_> = fields.collect();
+                    response.end(format!("{} {}", all.join("+"), fields.join(" ")));
+                }
+                Err(error) => {
+                    response.set_status(error.status()).end(error.to_string());
+                }
+            }
+        },
+    );
+    let mut client = Client::connect(server.address);
+    let mut post = |content_type: &str, body: &str| {
+        let len = body.len();
+        client.send_raw(format!(
+            "POST /?all=1&other=2&all=%2B HTTP/1.1\r\nHost: localhost\r\nContent-Type: {content_type}\r\n\
+             Content-Length: {len}\r\n\r\n{body}"
+        ));
+        let response = client.read_response();
+        (
+            response.status,
+            String::from_utf8(response.body).expect("text"),
+        )
+    };
+    let urlencoded = "application/x-www-form-urlencoded";
+    let answer = post(urlencoded, "a=1+2&b=%C3%A4");
+    assert_eq!(answer, (200, "1++ a[]=1 2 b[]=\u{e4}".to_owned()));
+    let multipart = "multipart/form-data; boundary=----x";
+    let body = "------x\r\nContent-Disposition: form-data; name=\"f\"; filename=\"a.txt\"\r\n\
+        Content-Type: text/plain\r\n\r\nline\r\n--x\r\n------x--\r\n";
+    let answer = post(multipart, body);
+    assert_eq!(answer, (200, "1++ f[a.txt]=line\r\n--x".to_owned()));
+    assert_eq!(post(multipart, "nothing").0, 400);
+    assert_eq!(post("application/json", "{}").0, 415);
+    assert_eq!(post(urlencoded, "a&b&c&d").0, 413);
+}
