@@ -3,35 +3,23 @@
 //! The one user of `std::fs`. A path is taken apart here, but that nothing escapes the root
 //! is the kernel's word: names are resolved beneath the descriptor of the root.
 
-use std::collections::VecDeque;
 use std::ffi::OsStr;
 use std::fmt;
-use std::fs::{File, Metadata};
-use std::hash::{BuildHasher as _, RandomState};
-use std::io::{self, Read as _, Seek as _, SeekFrom};
-use std::ops::Range;
+use std::io;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::OnceLock;
 
 use crate::app::handler::Responder;
 use crate::http::target::percent_decode;
-use crate::http::{Headers, Method, Request, Response, StatusCode, date};
-use crate::output::Source;
+use crate::http::{Headers, Method, Request, Response, StatusCode};
 
+mod file;
 mod ranges;
 mod root;
 mod validators;
 
-use ranges::Asked;
+use file::{OpenFile, content_type};
 use root::{OpenError, Root};
-use validators::{Validators, Verdict};
-
-/// Files up to this size are read at once: cheaper than to come back for them.
-const SMALL_FILE_BYTES: u64 = 16 * 1024;
-
-/// Most that one pull reads of a file: what other clients wait for a disk.
-const MAX_PULL_BYTES: usize = 64 * 1024;
 
 /// Serves the files below a directory to GET and HEAD.
 ///
@@ -57,6 +45,10 @@ pub struct StaticFiles {
     path: PathBuf,
     root: Root,
     index: Vec<String>,
+    /// By extension, in lower case.
+    content_types: Vec<(String, String)>,
+    fallback: Option<PathBuf>,
+    not_found: Option<PathBuf>,
 }
 
 impl StaticFiles {
@@ -78,6 +70,9 @@ impl StaticFiles {
             path,
             root,
             index: vec!["index.html".to_owned(), "index.htm".to_owned()],
+            content_types: Vec::new(),
+            fallback: None,
+            not_found: None,
         })
     }
 
@@ -94,6 +89,113 @@ impl StaticFiles {
         }
         self.index = names.iter().map(|name| (*name).to_owned()).collect();
         self
+    }
+
+    /// Sets the type of files with this extension, which is without its dot and in any case. What is
+    /// not set is told by a table of the usual ones; text is said to be UTF-8.
+    ///
+    /// # Panics
+    ///
+    /// If `content_type` cannot be the value of a field.
+    #[must_use]
+    pub fn content_type(mut self, extension: &str, content_type: &str) -> Self {
+        assert!(
+            http::HeaderValue::from_str(content_type).is_ok(),
+            "the type {content_type:?} cannot be sent"
+        );
+        let extension = extension.to_ascii_lowercase();
+        self.content_types
+            .push((extension, content_type.to_owned()));
+        self
+    }
+
+    /// Answers with this file, a path below the root, where none is found and a page is asked for:
+    /// `Accept` names `text/html`, as browsers do when they follow a link. For applications of a
+    /// single page that make their paths themselves; their scripts and images, where missing, are
+    /// missing still.
+    ///
+    /// # Panics
+    ///
+    /// If it is no path that could be served.
+    #[must_use]
+    pub fn fallback(mut self, file: &str) -> Self {
+        self.fallback = Some(page_path(file));
+        self
+    }
+
+    /// Answers with this file, a path below the root, and 404 where none is found. No responder
+    /// behind this one is asked then: add it last.
+    ///
+    /// # Panics
+    ///
+    /// If it is no path that could be served.
+    #[must_use]
+    pub fn not_found(mut self, file: &str) -> Self {
+        self.not_found = Some(page_path(file));
+        self
+    }
+
+    /// Answers where no file is meant or found: as set, or not at all.
+    fn answer_missing(&self, is_path: bool, request: &Request, response: &mut Response) {
+        if !matches!(*request.method(), Method::GET | Method::HEAD) {
+            return;
+        }
+        let fallback = self.fallback.as_ref();
+        let fallback = fallback.filter(|_| is_path && asks_for_page(request.headers()));
+        let Some(name) = fallback.or(self.not_found.as_ref()) else {
+            return;
+        };
+        if let Err(error) = self.send_page(name, fallback.is_some(), request, response) {
+            log::warn!(
+                "{} below {} cannot be sent: {error}",
+                name.display(),
+                self.path.display()
+            );
+            *response = Response::new();
+            return;
+        }
+        if self.fallback.is_some() {
+            response.set_header("Vary", "Accept");
+        }
+    }
+
+    /// Sends a file in place of one that is missing: as if it were that, or with 404.
+    fn send_page(
+        &self,
+        name: &Path,
+        is_found: bool,
+        request: &Request,
+        response: &mut Response,
+    ) -> io::Result<()> {
+        let opened = self.root.open_existing(name);
+        let (file, metadata) = opened.map_err(|_| io::Error::other("it cannot be opened"))?;
+        if !metadata.is_file() {
+            return Err(io::Error::other("it is no file"));
+        }
+        let (content_type, len) = (self.type_of(name), metadata.len());
+        let is_head = request.method() == Method::HEAD;
+        let file = OpenFile {
+            name: name.to_owned(),
+            file,
+            metadata,
+        };
+        if is_found {
+            return file.answer(content_type, request.headers(), is_head, response);
+        }
+        response
+            .set_status(StatusCode::NOT_FOUND)
+            .set_header("Content-Type", content_type);
+        file.send(0..len, is_head, response)
+    }
+
+    /// The `Content-Type` of a file.
+    fn type_of(&self, name: &Path) -> String {
+        let extension = name.extension().and_then(OsStr::to_str).unwrap_or_default();
+        let mut own = self.content_types.iter().rev();
+        match own.find(|(own, _)| own.eq_ignore_ascii_case(extension)) {
+            Some((_, content_type)) => content_type.clone(),
+            None => content_type(name),
+        }
     }
 
     fn find(&self, path: &FilePath) -> Result<Found, OpenError> {
@@ -137,11 +239,11 @@ impl StaticFiles {
 impl Responder for StaticFiles {
     fn respond(&mut self, request: &mut Request, response: &mut Response) {
         let Some(path) = FilePath::parse(request.path()) else {
-            return;
+            return self.answer_missing(false, request, response);
         };
         let found = match self.find(&path) {
             Ok(found) => found,
-            Err(OpenError::NotThere) => return,
+            Err(OpenError::NotThere) => return self.answer_missing(true, request, response),
             Err(OpenError::NoDescriptors) => {
                 log::warn!("a file was not opened: there are too many open files");
                 response.end_with_error(
@@ -170,7 +272,9 @@ impl Responder for StaticFiles {
         match found {
             Found::DirectoryWithoutSlash => redirect_to_slash(request, response),
             Found::File(file) => {
-                if let Err(error) = file.answer(request.headers(), is_head, response) {
+                let content_type = self.type_of(&file.name);
+                let answered = file.answer(content_type, request.headers(), is_head, response);
+                if let Err(error) = answered {
                     log::warn!(
                         "a file below {} could not be read: {error}",
                         self.path.display()
@@ -191,6 +295,25 @@ impl fmt::Debug for StaticFiles {
             .field("path", &self.path)
             .field("index", &self.index)
             .finish_non_exhaustive()
+    }
+}
+
+/// Whether `Accept` names `text/html` (RFC 9110 section 12.5.1), as it does for a link that is
+/// followed and not for what a page consists of.
+fn asks_for_page(headers: &Headers) -> bool {
+    let ranges = headers.get_all("accept");
+    let mut ranges = ranges.flat_map(|value| value.split(|byte| *byte == b','));
+    ranges.any(|range| {
+        let essence = range.split(|byte| *byte == b';').next().unwrap_or_default();
+        essence.trim_ascii().eq_ignore_ascii_case(b"text/html")
+    })
+}
+
+/// A path as the names below the root that it is, for an answer that is set beforehand.
+fn page_path(file: &str) -> PathBuf {
+    match FilePath::parse(&format!("/{file}")) {
+        Some(path) if !path.has_final_slash => path.relative,
+        _ => panic!("{file:?} is no file that could be served: a path below the root is meant"),
     }
 }
 
@@ -267,222 +390,6 @@ impl FilePath {
             relative,
             has_final_slash,
         })
-    }
-}
-
-/// A regular file to be sent.
-struct OpenFile {
-    /// Below the root; what its type is told by.
-    name: PathBuf,
-    file: File,
-    metadata: Metadata,
-}
-
-impl OpenFile {
-    /// Fills `response`, or leaves it alone if the file cannot be read.
-    fn answer(self, headers: &Headers, is_head: bool, response: &mut Response) -> io::Result<()> {
-        let validators = Validators::of(&self.metadata);
-        match validators.judge(headers) {
-            Verdict::Proceed => {
-                let len = self.metadata.len();
-                response.set_header("Accept-Ranges", "bytes");
-                let asked = if !is_head && validators.allow_range(headers) {
-                    ranges::asked(headers.get_all("range"), len)
-                } else {
-                    Asked::Whole
-                };
-                match asked {
-                    Asked::Whole => {
-                        response.set_header("Content-Type", content_type(&self.name));
-                        self.send(0..len, is_head, response)?;
-                    }
-                    Asked::Parts(parts) => self.send_parts(parts, &validators, response)?,
-                    Asked::Nothing => {
-                        response.end_with_error(
-                            StatusCode::RANGE_NOT_SATISFIABLE,
-                            "the file has no such part",
-                        );
-                        response.set_header("Content-Range", ranges::unsatisfied(len));
-                    }
-                }
-            }
-            Verdict::NotModified => {
-                response.set_status(StatusCode::NOT_MODIFIED);
-            }
-            Verdict::Failed => {
-                response.end_with_error(
-                    StatusCode::PRECONDITION_FAILED,
-                    "the file is another by now",
-                );
-            }
-        }
-        let modified = date::format_time(validators.modified);
-        response
-            .set_header("ETag", validators.etag)
-            .set_header("Last-Modified", modified);
-        Ok(())
-    }
-
-    /// Sends one part of the file, or all of it, as the body.
-    fn send(mut self, part: Range<u64>, is_head: bool, response: &mut Response) -> io::Result<()> {
-        let len = part.end - part.start;
-        if part.start > 0 {
-            self.file.seek(SeekFrom::Start(part.start))?;
-        }
-        if is_head || len > SMALL_FILE_BYTES {
-            let source = FileSource {
-                file: self.file,
-                missing: len,
-            };
-            response.end_with_source(len, Box::new(source));
-        } else {
-            let mut bytes = Vec::new();
-            read_exactly(&mut self.file, &mut bytes, len)?;
-            response.end(bytes);
-        }
-        Ok(())
-    }
-
-    /// Answers with 206 (section 15.3.7): one part as it is, several with lines between them.
-    fn send_parts(
-        self,
-        parts: Vec<Range<u64>>,
-        validators: &Validators,
-        response: &mut Response,
-    ) -> io::Result<()> {
-        let (len, content_type) = (self.metadata.len(), content_type(&self.name));
-        response.set_status(StatusCode::PARTIAL_CONTENT);
-        if let [part] = &parts[..] {
-            response
-                .set_header("Content-Range", ranges::content_range(part, len))
-                .set_header("Content-Type", content_type);
-            return self.send(part.clone(), false, response);
-        }
-        let boundary = boundary(&validators.etag);
-        let (before, end) = ranges::delimiters(&parts, len, &content_type, &boundary);
-        let lines = before.iter().map(String::len).sum::<usize>() + end.len();
-        let body_len = lines as u64 + parts.iter().map(|part| part.end - part.start).sum::<u64>();
-        let mut pieces = VecDeque::new();
-        for (lines, part) in before.into_iter().zip(parts) {
-            pieces.push_back(Piece::Lines(lines));
-            pieces.push_back(Piece::Part(part));
-        }
-        pieces.push_back(Piece::Lines(end));
-        response.set_header(
-            "Content-Type",
-            format!("multipart/byteranges; boundary={boundary}"),
-        );
-        let source = PartsSource {
-            file: self.file,
-            pieces,
-        };
-        response.end_with_source(body_len, Box::new(source));
-        Ok(())
-    }
-}
-
-/// What stands between the parts of one response. No file holds it but by intent of its author, who
-/// cannot know what this process made of it.
-fn boundary(etag: &str) -> String {
-    static OF_THIS_PROCESS: OnceLock<RandomState> = OnceLock::new();
-    let hash = OF_THIS_PROCESS.get_or_init(RandomState::new).hash_one(etag);
-    format!("aerys-{hash:016x}")
-}
-
-/// Appends the next `len` bytes of `file`; it is an error if there are fewer. `len` is small:
-/// it is reserved.
-fn read_exactly(file: &mut File, into: &mut Vec<u8>, len: u64) -> io::Result<()> {
-    into.reserve(usize::try_from(len).unwrap_or(MAX_PULL_BYTES));
-    if file.take(len).read_to_end(into)? as u64 == len {
-        Ok(())
-    } else {
-        Err(io::Error::new(
-            io::ErrorKind::UnexpectedEof,
-            "the file became shorter while it was sent",
-        ))
-    }
-}
-
-/// The rest of a file, to be read while the socket takes it.
-#[derive(Debug)]
-struct FileSource {
-    file: File,
-    /// Bytes that the response still promises. What is appended to the file meanwhile is not
-    /// part of it.
-    missing: u64,
-}
-
-impl Source for FileSource {
-    fn pull(&mut self, into: &mut Vec<u8>, max: usize) -> io::Result<usize> {
-        let len = usize::try_from(self.missing)
-            .unwrap_or(MAX_PULL_BYTES)
-            .min(MAX_PULL_BYTES)
-            .min(max);
-        read_exactly(&mut self.file, into, len as u64)?;
-        self.missing -= len as u64;
-        Ok(len)
-    }
-}
-
-/// Several parts of a file and the lines between them, to be read while the socket takes them.
-#[derive(Debug)]
-struct PartsSource {
-    file: File,
-    /// What is still to be sent.
-    pieces: VecDeque<Piece>,
-}
-
-#[derive(Debug)]
-enum Piece {
-    Lines(String),
-    Part(Range<u64>),
-}
-
-impl Source for PartsSource {
-    fn pull(&mut self, into: &mut Vec<u8>, max: usize) -> io::Result<usize> {
-        let Some(piece) = self.pieces.front_mut() else {
-            return Ok(0);
-        };
-        let len = match piece {
-            Piece::Lines(lines) => {
-                let len = lines.len().min(max);
-                into.extend(lines.drain(..len).as_str().bytes());
-                len
-            }
-            Piece::Part(part) => {
-                let left = usize::try_from(part.end - part.start).unwrap_or(MAX_PULL_BYTES);
-                let len = left.min(MAX_PULL_BYTES).min(max);
-                self.file.seek(SeekFrom::Start(part.start))?;
-                read_exactly(&mut self.file, into, len as u64)?;
-                part.start += len as u64;
-                len
-            }
-        };
-        let is_sent = match piece {
-            Piece::Lines(lines) => lines.is_empty(),
-            Piece::Part(part) => part.is_empty(),
-        };
-        if is_sent {
-            self.pieces.pop_front();
-        }
-        Ok(len)
-    }
-}
-
-/// The type of a file by its extension. Text is said to be UTF-8, which it is today.
-fn content_type(name: &Path) -> String {
-    let essence = match name.extension().and_then(OsStr::to_str) {
-        // The table knows its old name only (RFC 9239).
-        Some(extension) if extension.eq_ignore_ascii_case("mjs") => "text/javascript",
-        _ => mime_guess::from_path(name)
-            .first_raw()
-            .unwrap_or("application/octet-stream"),
-    };
-    // XML says its encoding itself, and JSON has no other.
-    if essence.starts_with("text/") && essence != "text/xml" {
-        format!("{essence}; charset=utf-8")
-    } else {
-        essence.to_owned()
     }
 }
 

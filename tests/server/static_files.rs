@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use aerys::{Server, StaticFiles};
 
-use crate::client::{Client, pattern};
+use crate::client::{Client, HttpResponse, pattern};
 use crate::support::TestServer;
 
 /// A folder that is gone after the test.
@@ -356,6 +356,76 @@ fn several_parts_are_sent_with_lines_between_them() {
     let many = format!("bytes={}", vec!["0-0,2-2"; 20].join(","));
     let response = client.request("GET", "/file.css", &[("Range", &many)]);
     assert_eq!((response.status, response.body.len()), (200, 300_000));
+}
+
+#[test]
+fn types_pages_for_what_is_missing_and_for_all_paths_can_be_set() {
+    let folder = Folder::new();
+    folder.write("root/index.html", "the page");
+    folder.write("root/missing.html", "nothing here");
+    folder.write("root/data.AVRO", "data");
+    folder.write("root/style.css", "a {}");
+    let root = folder.as_ref().join("root");
+    let serve = |set: fn(StaticFiles) -> StaticFiles| {
+        let root = root.clone();
+        TestServer::start(move |host, _| {
+            let files = set(StaticFiles::new(root).expect("a folder"));
+            Server::new().host(host.add(files))
+        })
+    };
+    let page = ("Accept", "text/html,application/xhtml+xml;q=0.9, */*;q=0.8");
+    let asset = ("Accept", "image/avif, */*");
+    let of = |response: &HttpResponse| {
+        let content_type = response.field("Content-Type").unwrap_or_default();
+        let body = String::from_utf8_lossy(&response.body).into_owned();
+        (response.status, content_type.to_owned(), body)
+    };
+    let html = || "text/html; charset=utf-8".to_owned();
+
+    let server = serve(|files| {
+        let files = files.fallback("index.html").not_found("missing.html");
+        files
+            .content_type("avro", "application/avro")
+            .content_type("css", "text/x-css")
+    });
+    let mut client = Client::connect(server.address);
+    let mut get = |target: &str, field| of(&client.request("GET", target, &[field]));
+    assert_eq!(
+        get("/app/settings?x=1", page),
+        (200, html(), "the page".into())
+    );
+    let missing = || (404, html(), "nothing here".to_owned());
+    assert_eq!(get("/app/logo.avif", asset), missing());
+    // What is never served is no path of an application.
+    assert_eq!(get("/.env", page), missing());
+    assert_eq!(get("/a/%2e%2e/b", page), missing());
+    assert_eq!(
+        get("/data.AVRO", asset),
+        (200, "application/avro".into(), "data".into())
+    );
+    assert_eq!(
+        get("/style.css", asset),
+        (200, "text/x-css".into(), "a {}".into())
+    );
+    let tag = client
+        .get("/")
+        .field("ETag")
+        .expect("a validator")
+        .to_owned();
+    let vary = client.request("GET", "/app", &[asset]);
+    assert_eq!(vary.field("Vary"), Some("Accept"));
+    let same = [page, ("If-None-Match", &*tag)];
+    assert_eq!(client.request("GET", "/app", &same).status, 304);
+    assert_eq!(client.request("POST", "/app", &[page]).status, 404);
+
+    // Without one of them, and when they are gone.
+    let server = serve(|files| files.not_found("missing.html"));
+    let mut client = Client::connect(server.address);
+    assert_eq!(of(&client.request("GET", "/app", &[page])), missing());
+    std::fs::remove_file(root.join("missing.html")).expect("ours");
+    let response = client.request("GET", "/app", &[page]);
+    assert_eq!(response.status, 404);
+    assert_ne!(response.body, b"nothing here");
 }
 
 /// Streamed as the peer reads, with others served meanwhile.

@@ -1,12 +1,14 @@
 //! Tests of `static_files.rs`, in directories of their own.
 
-use std::fs;
+use std::fs::{self, File};
 use std::os::unix::fs::symlink;
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use super::file::MAX_PULL_BYTES;
 use super::root::Resolution;
 use super::*;
 use crate::http::response::Content;
+use crate::output::Source;
 
 /// A directory that goes when the test ends, with a root and a secret beside it.
 struct Scene {
