@@ -23,10 +23,10 @@ use std::time::Duration;
 const KEPT_OUTPUT_BYTES: usize = 256 * 1024;
 
 /// Clients that are sent the same when a message goes to all.
-#[derive(Debug)]
-pub(crate) struct Group {
+#[derive(Clone, Copy, Debug)]
+struct Group {
     endpoint: u16,
-    pub(crate) log: LogId,
+    log: LogId,
     /// The compressor's: 9 to 15.
     window_bits: u8,
     /// Their own messages may refer to earlier ones.
@@ -141,6 +141,18 @@ impl Compressors {
 
 /// Messages.
 impl Compressors {
+    /// The group of `log`, and how `message` is compressed for it; `None` if it is not.
+    fn compressing(
+        &self,
+        log: LogId,
+        message: ToSend<'_>,
+        config: &WebSocketConfig,
+    ) -> Option<(Group, Compression)> {
+        let compression = config.compression?;
+        let group = self.groups.iter().find(|group| group.log == log)?;
+        (message.len() >= compression.threshold_bytes).then_some((*group, compression))
+    }
+
     /// The form of `message` for the members of the group of `log`, or for several of them.
     /// `before`: its form for another group, if that was asked for.
     pub(crate) fn form_for_several(
@@ -150,13 +162,9 @@ impl Compressors {
         config: &WebSocketConfig,
         before: Option<Form>,
     ) -> Form {
-        let group = self.groups.iter().find(|group| group.log == log);
-        let (Some(group), Some(compression)) = (group, config.compression) else {
+        let Some((group, compression)) = self.compressing(log, message, config) else {
             return Form::Plain;
         };
-        if message.len() < compression.threshold_bytes {
-            return Form::Plain;
-        }
         let window_bits = group.window_bits;
         match before {
             Some(Form::Deflated(made)) if made.window_bits == window_bits => Form::Deflated(made),
@@ -198,13 +206,9 @@ impl Compressors {
         config: &WebSocketConfig,
         now: Moment,
     ) -> Form {
-        let group = self.groups.iter().find(|group| group.log == log);
-        let (Some(group), Some(compression)) = (group, config.compression) else {
+        let Some((group, compression)) = self.compressing(log, message, config) else {
             return Form::Plain;
         };
-        if message.len() < compression.threshold_bytes {
-            return Form::Plain;
-        }
         let (window_bits, foreign_count) = (group.window_bits, group.foreign_count);
         let has_room = self.dedicated.len() < compression.max_compressors;
         if !group.takeover || (!has_room && !self.dedicated.contains_key(&slot)) {
