@@ -7,12 +7,16 @@ use aerys::{
     Message, Request, Response, Router, Server, WebSocketConfig, WebSocketHandler, websocket,
 };
 use miniz_oxide::deflate::compress_to_vec;
+use noise::noise;
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::Duration;
 
 #[path = "../src/websocket/deflate/codec/tests/reference.rs"]
 mod reference;
+
+#[path = "../src/websocket/deflate/codec/tests/noise.rs"]
+mod noise;
 
 /// Notes who opened, and echoes.
 struct Handler {
@@ -230,18 +234,6 @@ fn text(seed: u32, len: usize) -> String {
         .take(len / 10 + 1)
         .collect::<String>()[..len]
         .to_owned()
-}
-
-/// Bytes that nothing makes smaller.
-fn noise(seed: u32, len: usize) -> Vec<u8> {
-    let mut state = 0x9E37_79B9_7F4A_7C15 ^ u64::from(seed) << 20;
-    let next = || {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        state.to_le_bytes()[4]
-    };
-    std::iter::repeat_with(next).take(len).collect()
 }
 
 #[test]

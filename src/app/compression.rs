@@ -165,25 +165,25 @@ impl Compressors {
         let Some((group, compression)) = self.compressing(log, message, config) else {
             return Form::Plain;
         };
-        let window_bits = group.window_bits;
         match before {
-            Some(Form::Deflated(made)) if made.window_bits == window_bits => Form::Deflated(made),
-            Some(Form::Incompressible(bits)) if bits == window_bits => Form::Incompressible(bits),
-            _ => self.compress_alone(window_bits, message, &compression, config),
+            Some(Form::Tried { window_bits, bytes }) if window_bits == group.window_bits => {
+                Form::Tried { window_bits, bytes }
+            }
+            _ => self.compress_alone(group.window_bits, message, &compression, config),
         }
     }
 
     /// All members of the group of `log` are sent a message in this form.
     pub(crate) fn note_broadcast(&mut self, log: LogId, form: &Form) {
         let group = self.groups.iter_mut().find(|group| group.log == log);
-        if let (Form::Deflated(_), Some(group)) = (form, group) {
+        if let (true, Some(group)) = (form.is_deflated(), group) {
             group.foreign_count += 1;
         }
     }
 
     /// The clients in `slots` are sent a message in this form.
     pub(crate) fn note_listed(&mut self, slots: &[u32], form: &Form) {
-        if matches!(form, Form::Deflated(_)) && !self.dedicated.is_empty() {
+        if form.is_deflated() && !self.dedicated.is_empty() {
             for slot in slots {
                 self.lose_track(*slot);
             }
@@ -234,7 +234,10 @@ impl Compressors {
             // It has begun anew by itself, unless the library panicked.
             dedicated.foreign_count = u64::MAX;
         }
-        Form::of(len.map(Bytes::Output), window_bits)
+        Form::Tried {
+            window_bits,
+            bytes: len.map(Bytes::Output),
+        }
     }
 
     /// Compresses a message so that it refers to no other.
@@ -259,7 +262,7 @@ impl Compressors {
             let len = self.deflate_alone(window_bits, compression.level, message);
             len.map(Bytes::Output)
         };
-        Form::of(bytes, window_bits)
+        Form::Tried { window_bits, bytes }
     }
 
     /// The same into the output.
@@ -290,8 +293,10 @@ impl Compressors {
     ) -> Encoded<'a> {
         let max = config.max_outgoing_frame_bytes;
         match form {
-            Form::Plain | Form::Incompressible(_) => message.plain(max),
-            Form::Deflated(made) => match &made.bytes {
+            Form::Plain | Form::Tried { bytes: None, .. } => message.plain(max),
+            Form::Tried {
+                bytes: Some(bytes), ..
+            } => match bytes {
                 Bytes::Output(len) => {
                     Encoded::deflated(message.opcode(), &self.output[..*len], max)
                 }
@@ -347,20 +352,16 @@ impl Compressors {
 #[derive(Clone, Debug)]
 pub(crate) enum Form {
     Plain,
-    /// It does not become smaller with a window of so many bits.
-    Incompressible(u8),
-    Deflated(Made),
+    /// Compressed for a window of so many bits; as it is after all, if that gave no fewer bytes.
+    Tried {
+        window_bits: u8,
+        bytes: Option<Bytes>,
+    },
 }
 
 /// A message compressed.
 #[derive(Clone, Debug)]
-pub(crate) struct Made {
-    window_bits: u8,
-    bytes: Bytes,
-}
-
-#[derive(Clone, Debug)]
-enum Bytes {
+pub(crate) enum Bytes {
     /// So many at the front of the output.
     Output(usize),
     /// In frames already, kept with a [`Frame`](crate::Frame).
@@ -368,11 +369,8 @@ enum Bytes {
 }
 
 impl Form {
-    fn of(bytes: Option<Bytes>, window_bits: u8) -> Self {
-        match bytes {
-            Some(bytes) => Self::Deflated(Made { window_bits, bytes }),
-            None => Self::Incompressible(window_bits),
-        }
+    const fn is_deflated(&self) -> bool {
+        matches!(self, Self::Tried { bytes: Some(_), .. })
     }
 }
 

@@ -120,12 +120,7 @@ impl Hub {
         let agreement = self.agreed.take();
         let log = match agreement {
             None => LogId::from_index(endpoint),
-            Some(agreement) => {
-                let mut compressors = self.compressors.borrow_mut();
-                compressors.open(client.slot(), agreement);
-                drop(compressors);
-                self.log_for(endpoint, agreement)
-            }
+            Some(agreement) => self.open_compressed(client.slot(), endpoint, agreement),
         };
         self.output.borrow_mut().join(client.slot(), log);
         self.directory
@@ -134,9 +129,11 @@ impl Hub {
         agreement
     }
 
-    /// The log of clients of `endpoint` whose messages are compressed so.
-    fn log_for(&self, endpoint: u16, agreement: Agreement) -> LogId {
+    /// Enters the client in `slot` among those of `endpoint` whose messages are compressed so; the
+    /// log of those.
+    fn open_compressed(&self, slot: u32, endpoint: u16, agreement: Agreement) -> LogId {
         let mut compressors = self.compressors.borrow_mut();
+        compressors.open(slot, agreement);
         if let Some(log) = compressors.log(endpoint, agreement) {
             return log;
         }
@@ -172,11 +169,7 @@ impl Hub {
 
     #[inline(never)]
     fn send_content(&self, endpoint: u16, to: Recipients<'_>, content: &Content<'_>) {
-        if let Recipients::One(client) = to {
-            self.send_one(endpoint, client, content.to_send());
-        } else {
-            self.send_to(endpoint, to, content.to_send());
-        }
+        self.send_to(endpoint, to, content.to_send());
     }
 
     /// Queues a message for each of its recipients.
@@ -263,7 +256,10 @@ impl Hub {
         let (mut last, mut rest) = (None, &slots[..]);
         while let Some(first) = rest.first() {
             let log = output.log(*first);
-            let others = rest.iter().position(|slot| output.log(*slot) != log);
+            // Without compression an endpoint has one log, and nobody is of another.
+            let others = config
+                .compression
+                .and_then(|_| rest.iter().position(|slot| output.log(*slot) != log));
             let (slots, behind) = rest.split_at(others.unwrap_or(rest.len()));
             rest = behind;
             let form = compressors.form_for_several(log, message, &config, last.take());
@@ -313,10 +309,10 @@ impl Hub {
         wheel.insert(deadline, Due::IdleCompressors);
     }
 
-    /// How `endpoint` compresses for its next client: without contexts, if they are kept for as many
-    /// as may be.
-    pub(crate) fn compression(&self, endpoint: u16) -> Option<Compression> {
-        let compression = self.config(endpoint).compression?;
+    /// How an endpoint with this configuration compresses for its next client: without contexts, if
+    /// they are kept for as many as may be.
+    pub(crate) fn compression(&self, config: &WebSocketConfig) -> Option<Compression> {
+        let compression = config.compression?;
         let has_room = self.compressors.borrow().has_room(compression.max_contexts);
         let mode = if has_room {
             compression.mode

@@ -301,11 +301,9 @@ impl fmt::Debug for StaticFiles {
 /// Whether `Accept` names `text/html` (RFC 9110 section 12.5.1), as it does for a link that is
 /// followed and not for what a page consists of.
 fn asks_for_page(headers: &Headers) -> bool {
-    let ranges = headers.get_all("accept");
-    let mut ranges = ranges.flat_map(|value| value.split(|byte| *byte == b','));
-    ranges.any(|range| {
-        let essence = range.split(|byte| *byte == b';').next().unwrap_or_default();
-        essence.trim_ascii().eq_ignore_ascii_case(b"text/html")
+    headers.tokens("accept").any(|range| {
+        let essence = range.split(';').next().unwrap_or_default();
+        essence.trim_ascii().eq_ignore_ascii_case("text/html")
     })
 }
 

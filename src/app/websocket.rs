@@ -119,7 +119,8 @@ impl<H: WebSocketHandler> Application<H> {
             );
             return;
         };
-        let (config, compression) = (hub.config(*index), hub.compression(*index));
+        let config = hub.config(*index);
+        let compression = hub.compression(&config);
         let acceptance = match handshake::judge(request, &config, compression.as_ref()) {
             Ok(acceptance) => acceptance,
             Err(refusal) => {

@@ -168,6 +168,14 @@ fn read_exactly(file: &mut File, into: &mut Vec<u8>, len: u64) -> io::Result<()>
     }
 }
 
+/// Appends up to `max` of the next `missing` bytes of `file`, as many as a pull may read; how many.
+fn read_some(file: &mut File, into: &mut Vec<u8>, missing: u64, max: usize) -> io::Result<usize> {
+    let missing = usize::try_from(missing).unwrap_or(MAX_PULL_BYTES);
+    let len = missing.min(MAX_PULL_BYTES).min(max);
+    read_exactly(file, into, len as u64)?;
+    Ok(len)
+}
+
 /// The rest of a file, to be read while the socket takes it.
 #[derive(Debug)]
 struct FileSource {
@@ -179,11 +187,7 @@ struct FileSource {
 
 impl Source for FileSource {
     fn pull(&mut self, into: &mut Vec<u8>, max: usize) -> io::Result<usize> {
-        let len = usize::try_from(self.missing)
-            .unwrap_or(MAX_PULL_BYTES)
-            .min(MAX_PULL_BYTES)
-            .min(max);
-        read_exactly(&mut self.file, into, len as u64)?;
+        let len = read_some(&mut self.file, into, self.missing, max)?;
         self.missing -= len as u64;
         Ok(len)
     }
@@ -208,24 +212,18 @@ impl Source for PartsSource {
         let Some(piece) = self.pieces.front_mut() else {
             return Ok(0);
         };
-        let len = match piece {
+        let (len, is_sent) = match piece {
             Piece::Lines(lines) => {
                 let len = lines.len().min(max);
                 into.extend(lines.drain(..len).as_str().bytes());
-                len
+                (len, lines.is_empty())
             }
             Piece::Part(part) => {
-                let left = usize::try_from(part.end - part.start).unwrap_or(MAX_PULL_BYTES);
-                let len = left.min(MAX_PULL_BYTES).min(max);
                 self.file.seek(SeekFrom::Start(part.start))?;
-                read_exactly(&mut self.file, into, len as u64)?;
+                let len = read_some(&mut self.file, into, part.end - part.start, max)?;
                 part.start += len as u64;
-                len
+                (len, part.is_empty())
             }
-        };
-        let is_sent = match piece {
-            Piece::Lines(lines) => lines.is_empty(),
-            Piece::Part(part) => part.is_empty(),
         };
         if is_sent {
             self.pieces.pop_front();

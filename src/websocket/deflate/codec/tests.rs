@@ -2,9 +2,11 @@
 //! count of the distances.
 
 use super::*;
+use noise::noise;
 use proptest::prelude::*;
 use reference::inflate;
 
+mod noise;
 mod reference;
 
 /// RFC 7692 section 7.2.3.1: "Hello".
@@ -83,23 +85,11 @@ fn a_message_that_is_cut_is_told_from_a_whole_one() {
     }
 }
 
-/// Bytes that nothing makes smaller.
-fn noise(len: usize) -> Vec<u8> {
-    let mut state = 0x9E37_79B9_7F4A_7C15_u64;
-    let next = || {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        state.to_le_bytes()[4]
-    };
-    std::iter::repeat_with(next).take(len).collect()
-}
-
 #[test]
 fn what_does_not_become_smaller_is_told_and_leaves_nothing_behind() {
     for level in 1..=9 {
         let mut deflater = Deflater::new(15, level);
-        for hopeless in [vec![], b"a".to_vec(), noise(300), noise(300_000)] {
+        for hopeless in [vec![], b"a".to_vec(), noise(0, 300), noise(0, 300_000)] {
             let len = hopeless.len();
             assert!(
                 compressed(&mut deflater, &hopeless).is_none(),
