@@ -42,7 +42,6 @@ impl OpenFile {
         match validators.judge(headers) {
             Verdict::Proceed => {
                 let len = self.metadata.len();
-                response.set_header("Accept-Ranges", "bytes");
                 let asked = if !is_head && validators.allow_range(headers) {
                     ranges::asked(headers.get_all("range"), len)
                 } else {
@@ -50,8 +49,8 @@ impl OpenFile {
                 };
                 match asked {
                     Asked::Whole => {
-                        response.set_header("Content-Type", content_type);
                         self.send(0..len, is_head, response)?;
+                        response.set_header("Content-Type", content_type);
                     }
                     Asked::Parts(parts) => {
                         self.send_parts(parts, content_type, &validators, response)?;
@@ -64,6 +63,7 @@ impl OpenFile {
                         response.set_header("Content-Range", ranges::unsatisfied(len));
                     }
                 }
+                response.set_header("Accept-Ranges", "bytes");
             }
             Verdict::NotModified => {
                 response.set_status(StatusCode::NOT_MODIFIED);
@@ -118,10 +118,11 @@ impl OpenFile {
         let len = self.metadata.len();
         response.set_status(StatusCode::PARTIAL_CONTENT);
         if let [part] = &parts[..] {
+            self.send(part.clone(), false, response)?;
             response
                 .set_header("Content-Range", ranges::content_range(part, len))
                 .set_header("Content-Type", content_type);
-            return self.send(part.clone(), false, response);
+            return Ok(());
         }
         let boundary = boundary(&validators.etag);
         let (before, end) = ranges::delimiters(&parts, len, &content_type, &boundary);

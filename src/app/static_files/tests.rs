@@ -566,3 +566,28 @@ fn an_empty_file_is_an_empty_answer() {
         Some("200 ")
     );
 }
+
+/// Between its opening and its reading.
+#[test]
+fn a_file_that_became_shorter_says_nothing_of_itself() {
+    let scene = Scene::new().file("short.txt", "0123456789");
+    for fields in [&[][..], &[("Range", "bytes=2-9")]] {
+        let request = Request::for_test("GET", "/short.txt", fields);
+        let path = scene.root().join("short.txt");
+        fs::write(&path, "0123456789").unwrap();
+        let file = File::open(&path).unwrap();
+        let opened = OpenFile {
+            name: "short.txt".into(),
+            metadata: file.metadata().unwrap(),
+            file,
+        };
+        fs::write(&path, "012").unwrap();
+        let mut response = Response::new();
+        let content_type = "text/plain".to_owned();
+        let answered = opened.answer(content_type, request.headers(), false, &mut response);
+        assert!(answered.is_err());
+        for name in ["Content-Type", "Content-Range", "ETag"] {
+            assert!(!response.headers().contains(name), "{name} {fields:?}");
+        }
+    }
+}
