@@ -56,6 +56,10 @@ pub struct Config {
     /// Backlog of an HTTP connection, in bytes, above which its pipelined requests wait.
     /// Default 64 KiB.
     pub soft_backlog_bytes: usize,
+    /// Backlog of a response that is sent in pieces, in bytes, above which
+    /// [`ResponseStream::send`](crate::ResponseStream::send) refuses the next one. Default 1 MiB;
+    /// less than `soft_backlog_bytes` counts as that.
+    pub max_stream_backlog_bytes: usize,
     /// Bytes of half-read requests, frames and messages in all that the server holds for its
     /// clients. Default 256 MiB: each is small by its own limit, all together need not be. The
     /// client that passes it is closed: 503, or 1013 on a WebSocket.
@@ -89,6 +93,7 @@ impl Config {
         Self {
             max_connections: self.max_connections.map(|count| count.min(1 << 24)),
             max_timers: self.max_timers.min(1 << 24),
+            max_stream_backlog_bytes: self.max_stream_backlog_bytes.max(self.soft_backlog_bytes),
             header_timeout: self.header_timeout.min(CENTURY),
             body_grace: self.body_grace.min(CENTURY),
             keep_alive_timeout: self.keep_alive_timeout.min(CENTURY),
@@ -151,6 +156,7 @@ impl Default for Config {
             linger_timeout: Duration::from_secs(2),
             stop_timeout: Duration::from_secs(5),
             soft_backlog_bytes: 64 * KIB,
+            max_stream_backlog_bytes: MIB,
             max_buffered_input_bytes: 256 * MIB,
             max_timers: 1 << 22,
             max_delayed_bytes: 64 * MIB,

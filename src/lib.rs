@@ -92,13 +92,15 @@ pub use app::handler::{Responder, StartError, WebSocketHandler, respond};
 pub use app::remote::{RemoteEndpoint, RemoteError};
 pub use app::router::Router;
 pub use app::static_files::StaticFiles;
+pub use app::upload::{BodyLimit, Upload, body_limit, upload};
 pub use app::websocket::{WebSocket, websocket};
 pub use client_id::ClientId;
 pub use config::{BacklogPolicy, Compression, CompressionMode, Config, WebSocketConfig};
 pub use error::Error;
 pub use http::{
-    Body, ConnectionInfo, Cookie, Form, FormError, FormField, HeaderName, HeaderValue, Headers,
-    InvalidCookie, InvalidField, Method, Request, Response, SameSite, StatusCode, Version,
+    Body, BodyFlow, BodyHandler, BodyPlan, ConnectionInfo, Cookie, Form, FormError, FormField,
+    HeaderName, HeaderValue, Headers, InvalidCookie, InvalidField, Method, Request, Response,
+    ResponseStream, SameSite, ServerSentEvent, StatusCode, StreamError, Version,
 };
 pub use server::{Bound, Handle, Host, Server};
 pub use websocket::{CloseCode, Frame, InvalidClose, Message};

@@ -10,7 +10,7 @@
 use crate::config::{Config, Settings};
 use crate::http::date::DateLine;
 use crate::http::response::Content;
-use crate::http::{ConnectionInfo, Request, Response, StatusCode};
+use crate::http::{BodyPlan, ConnectionInfo, Request, Response, StatusCode};
 use crate::http1::connection::{self as http1, Http1Connection, Step, Then};
 use crate::input::Input;
 use crate::moment::{Moment, Stamp};
@@ -23,8 +23,13 @@ use std::borrow::Cow;
 /// What a client's bytes mean to the application.
 #[derive(Debug)]
 pub(crate) enum Event<'b> {
-    /// A whole request; [`Protocol::respond`] is to follow.
+    /// A request announces a body; [`Protocol::expect_body`] is to follow.
+    Announced,
+    /// A request, whole or with a body that follows in pieces; [`Protocol::respond`] is to follow, or
+    /// [`Protocol::accept_body`].
     Request(Box<Request>),
+    /// A piece of a body, and whether it is the last one.
+    Body(&'b [u8], bool),
     /// A whole text message.
     Text(Cow<'b, str>),
     /// A whole binary message.
@@ -62,6 +67,11 @@ pub(crate) struct Context<'a> {
     pub(crate) spare: &'a mut Option<Box<Request>>,
 }
 
+fn send_continue(cx: &mut Context<'_>) {
+    let interim = Bytes::Parts(http1::CONTINUE, b"");
+    cx.output.send(cx.slot, Unit::default(), interim);
+}
+
 impl Context<'_> {
     fn wire(&mut self) -> Wire<'_> {
         Wire {
@@ -70,6 +80,17 @@ impl Context<'_> {
             now: self.now,
         }
     }
+}
+
+/// What follows when a response is queued.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Answered {
+    /// Nothing.
+    Whole,
+    /// The connection is this endpoint's.
+    Upgrade(u16),
+    /// The body, from the application.
+    Stream,
 }
 
 /// What a deadline came to.
@@ -103,6 +124,7 @@ impl Protocol {
 
     /// The next event in `input`. `None`: all was consumed, or the rest is to be offered again
     /// when [`paused_until`](Self::paused_until) says so.
+    #[inline(never)] // within its caller, both have too few registers: 200 instructions
     pub(crate) fn next_event<'b>(
         &mut self,
         input: &mut Input<'b>,
@@ -110,25 +132,13 @@ impl Protocol {
     ) -> Option<Event<'b>> {
         match self {
             Self::Http1(connection, _) => {
-                match connection.next(input, &cx.settings.server, cx.now, cx.spare) {
-                    Step::NeedInput => None,
-                    Step::Request(request) => Some(Event::Request(request)),
-                    Step::Continue => {
-                        cx.output.send(
-                            cx.slot,
-                            Unit::default(),
-                            Bytes::Parts(http1::CONTINUE, b""),
-                        );
-                        self.next_event(input, cx)
-                    }
-                    Step::Refused(refused) => {
-                        log::debug!("request refused: {refused:?}");
-                        self.refuse(refused.status, refused.reason, cx);
-                        // Nothing that follows is a request.
-                        input.take(input.len());
-                        None
-                    }
+                let step = connection.next(input, &cx.settings.server, cx.now, cx.spare);
+                let event = self.http1_event(step, cx);
+                if self.is_lingering() {
+                    // Nothing that follows is a request.
+                    input.take(input.len());
                 }
+                event
             }
             Self::WebSocket(connection) => {
                 let mut receiving = Receiving {
@@ -153,6 +163,83 @@ impl Protocol {
         }
     }
 
+    /// What a step of an HTTP connection is to the application.
+    fn http1_event<'b>(&mut self, step: Step<'b>, cx: &mut Context<'_>) -> Option<Event<'b>> {
+        match step {
+            Step::NeedInput => None,
+            Step::Announced => Some(Event::Announced),
+            Step::Request(request) => Some(Event::Request(request)),
+            Step::Body(bytes, is_last) => Some(Event::Body(bytes, is_last)),
+            Step::Continue => {
+                send_continue(cx);
+                None
+            }
+            Step::Refused(refused) => {
+                log::debug!("request refused: {refused:?}");
+                self.refuse(refused.status, refused.reason, cx);
+                None
+            }
+        }
+    }
+
+    /// The request that announced a body, and its host.
+    pub(crate) fn announced(&self) -> Option<(u16, &Request)> {
+        match self {
+            Self::Http1(connection, host) => connection.announced().map(|request| (*host, request)),
+            _ => None,
+        }
+    }
+
+    /// Says how an announced body is taken; `is_there`: some of it has come already. What follows
+    /// from that, if it is not to be read first.
+    pub(crate) fn expect_body(
+        &mut self,
+        plan: BodyPlan,
+        is_there: bool,
+        cx: &mut Context<'_>,
+    ) -> Option<Event<'static>> {
+        let Self::Http1(connection, _) = self else {
+            return None;
+        };
+        let step = connection.expect_body(plan, is_there, cx.now);
+        self.http1_event(step, cx)
+    }
+
+    /// The application takes the pieces of the body that was announced.
+    pub(crate) fn accept_body(&mut self, cx: &mut Context<'_>) {
+        if let Self::Http1(connection, _) = self
+            && connection.accept_body()
+        {
+            send_continue(cx);
+        }
+    }
+
+    /// Whether pieces of a body are to come.
+    pub(crate) fn is_receiving(&self) -> bool {
+        matches!(self, Self::Http1(connection, _) if connection.is_receiving())
+    }
+
+    /// Whether a response is being sent in pieces.
+    pub(crate) fn is_streaming(&self) -> bool {
+        matches!(self, Self::Http1(connection, _) if connection.is_streaming())
+    }
+
+    /// Lets a body wait, or go on.
+    pub(crate) fn pause_body(&mut self, pause: bool, now: Moment) {
+        if let Self::Http1(connection, _) = self {
+            connection.pause_body(pause, now);
+        }
+    }
+
+    /// A response that was sent in pieces is complete.
+    pub(crate) fn end_stream(&mut self, now: Moment) {
+        if let Self::Http1(connection, _) = self
+            && connection.end_stream(now) != Then::KeepAlive
+        {
+            *self = Self::Lingering(None);
+        }
+    }
+
     /// A WebSocket connection whose closing handshake is over needs no state any more.
     #[inline]
     fn linger_if_closed(&mut self, settings: &Settings) {
@@ -164,10 +251,10 @@ impl Protocol {
         }
     }
 
-    /// Queues the answer to the last request. The endpoint to upgrade to, if it is a 101.
-    pub(crate) fn respond(&mut self, response: &mut Response, cx: &mut Context<'_>) -> Option<u16> {
+    /// Queues the answer to the last request, and says what follows.
+    pub(crate) fn respond(&mut self, response: &mut Response, cx: &mut Context<'_>) -> Answered {
         let Self::Http1(connection, _) = self else {
-            return None;
+            return Answered::Whole;
         };
         cx.head.clear();
         let after = connection.respond(response, cx.date_line, cx.now, cx.head);
@@ -179,20 +266,22 @@ impl Protocol {
         let inline = content.as_bytes();
         let parts = Bytes::Parts(cx.head, inline.unwrap_or_default());
         cx.output.send(cx.slot, Unit::default(), parts);
-        if inline.is_none()
-            && let Content::Source { len, source } = response.take_content()
+        if after.send_body
+            && let Some((len, source)) = response.take_source()
         {
             cx.output.send_source(cx.slot, len, source);
         }
         match after.then {
-            Then::KeepAlive => None,
+            Then::KeepAlive => Answered::Whole,
             Then::Close => {
                 *self = Self::Lingering(None);
-                None
+                Answered::Whole
             }
             Then::Upgrade => response
                 .upgrade
-                .and_then(|endpoint| u16::try_from(endpoint.0).ok()),
+                .and_then(|endpoint| u16::try_from(endpoint.0).ok())
+                .map_or(Answered::Whole, Answered::Upgrade),
+            Then::Stream => Answered::Stream,
         }
     }
 
@@ -238,6 +327,8 @@ impl Protocol {
     pub(crate) fn disconnected(&mut self, cx: &mut Context<'_>) -> (bool, Option<Event<'static>>) {
         let unwritten = cx.output.has_output(cx.slot);
         match self {
+            // Who is sent a response in pieces has left.
+            Self::Http1(connection, _) if connection.is_streaming() => (true, None),
             Self::Http1(..) => {
                 *self = Self::Lingering(None);
                 (!unwritten, None)
@@ -305,7 +396,8 @@ impl Protocol {
     pub(crate) fn paused_until(&self) -> Option<Moment> {
         match self {
             Self::WebSocket(connection) => connection.paused_until(),
-            Self::Http1(..) | Self::Lingering(_) => None,
+            Self::Http1(connection, _) => connection.is_paused().then_some(Moment::NEVER),
+            Self::Lingering(_) => None,
         }
     }
 

@@ -2,7 +2,7 @@
 
 use crate::app::endpoint::TimerId;
 use crate::client_id::ClientId;
-use crate::http::{Request, Response};
+use crate::http::{BodyPlan, Request, Response};
 use crate::websocket::{CloseCode, Message};
 use std::any::Any;
 
@@ -96,6 +96,14 @@ pub trait Responder {
     #[doc(hidden)]
     fn visit_endpoints(&self, visit: &mut dyn FnMut(&dyn Any)) {
         let _ = visit;
+    }
+
+    /// How the body of this request is taken, if this responder says so. A responder that wraps
+    /// others forwards it to the one that will answer.
+    #[doc(hidden)]
+    fn body_plan(&self, request: &Request) -> Option<BodyPlan> {
+        let _ = request;
+        None
     }
 }
 

@@ -8,10 +8,13 @@ use crate::app::compression::Compressors;
 use crate::app::directory::{ClientInfo, Directory, Uncounted};
 use crate::app::endpoint::{Content, OwnedRecipients, Recipients, TimerId};
 use crate::app::schedule::{Delayed, Due, Schedule};
+use crate::app::stream::StreamSink;
 use crate::client_id::ClientId;
 use crate::config::{
     BacklogPolicy, CENTURY, Compression, CompressionMode, Config, WebSocketConfig,
 };
+use crate::http::ResponseStream;
+use crate::http::stream::{Later, Sink, WeakStream};
 use crate::moment::Moment;
 use crate::output::{LogId, LogLimits, Output};
 use crate::websocket::deflate::Agreement;
@@ -20,7 +23,7 @@ use crate::websocket::{CloseCode, Frame};
 use smallvec::SmallVec;
 use std::borrow::Cow;
 use std::cell::{Cell, RefCell};
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::fmt;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
@@ -34,6 +37,15 @@ pub(crate) struct CloseRequest {
     pub(crate) reason: Cow<'static, str>,
     /// The connection is failed (RFC 6455 section 7.1.7): nothing that the peer says counts any more.
     pub(crate) fails: bool,
+}
+
+/// What a callback asked for.
+#[derive(Debug)]
+pub(crate) enum Pending {
+    /// A WebSocket client is to be closed.
+    Close(CloseRequest),
+    /// The response to a client, which was sent in pieces, is complete.
+    EndStream(ClientId),
 }
 
 /// See the module.
@@ -51,9 +63,13 @@ pub(crate) struct Hub {
     /// By endpoint, whose log has the same index; that of clients whose messages are compressed
     /// is another.
     endpoints: RefCell<Vec<Rc<WebSocketConfig>>>,
-    closes: RefCell<VecDeque<CloseRequest>>,
-    /// How many they are.
-    close_count: Cell<usize>,
+    /// What is to be done when the running callback has returned.
+    pending: RefCell<VecDeque<Pending>>,
+    /// How much it is.
+    pending_count: Cell<usize>,
+    /// Responses that are being sent in pieces, by the slot of their client.
+    streams: RefCell<HashMap<u32, ResponseStream>>,
+    pub(crate) max_stream_backlog_bytes: usize,
     /// What came of the client that is being served and the directory does not count yet.
     uncounted: Cell<Uncounted>,
     /// Slots of the recipients of one send, kept for its allocation.
@@ -75,8 +91,10 @@ impl Hub {
             agreed: Cell::default(),
             now: Cell::new(Moment::START),
             endpoints: RefCell::default(),
-            closes: RefCell::default(),
-            close_count: Cell::new(0),
+            pending: RefCell::default(),
+            pending_count: Cell::new(0),
+            streams: RefCell::default(),
+            max_stream_backlog_bytes: config.max_stream_backlog_bytes,
             uncounted: Cell::default(),
             slots: RefCell::default(),
         })
@@ -418,14 +436,18 @@ impl Hub {
             return;
         };
         self.retire(client);
-        self.close_count.set(self.close_count.get() + 1);
-        self.closes.borrow_mut().push_back(CloseRequest {
+        self.ask(Pending::Close(CloseRequest {
             client,
             endpoint,
             code,
             reason,
             fails,
-        });
+        }));
+    }
+
+    fn ask(&self, pending: Pending) {
+        self.pending_count.set(self.pending_count.get() + 1);
+        self.pending.borrow_mut().push_back(pending);
     }
 
     /// The id dies: no send reaches it any more. Whether it was alive.
@@ -438,11 +460,79 @@ impl Hub {
         alive
     }
 
+    /// Whether a callback asked for anything.
     #[inline]
-    pub(crate) fn next_close(&self) -> Option<CloseRequest> {
-        let count = self.close_count.get().checked_sub(1)?;
-        self.close_count.set(count);
-        self.closes.borrow_mut().pop_front()
+    pub(crate) fn has_pending(&self) -> bool {
+        self.pending_count.get() > 0
+    }
+
+    pub(crate) fn next_pending(&self) -> Option<Pending> {
+        let count = self.pending_count.get().checked_sub(1)?;
+        self.pending_count.set(count);
+        self.pending.borrow_mut().pop_front()
+    }
+
+    /// The response to `client` is sent in pieces from now on.
+    pub(crate) fn open_stream(
+        self: &Rc<Self>,
+        client: ClientId,
+        stream: &ResponseStream,
+        in_chunks: bool,
+    ) {
+        let mut streams = self.streams.borrow_mut();
+        streams.insert(client.slot(), stream.clone());
+        drop(streams);
+        let sink: Rc<dyn Sink> = Rc::new(StreamSink::new(Rc::clone(self), client, in_chunks));
+        stream.attach(&sink);
+    }
+
+    /// The response that is sent in pieces to the client in `slot`, if one is.
+    pub(crate) fn stream(&self, slot: u32) -> Option<ResponseStream> {
+        self.streams.borrow().get(&slot).cloned()
+    }
+
+    /// Forgets it.
+    pub(crate) fn take_stream(&self, slot: u32) -> Option<ResponseStream> {
+        let mut streams = self.streams.borrow_mut();
+        if streams.is_empty() {
+            return None; // as nearly always, and a hash is not for nothing
+        }
+        streams.remove(&slot)
+    }
+
+    /// The client of a response that is being sent in pieces.
+    pub(crate) fn slot_of(&self, stream: &ResponseStream) -> Option<u32> {
+        let streams = self.streams.borrow();
+        let mut entries = streams.iter();
+        let entry = entries.find(|(_, open)| open.is_same(stream));
+        entry.map(|(slot, _)| *slot)
+    }
+
+    /// All that there are.
+    pub(crate) fn streams(&self) -> Vec<ResponseStream> {
+        self.streams.borrow().values().cloned().collect()
+    }
+
+    /// Forgets all of them.
+    pub(crate) fn take_streams(&self) -> Vec<ResponseStream> {
+        self.streams.take().into_values().collect()
+    }
+
+    /// A response that was sent in pieces is complete.
+    pub(crate) fn end_stream(&self, client: ClientId) {
+        self.take_stream(client.slot());
+        self.ask(Pending::EndStream(client));
+    }
+
+    /// Calls later what a response that is sent in pieces asked for.
+    pub(crate) fn stream_after(&self, delay: Duration, stream: WeakStream, later: Later) {
+        let deadline = self.after(delay);
+        let refused = self
+            .schedule
+            .borrow_mut()
+            .delay_call(deadline, stream, later);
+        // Code of the application, which may call us.
+        drop(refused);
     }
 
     /// Notes what came of the client that is being served; once for all of it, it is to be

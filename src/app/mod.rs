@@ -12,9 +12,11 @@ pub(crate) mod remote;
 pub(crate) mod router;
 pub(crate) mod schedule;
 pub(crate) mod static_files;
+pub(crate) mod stream;
+pub(crate) mod upload;
 pub(crate) mod websocket;
 
-use crate::http::{Request, Response, StatusCode};
+use crate::http::{BodyPlan, Request, Response, StatusCode};
 use handler::Responder;
 use hub::Hub;
 use std::any::Any;
@@ -78,7 +80,7 @@ impl App {
         let is_answered = Self::call("a responder", || {
             self.hosts[usize::from(host)].iter_mut().any(|responder| {
                 responder.respond(request, response);
-                response.is_started()
+                response.is_started() || request.has_receiver()
             })
         });
         match is_answered {
@@ -93,6 +95,15 @@ impl App {
                 );
             }
         }
+    }
+
+    /// How the body of a request to `host` is taken, if one of its responders says so.
+    pub(crate) fn body_plan(&self, host: u16, request: &Request) -> Option<BodyPlan> {
+        let responders = &self.hosts[usize::from(host)];
+        Self::call("a responder", || {
+            let mut plans = responders.iter();
+            plans.find_map(|responder| responder.body_plan(request))
+        })?
     }
 
     /// Calls application code; `None` if it panicked, which is logged.

@@ -8,7 +8,7 @@ use std::any::Any;
 use std::fmt;
 
 use crate::app::handler::Responder;
-use crate::http::{Method, Request, Response, StatusCode};
+use crate::http::{BodyPlan, Method, Request, Response, StatusCode};
 
 mod pattern;
 
@@ -209,6 +209,18 @@ impl Responder for Router {
             responder.visit_endpoints(visit);
         }
     }
+
+    fn body_plan(&self, request: &Request) -> Option<BodyPlan> {
+        let mut next = 0;
+        while let Some((index, _)) = self.table.find(next, request.method(), request.path()) {
+            let plan = self.responders[index].body_plan(request);
+            if plan.is_some() {
+                return plan;
+            }
+            next = index + 1;
+        }
+        None
+    }
 }
 
 impl fmt::Debug for Router {
@@ -246,6 +258,7 @@ struct Table {
 
 impl Table {
     /// The first route at or behind the index `from` that is for this method and path.
+    #[inline]
     fn find(&self, from: usize, method: &Method, path: &str) -> Option<(usize, Found)> {
         let entries = self.entries.iter().enumerate().skip(from);
         entries

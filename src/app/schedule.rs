@@ -4,10 +4,12 @@
 //! deadlines are not, since each client has at most one.
 
 use crate::app::endpoint::{OwnedRecipients, TimerId};
+use crate::http::stream::{Later, WeakStream};
 use crate::moment::Moment;
 use crate::timer_wheel::{TimerKey, TimerWheel};
 use crate::websocket::Frame;
 use slab::Slab;
+use std::fmt;
 use std::num::TryFromIntError;
 
 /// A place in a table, below 2^24: three bytes, so that what falls due takes four.
@@ -41,6 +43,8 @@ pub(crate) enum Due {
     Delayed(Index24),
     /// A timer of an endpoint's handler.
     Timer(u16),
+    /// A call that a response asked for that is sent in pieces, by its place among them.
+    Call(Index24),
     /// Compressors may be idle.
     IdleCompressors,
     /// Accepting was paused for want of descriptors.
@@ -65,11 +69,11 @@ impl Delayed {
 }
 
 /// The wheel and what hangs on it.
-#[derive(Debug)]
 pub(crate) struct Schedule {
     pub(crate) wheel: TimerWheel<Due>,
     delayed: Slab<Delayed>,
     delayed_bytes: usize,
+    calls: Slab<(WeakStream, Later)>,
     handler_timers: usize,
     max_timers: usize,
     max_delayed_bytes: usize,
@@ -85,6 +89,7 @@ impl Schedule {
             wheel: TimerWheel::new(),
             delayed: Slab::new(),
             delayed_bytes: 0,
+            calls: Slab::new(),
             handler_timers: 0,
             max_timers,
             max_delayed_bytes,
@@ -95,7 +100,7 @@ impl Schedule {
 
     /// Whether one more timer, with so many bytes to hold, is within the limits.
     fn has_room(&self, bytes: usize) -> bool {
-        self.handler_timers + self.delayed.len() < self.max_timers
+        self.handler_timers + self.delayed.len() + self.calls.len() < self.max_timers
             && self.delayed_bytes.saturating_add(bytes) <= self.max_delayed_bytes
     }
 
@@ -141,6 +146,31 @@ impl Schedule {
         TimerId(Some(self.wheel.insert(deadline, Due::Delayed(index))))
     }
 
+    /// A call for a stream; what is refused over the limit is returned, to be dropped.
+    pub(crate) fn delay_call(
+        &mut self,
+        deadline: Moment,
+        stream: WeakStream,
+        later: Later,
+    ) -> Option<Later> {
+        if self.stopped {
+            return Some(later);
+        }
+        let index = u32::try_from(self.calls.vacant_key()).and_then(Index24::try_from);
+        let (true, Ok(index)) = (self.has_room(0), index) else {
+            self.refuse();
+            return Some(later);
+        };
+        self.calls.insert((stream, later));
+        self.wheel.insert(deadline, Due::Call(index));
+        None
+    }
+
+    /// Takes out a call whose time has come.
+    pub(crate) fn take_call(&mut self, index: Index24) -> Option<(WeakStream, Later)> {
+        self.calls.try_remove(u32::from(index) as usize)
+    }
+
     /// Cancels what `endpoint` asked for. Whether it was still pending.
     pub(crate) fn cancel(&mut self, endpoint: u16, timer: TimerId) -> bool {
         let TimerId(Some(key)) = timer else {
@@ -179,11 +209,13 @@ impl Schedule {
         Some(send)
     }
 
-    /// Drops what handlers asked for: none of it happens.
-    pub(crate) fn stop(&mut self) {
+    /// Drops what handlers asked for: none of it happens. Calls are returned, to be dropped.
+    #[must_use = "a drop is code of the application"]
+    pub(crate) fn stop(&mut self) -> Slab<(WeakStream, Later)> {
         self.stopped = true;
         self.delayed.clear();
         self.delayed_bytes = 0;
+        std::mem::take(&mut self.calls)
     }
 
     /// Moves a client's deadline to `deadline` if that is earlier than the one it is armed for.
@@ -199,6 +231,16 @@ impl Schedule {
         }
         let slot = Index24::try_from(slot).expect("a client's slot has 24 bits");
         *armed = Some(self.wheel.insert(deadline, Due::Client(slot)));
+    }
+}
+
+impl fmt::Debug for Schedule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Schedule")
+            .field("wheel", &self.wheel)
+            .field("delayed", &self.delayed.len())
+            .field("calls", &self.calls.len())
+            .finish_non_exhaustive()
     }
 }
 
@@ -284,7 +326,7 @@ mod tests {
     fn after_a_stop_nothing_of_the_handlers_is_left() {
         let mut schedule = Schedule::new(10, 100);
         schedule.delay(SOON, send(20));
-        schedule.stop();
+        drop(schedule.stop());
         assert_eq!(schedule.delayed_bytes, 0);
         let Some((_, Due::Delayed(index))) = schedule.wheel.pop_expired(SOON) else {
             panic!("the send was not due");

@@ -1,7 +1,8 @@
 //! How other threads reach the loop: a flag to stop, and a waker.
 
-use std::sync::Arc;
+use crate::client_id::ClientId;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Wake;
 
 /// Shared by the loop and all that may wake it.
@@ -10,6 +11,8 @@ pub(crate) struct Control {
     /// `None` in a simulation, which nobody waits for.
     waker: Option<mio::Waker>,
     stop: AtomicBool,
+    /// Clients whose bodies are to go on.
+    resumed: Mutex<Vec<ClientId>>,
 }
 
 impl Control {
@@ -17,6 +20,7 @@ impl Control {
         Arc::new(Self {
             waker,
             stop: AtomicBool::new(false),
+            resumed: Mutex::default(),
         })
     }
 
@@ -28,6 +32,22 @@ impl Control {
 
     pub(crate) fn is_stop_requested(&self) -> bool {
         self.stop.load(Ordering::Acquire)
+    }
+
+    /// Asks for the body of a client's request to go on.
+    pub(crate) fn resume_body(&self, client: ClientId) {
+        self.resumed().push(client);
+        self.wake_loop();
+    }
+
+    /// Those that were asked for since.
+    pub(crate) fn take_resumed(&self) -> Vec<ClientId> {
+        std::mem::take(&mut *self.resumed())
+    }
+
+    fn resumed(&self) -> MutexGuard<'_, Vec<ClientId>> {
+        // Nothing panics while it is held, and a list of ids is always whole.
+        self.resumed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn wake_loop(&self) {

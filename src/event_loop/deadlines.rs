@@ -78,6 +78,14 @@ impl<S: System> EventLoop<S> {
                         });
                     }
                 }
+                Due::Call(index) => {
+                    let call = self.hub.schedule.borrow_mut().take_call(index);
+                    if let Some((stream, later)) = call
+                        && let Some(stream) = stream.open()
+                    {
+                        self.call_stream("a delayed call", &stream, || later(&stream));
+                    }
+                }
                 Due::IdleCompressors => self.hub.free_idle_compressors(),
                 Due::ResumeAccepting => self.accept_paused = false,
                 Due::StopTimeout => self.cut_all(),
@@ -146,6 +154,7 @@ impl<S: System> EventLoop<S> {
             Some(Expiry::Closing(code, reason)) => self.closed(slot, code, reason),
             Some(Expiry::Drop) => self.doom(slot),
         }
+        self.check_upload(slot);
         self.resume(slot);
         self.arm(slot);
     }

@@ -265,7 +265,7 @@ impl<S: System> EventLoop<S> {
     }
 
     /// Whether more waits for a client than its soft limit.
-    fn is_above_soft(&mut self, slot: u32) -> bool {
+    pub(super) fn is_above_soft(&mut self, slot: u32) -> bool {
         let output = self.hub.output.borrow();
         self.clients
             .get_mut(slot)
@@ -288,6 +288,8 @@ impl<S: System> EventLoop<S> {
             self.call("on_drain", endpoint, Some(id), |application| {
                 application.drain(id);
             });
+        } else {
+            self.tell_drained(slot);
         }
         self.resume(slot);
     }

@@ -4,6 +4,7 @@
 //! long for anybody. Application code is reached through [`App::call`] alone, which ends its panics.
 
 mod accept;
+mod answer;
 pub(crate) mod clients;
 pub(crate) mod control;
 mod deadlines;
@@ -18,7 +19,7 @@ mod stop;
 pub(crate) mod system;
 
 use crate::app::App;
-use crate::app::hub::{CloseRequest, Hub};
+use crate::app::hub::{CloseRequest, Hub, Pending};
 use crate::app::remote::RemoteCommand;
 use crate::app::websocket::AnyApplication;
 use crate::client_id::ClientId;
@@ -31,6 +32,7 @@ use crate::protocol::{Context, Protocol};
 use crate::websocket::deflate::Inflaters;
 use crate::websocket::encoded::ToSend;
 use crate::websocket::{CloseCode, Received};
+use answer::Upload;
 use clients::{Client, Clients, fact};
 use control::Control;
 use std::borrow::Cow;
@@ -77,6 +79,8 @@ struct Asides {
     buffered: HashMap<u32, usize>,
     /// The sum of it.
     buffered_bytes: usize,
+    /// Requests whose bodies come in pieces.
+    uploads: HashMap<u32, Box<Upload>>,
 }
 
 /// Input that waits, from an offset.
@@ -411,6 +415,7 @@ impl<S: System> EventLoop<S> {
         self.judge_poll(event_count);
         if woken {
             self.carry_out_remotes();
+            self.resume_bodies();
             if self.control.is_stop_requested() {
                 self.begin_stop();
             }
@@ -516,11 +521,22 @@ impl<S: System> EventLoop<S> {
         self.carry_out();
     }
 
-    /// Closes what callbacks asked to be closed, telling their endpoints, until nothing is left.
+    /// Closes and ends what callbacks asked to be closed or ended, telling their endpoints, until
+    /// nothing is left.
     #[inline]
     fn carry_out(&mut self) {
-        while let Some(request) = self.hub.next_close() {
-            self.carry_out_close(request);
+        if self.hub.has_pending() {
+            self.carry_out_pending();
+        }
+    }
+
+    #[inline(never)]
+    fn carry_out_pending(&mut self) {
+        while let Some(pending) = self.hub.next_pending() {
+            match pending {
+                Pending::Close(request) => self.carry_out_close(request),
+                Pending::EndStream(client) => self.end_stream(client),
+            }
         }
     }
 
@@ -570,6 +586,7 @@ impl<S: System> EventLoop<S> {
             self.doomed.push(slot);
         }
         self.closed(slot, CloseCode::ABNORMAL, "");
+        self.abandon(slot);
     }
 
     /// Frees the clients that are gone.
@@ -604,6 +621,10 @@ impl<S: System> Drop for EventLoop<S> {
     fn drop(&mut self) {
         for endpoint in self.app.endpoints() {
             endpoint.state().remote.stop();
+        }
+        // They hold what holds them.
+        for stream in self.hub.take_streams() {
+            App::call("a drop", || drop(stream.close()));
         }
     }
 }

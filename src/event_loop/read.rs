@@ -4,10 +4,9 @@ use crate::app::directory::Uncounted;
 use crate::client_id::ClientId;
 use crate::config::Settings;
 use crate::event_loop::clients::{Client, fact};
-use crate::event_loop::stop::Stop;
 use crate::event_loop::system::{ReadOutcome, Ready, Socket, System};
 use crate::event_loop::{EARLY_FLUSH_BYTES, EventLoop, Held, client_of, unblock};
-use crate::http::{Request, Response, StatusCode};
+use crate::http::StatusCode;
 use crate::input::Input;
 use crate::moment::Moment;
 use crate::output::LEND_BYTES;
@@ -53,6 +52,7 @@ impl<S: System> EventLoop<S> {
     }
 
     /// Whether a client's input may be taken now.
+    #[inline]
     pub(super) fn may_read(&mut self, slot: u32) -> bool {
         let now = self.hub.now.get();
         let client = self.clients.get_mut(slot);
@@ -121,6 +121,10 @@ impl<S: System> EventLoop<S> {
         client.set(fact::READABLE);
         if read_closed {
             client.set(fact::READ_CLOSED);
+            if client.protocol.is_streaming() {
+                // Nothing else tells it: what it may have sent is not read meanwhile.
+                return self.disconnected(id.slot());
+            }
         }
         if !client.is(fact::LISTED) {
             self.read_client(id);
@@ -160,6 +164,7 @@ impl<S: System> EventLoop<S> {
 
     fn finish(&mut self, slot: u32) {
         self.account(slot);
+        self.check_upload(slot);
         self.settle(slot);
         self.arm(slot);
         if self
@@ -280,7 +285,7 @@ impl<S: System> EventLoop<S> {
             bytes = input.into_rest();
             let Some(Some(event)) = event else { break };
             let upgrades = matches!(event, Event::Request(_));
-            self.handle(id, event);
+            self.handle(id, event, !bytes.is_empty());
             self.relieve(slot);
             let Some(client) = self.clients.get_mut(slot) else {
                 break;
@@ -402,6 +407,7 @@ impl<S: System> EventLoop<S> {
         }
         client.put(fact::BUFFERED, bytes > 0);
         let is_http = matches!(client.protocol, Protocol::Http1(..));
+        let is_streaming = client.protocol.is_streaming();
         let grew = bytes > self.count_buffered(slot, bytes);
         if grew && self.asides.buffered_bytes > self.settings.server.max_buffered_input_bytes {
             self.warn("half-read input of all clients passed its limit");
@@ -410,7 +416,7 @@ impl<S: System> EventLoop<S> {
                 let reason = Cow::Borrowed("The server is out of room");
                 self.hub.fail(client, CloseCode::TRY_AGAIN_LATER, reason);
                 self.carry_out();
-            } else if is_http {
+            } else if is_http && !is_streaming {
                 let reason = "The server is out of room; try again later.";
                 self.protocol(slot, |protocol, cx| {
                     protocol.refuse(StatusCode::SERVICE_UNAVAILABLE, reason, cx);
@@ -422,9 +428,12 @@ impl<S: System> EventLoop<S> {
         }
     }
 
-    fn handle(&mut self, id: ClientId, event: Event<'_>) {
+    /// Hands an event to the application; `has_more`: so does the input.
+    pub(super) fn handle(&mut self, id: ClientId, event: Event<'_>, has_more: bool) {
         match event {
             Event::Request(request) => self.answer(id, request),
+            Event::Announced => self.announced(id, has_more),
+            Event::Body(bytes, is_last) => self.receive(id, bytes, is_last),
             Event::Text(text) => self.deliver(id, Message::Text(&text)),
             Event::Binary(bytes) => self.deliver(id, Message::Binary(&bytes)),
             Event::Closing(code, reason) => self.closed(id.slot(), code, &reason),
@@ -444,48 +453,13 @@ impl<S: System> EventLoop<S> {
         });
     }
 
-    /// Routes a request and queues the answer, or makes the client an endpoint's.
-    fn answer(&mut self, id: ClientId, mut request: Box<Request>) {
-        let slot = id.slot();
-        let Some(client) = self.clients.get_mut(slot) else {
-            return;
-        };
-        let Protocol::Http1(_, host) = client.protocol else {
-            return;
-        };
-        if !matches!(self.stop, Stop::Running) {
-            let reason = "The server stops.";
-            self.protocol(slot, |protocol, cx| {
-                protocol.refuse(StatusCode::SERVICE_UNAVAILABLE, reason, cx);
-            });
-            return;
-        }
-        let mut response = Response::new();
-        self.app.respond(host, &mut request, &mut response);
-        self.carry_out();
-        if let Some(fault) = response.fault() {
-            log::error!("a responder failed: {fault}");
-        }
-        let remote_address = request.connection().remote_address;
-        self.spare = request.into_spare();
-        self.keep_date();
-        let upgrade = self.protocol(slot, |protocol, cx| protocol.respond(&mut response, cx));
-        if let Some(Some(endpoint)) = upgrade {
-            self.open(id, endpoint, remote_address);
-        }
-    }
-
-    /// Keeps the date of responses, which need not be more exact than the loop's own time.
-    fn keep_date(&mut self) {
-        let now: Moment = self.hub.now.get();
-        if now != self.dated {
-            self.dated = now;
-            self.date.at(self.system.calendar());
-        }
-    }
-
     /// The 101 is queued: the client is open.
-    fn open(&mut self, id: ClientId, endpoint: u16, remote_address: std::net::SocketAddr) {
+    pub(super) fn open(
+        &mut self,
+        id: ClientId,
+        endpoint: u16,
+        remote_address: std::net::SocketAddr,
+    ) {
         let deflate = self.hub.open(id, endpoint, remote_address);
         self.protocol(id.slot(), |protocol, cx| {
             protocol.upgrade(endpoint, deflate, cx);
@@ -497,18 +471,19 @@ impl<S: System> EventLoop<S> {
     }
 
     /// The peer will send no more.
-    fn disconnected(&mut self, slot: u32) {
+    pub(super) fn disconnected(&mut self, slot: u32) {
         let Some((drop, event)) = self.protocol(slot, Protocol::disconnected) else {
             return;
         };
         if let Some(event) = event
             && let Some(id) = self.clients.id_of(slot)
         {
-            self.handle(id, event);
+            self.handle(id, event, false);
         }
         if drop {
             self.doom(slot);
         }
+        self.check_upload(slot);
     }
 }
 

@@ -41,7 +41,11 @@ impl<S: System> EventLoop<S> {
         for endpoint in self.app.endpoints() {
             endpoint.state().remote.stop();
         }
-        self.hub.schedule.borrow_mut().stop();
+        for stream in self.hub.streams() {
+            self.call_stream("on_stop", &stream, || stream.stopped());
+        }
+        let calls = self.hub.schedule.borrow_mut().stop();
+        App::call("a drop", || drop(calls));
         let deadline = self.hub.now.get() + self.settings.server.stop_timeout;
         self.hub
             .schedule

@@ -11,11 +11,17 @@ pub(crate) mod form;
 pub(crate) mod headers;
 pub(crate) mod request;
 pub(crate) mod response;
+pub(crate) mod server_sent_event;
+pub(crate) mod stream;
 pub(crate) mod target;
+pub(crate) mod upload;
 
 pub use self::cookie::{Cookie, InvalidCookie, SameSite};
 pub use self::form::{Form, FormError, FormField};
 pub use self::headers::{Headers, InvalidField};
 pub use self::request::{ConnectionInfo, Request};
 pub use self::response::{Body, Response};
+pub use self::server_sent_event::ServerSentEvent;
+pub use self::stream::{ResponseStream, StreamError};
+pub use self::upload::{BodyFlow, BodyHandler, BodyPlan};
 pub use ::http::{HeaderName, HeaderValue, Method, StatusCode, Version};

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::form::{self, Form, FormError};
 use super::target::{Target, TargetForm, TargetParts};
+use super::upload::{BodyFlow, BodyHandler, Incoming};
 use super::{Headers, Method, Version, cookie};
 
 /// Between whom a request travelled.
@@ -40,6 +41,8 @@ pub struct Request {
     connection: ConnectionInfo,
     /// What the router found in the path: name and decoded text, in the order of the pattern.
     captures: Vec<(Arc<str>, String)>,
+    /// Set while its body follows in pieces.
+    incoming: Option<Box<Incoming>>,
 }
 
 /// What a request begins with, but for its fields.
@@ -70,6 +73,7 @@ impl Request {
             body: Vec::new(),
             connection,
             captures: Vec::new(),
+            incoming: None,
         }
     }
 
@@ -95,6 +99,7 @@ impl Request {
             body,
             connection: _, // given anew
             captures,
+            incoming,
         } = &mut *self;
         *method = Method::GET;
         target.clear();
@@ -103,6 +108,7 @@ impl Request {
         *announces_body = false;
         body.clear();
         *captures = Vec::new();
+        *incoming = None;
         (self.capacity_bytes() <= MAX_SPARE_BYTES).then_some(self)
     }
 
@@ -218,6 +224,41 @@ impl Request {
             .iter()
             .find(|(key, _)| **key == *name)
             .map(|(_, value)| value.as_str())
+    }
+
+    /// What holds its body back, if that follows in pieces: see [`upload`](crate::upload).
+    #[must_use]
+    pub fn body_flow(&self) -> Option<BodyFlow> {
+        self.incoming.as_ref().map(|incoming| incoming.flow.clone())
+    }
+
+    /// Its body follows in pieces, for which a handler is to be found.
+    pub(crate) fn set_incoming(&mut self, flow: BodyFlow) {
+        let handler = None;
+        self.incoming = Some(Box::new(Incoming { flow, handler }));
+    }
+
+    /// Whether its body follows in pieces.
+    pub(crate) const fn is_incoming(&self) -> bool {
+        self.incoming.is_some()
+    }
+
+    /// Hands the pieces of the body to `handler`, once the request is answered with nothing.
+    pub(crate) fn receive(&mut self, handler: Box<dyn BodyHandler>) {
+        if let Some(incoming) = &mut self.incoming {
+            incoming.handler = Some(handler);
+        }
+    }
+
+    /// Whether somebody takes the pieces of the body.
+    pub(crate) fn has_receiver(&self) -> bool {
+        let incoming = self.incoming.as_ref();
+        incoming.is_some_and(|incoming| incoming.handler.is_some())
+    }
+
+    /// Who takes the pieces of the body, if somebody does.
+    pub(crate) fn take_receiver(&mut self) -> Option<Box<dyn BodyHandler>> {
+        self.incoming.as_mut()?.handler.take()
     }
 
     /// Replaces the captures: a router calls it for each route that it tries.

@@ -6,7 +6,7 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use super::{Cookie, Headers, InvalidCookie, InvalidField, StatusCode};
+use super::{Cookie, Headers, InvalidCookie, InvalidField, ResponseStream, StatusCode};
 use crate::output::Source;
 
 /// The answer to one request. Starts as 200 without fields and body, not started.
@@ -62,13 +62,15 @@ pub(crate) enum Content {
         /// Where they come from.
         source: Box<dyn Source>,
     },
+    /// What the application sends later.
+    Stream(ResponseStream),
 }
 
 impl Content {
-    /// How many bytes it will be on the wire.
+    /// How many bytes it will be on the wire; 0 if nobody knows.
     pub(crate) fn len(&self) -> u64 {
         match self {
-            Self::Empty => 0,
+            Self::Empty | Self::Stream(_) => 0,
             Self::Static(bytes) => bytes.len() as u64,
             Self::Short(_, len) => u64::from(*len),
             Self::Bytes(bytes) => bytes.len() as u64,
@@ -83,14 +85,22 @@ impl Content {
             Self::Static(bytes) => Some(bytes),
             Self::Short(bytes, len) => Some(&bytes[..usize::from(*len)]),
             Self::Bytes(bytes) => Some(bytes),
-            Self::Source { .. } => None,
+            Self::Source { .. } | Self::Stream(_) => None,
         }
+    }
+
+    /// Whether it is sent later, and nobody knows how long it will be.
+    pub(crate) const fn is_stream(&self) -> bool {
+        matches!(self, Self::Stream(_))
     }
 }
 
 impl fmt::Debug for Content {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} bytes", self.len())
+        match self {
+            Self::Stream(stream) => stream.fmt(f),
+            _ => write!(f, "{} bytes", self.len()),
+        }
     }
 }
 
@@ -308,6 +318,29 @@ impl Response {
         self
     }
 
+    /// Begins a body that is sent piece by piece, now and later, and its sending side. Starts the
+    /// response: its head goes out when the responder has returned.
+    ///
+    /// Ended before that it is an ordinary body, with its length. To a HEAD, or with a status that
+    /// has no body, nothing is sent and the stream is closed at once.
+    pub fn stream(&mut self) -> ResponseStream {
+        let stream = ResponseStream::new();
+        self.end(Body {
+            content: Content::Stream(stream.clone()),
+            is_text: false,
+        });
+        stream
+    }
+
+    /// A stream that is ended already becomes an ordinary body.
+    pub(crate) fn settle_stream(&mut self) {
+        if let Content::Stream(stream) = &self.content
+            && let Some(bytes) = stream.take_whole()
+        {
+            self.content = Body::from(bytes).content;
+        }
+    }
+
     /// Sets a body of exactly `len` bytes that is pulled while the socket takes it.
     pub(crate) fn end_with_source(&mut self, len: u64, source: Box<dyn Source>) -> &mut Self {
         self.end(Body {
@@ -336,6 +369,17 @@ impl Response {
     /// Takes out what it carries, once its head was written.
     pub(crate) fn take_content(&mut self) -> Content {
         std::mem::replace(&mut self.content, Content::Empty)
+    }
+
+    /// Takes out what is to be pulled, if it is that.
+    pub(crate) fn take_source(&mut self) -> Option<(u64, Box<dyn Source>)> {
+        match self.take_content() {
+            Content::Source { len, source } => Some((len, source)),
+            content => {
+                self.content = content;
+                None
+            }
+        }
     }
 
     /// Whether the content is text: then `Content-Type` says so if no field says anything.

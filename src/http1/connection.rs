@@ -3,17 +3,18 @@
 //!
 //! ```text
 //!           first byte          head complete
-//!   Idle ─────────────▶ Head ───────────────┬──▶ Body ──┐ complete
-//!    ▲                    │ refused         │           ▼
-//!    │                    └────────────────▶└─────▶ Answering
-//!    └───────── respond: the connection lives on ───────┤
-//!                                            Over ◀─────┘ close or upgrade
+//!   Idle ─────────────▶ Head ──────┬──▶ Announced ──┬──▶ Body ────┐ complete
+//!    ▲                    │        │    (a body)    └─▶ Receiving ┤
+//!    │                    │ refused▼                              ▼
+//!    │                    └────────┴────────────────────────▶ Answering
+//!    │     respond, end_stream: the connection lives on     │        │
+//!    └──────────────────────────────────────────────────────┤    Streaming
+//!                                                 Over ◀────┘ close or upgrade
 //! ```
 //!
-//! One request at a time: while one is answered, what is pipelined behind it stays in the
-//! input. A connection in `Idle` owns no heap memory.
-
-use std::time::Duration;
+//! A body is read as a whole before its request is handed out, or handed on in pieces behind it,
+//! as the application says when it was announced. One request at a time: while one is answered,
+//! what is pipelined behind it stays in the input. A connection in `Idle` owns no heap memory.
 
 use crate::config::Config;
 use crate::http::date::DateLine;
@@ -22,9 +23,13 @@ use crate::input::Input;
 use crate::moment::Moment;
 
 use super::RefusedRequest;
-use super::message_body::{BodyDecoder, Decoded};
+use super::message_body::BodyDecoder;
 use super::request_head::{HeadScan, Outline, straight};
 use super::response_head::{self, ResponseFraming};
+
+mod body;
+
+use body::{PartialBody, Receiving, body_timeout};
 
 const HEAD_TOO_SLOW: RefusedRequest = RefusedRequest::new(
     StatusCode::REQUEST_TIMEOUT,
@@ -53,10 +58,17 @@ enum State {
     Idle,
     /// A head is incomplete.
     Head(Box<PartialHead>),
+    /// A head says that a body follows; [`Http1Connection::expect_body`] is due.
+    Announced(Box<PartialBody>),
     /// A body is incomplete.
     Body(Box<PartialBody>),
+    /// A request was handed out whose body follows in pieces.
+    Receiving(Box<Receiving>),
     /// A request was handed out; [`Http1Connection::respond`] is due.
     Answering(Answering),
+    /// A response has begun whose body comes from the application in pieces;
+    /// [`Http1Connection::end_stream`] is due.
+    Streaming(Then),
     /// No request will follow.
     Over,
 }
@@ -65,14 +77,6 @@ enum State {
 struct PartialHead {
     bytes: Vec<u8>,
     scan: HeadScan,
-}
-
-#[derive(Debug)]
-struct PartialBody {
-    /// With as much of its body as is there.
-    request: Box<Request>,
-    decoder: BodyDecoder,
-    answering: Answering,
 }
 
 /// What must be known of a request when it is answered.
@@ -97,13 +101,18 @@ impl Answering {
 
 /// What [`Http1Connection::next`] came to.
 #[derive(Debug)]
-pub(crate) enum Step {
+pub(crate) enum Step<'b> {
     /// All input is taken, or a response is due first.
     NeedInput,
     /// Send [`CONTINUE`] now: the client holds the body back until then.
     Continue,
-    /// A whole request. It must be answered before the next step.
+    /// A body follows. [`Http1Connection::expect_body`] must come before the next step.
+    Announced,
+    /// A whole request, or one whose body follows in pieces. It must be answered before the next
+    /// step, or its body [accepted](Http1Connection::accept_body).
     Request(Box<Request>),
+    /// A piece of a body, and whether it is the last one.
+    Body(&'b [u8], bool),
     /// It must be answered, then the connection ends.
     Refused(RefusedRequest),
 }
@@ -129,6 +138,8 @@ pub(crate) enum Then {
     Close,
     /// It speaks another protocol from the next byte on, also from what is in the input.
     Upgrade,
+    /// The body follows from the application, and then [`Http1Connection::end_stream`].
+    Stream,
 }
 
 /// What a deadline came to.
@@ -158,19 +169,22 @@ impl Http1Connection {
     ///
     /// A request is made of `spare`, if there is one: of an earlier request of anybody, whose
     /// allocations are left.
-    pub(crate) fn next(
+    pub(crate) fn next<'b>(
         &mut self,
-        input: &mut Input<'_>,
+        input: &mut Input<'b>,
         config: &Config,
         now: Moment,
         spare: &mut Option<Box<Request>>,
-    ) -> Step {
+    ) -> Step<'b> {
         match std::mem::replace(&mut self.state, State::Over) {
             State::Idle if !input.is_empty() => self.begin_head(input, config, now, spare),
             State::Head(partial) if !input.is_empty() => {
-                self.continue_head(partial, input, config, now, spare)
+                self.continue_head(partial, input, config, spare)
             }
             State::Body(partial) if !input.is_empty() => self.read_body(partial, input, config),
+            State::Receiving(receiving) if !input.is_empty() => {
+                self.read_piece(receiving, input, config)
+            }
             unchanged => {
                 self.state = unchanged;
                 Step::NeedInput
@@ -195,8 +209,12 @@ impl Http1Connection {
             // The server has a reason of its own to end it.
             State::Idle => Answering::last(false),
             State::Head(partial) => Answering::last(partial.scan.is_head_request()),
-            State::Body(partial) => Answering::last(partial.answering.is_head_request),
-            State::Over => {
+            State::Body(partial) | State::Announced(partial) => {
+                Answering::last(partial.answering.is_head_request)
+            }
+            // What is left of the body is not told from a request behind it.
+            State::Receiving(receiving) => Answering::last(receiving.answering.is_head_request),
+            State::Streaming(_) | State::Over => {
                 debug_assert!(false, "a response behind the last one");
                 return After {
                     send_body: false,
@@ -204,9 +222,14 @@ impl Http1Connection {
                 };
             }
         };
+        let is_until_close =
+            response.content().is_stream() && answering.version == Version::HTTP_10;
         let then = if response.status() == StatusCode::SWITCHING_PROTOCOLS {
             Then::Upgrade
-        } else if !answering.keep_alive || response.headers().has_token("connection", "close") {
+        } else if !answering.keep_alive
+            || is_until_close
+            || response.headers().has_token("connection", "close")
+        {
             Then::Close
         } else {
             Then::KeepAlive
@@ -217,17 +240,36 @@ impl Http1Connection {
             close: then == Then::Close,
         };
         response_head::encode(response, framing, date_line, out);
+        let send_body = response_head::has_body(response, framing);
+        self.since = now;
+        self.is_new = false;
+        if send_body && response.content().is_stream() {
+            self.state = State::Streaming(then);
+            return After {
+                send_body,
+                then: Then::Stream,
+            };
+        }
+        self.state = if then == Then::KeepAlive {
+            State::Idle
+        } else {
+            State::Over
+        };
+        After { send_body, then }
+    }
+
+    /// All of a response that came in pieces is queued. What the connection does then.
+    pub(crate) fn end_stream(&mut self, now: Moment) -> Then {
+        let State::Streaming(then) = self.state else {
+            return Then::Close;
+        };
         self.state = if then == Then::KeepAlive {
             State::Idle
         } else {
             State::Over
         };
         self.since = now;
-        self.is_new = false;
-        After {
-            send_body: response_head::has_body(response, framing),
-            then,
-        }
+        then
     }
 
     /// When [`on_deadline`](Self::on_deadline) is to be called. It changes with each step; it
@@ -239,8 +281,15 @@ impl Http1Connection {
         let timeout = match &self.state {
             State::Idle if !self.is_new => config.keep_alive_timeout,
             State::Idle | State::Head(_) => config.header_timeout,
-            State::Body(partial) => body_timeout(partial.request.body().len(), config),
-            State::Answering(_) | State::Over => return None,
+            State::Body(partial) => body_timeout(partial.request.body().len() as u64, config),
+            State::Receiving(receiving) if receiving.paused.is_none() => {
+                body_timeout(receiving.received_bytes, config)
+            }
+            State::Receiving(_)
+            | State::Announced(_)
+            | State::Answering(_)
+            | State::Streaming(_)
+            | State::Over => return None,
         };
         // A timeout beyond what the clock can say is none.
         Some(self.since + timeout).filter(|deadline| *deadline < Moment::NEVER)
@@ -261,8 +310,17 @@ impl Http1Connection {
                 self.expect_last_response(partial.answering.is_head_request);
                 Expiry::Refuse(BODY_TOO_SLOW)
             }
+            State::Receiving(receiving) => {
+                self.expect_last_response(receiving.answering.is_head_request);
+                Expiry::Refuse(BODY_TOO_SLOW)
+            }
             // A connection that was opened in advance, or an empty line that nothing followed.
-            State::Idle | State::Head(_) | State::Answering(_) | State::Over => Expiry::CloseIdle,
+            State::Idle
+            | State::Head(_)
+            | State::Announced(_)
+            | State::Answering(_)
+            | State::Streaming(_)
+            | State::Over => Expiry::CloseIdle,
         }
     }
 
@@ -284,10 +342,14 @@ impl Http1Connection {
     pub(crate) fn buffered_bytes(&self) -> usize {
         match &self.state {
             State::Head(partial) => partial.bytes.len(),
-            State::Body(partial) => {
+            State::Body(partial) | State::Announced(partial) => {
                 partial.request.headers().as_section().len() + partial.request.body().len()
             }
-            State::Idle | State::Answering(_) | State::Over => 0,
+            State::Idle
+            | State::Receiving(_)
+            | State::Answering(_)
+            | State::Streaming(_)
+            | State::Over => 0,
         }
     }
 
@@ -298,19 +360,19 @@ impl Http1Connection {
         config: &Config,
         now: Moment,
         spare: &mut Option<Box<Request>>,
-    ) -> Step {
+    ) -> Step<'static> {
         if !self.is_new {
             self.since = now;
         }
         let mut request = Request::boxed(spare.take(), self.info);
         if let Some((outline, len)) = straight::parse(input.rest(), config, &mut request) {
             input.take(len);
-            return self.begin_answer(request, &outline, input, config, now);
+            return self.begin_answer(request, &outline);
         }
         *spare = request.into_spare();
         let mut scan = HeadScan::default();
         match scan.find_end(input.rest(), config) {
-            Ok(Some(len)) => self.end_head(&mut scan, input.take(len), input, config, now, spare),
+            Ok(Some(len)) => self.end_head(&mut scan, input.take(len), spare),
             Ok(None) => {
                 let bytes = input.take(input.len()).to_vec();
                 self.state = State::Head(Box::new(PartialHead { bytes, scan }));
@@ -325,9 +387,8 @@ impl Http1Connection {
         mut partial: Box<PartialHead>,
         input: &mut Input<'_>,
         config: &Config,
-        now: Moment,
         spare: &mut Option<Box<Request>>,
-    ) -> Step {
+    ) -> Step<'static> {
         let held = partial.bytes.len();
         // One byte more than allowed is enough to see that it is too long.
         let room = config
@@ -341,7 +402,7 @@ impl Http1Connection {
             Ok(Some(len)) => {
                 input.take(len - held);
                 let PartialHead { bytes, scan } = &mut *partial;
-                self.end_head(scan, &bytes[..len], input, config, now, spare)
+                self.end_head(scan, &bytes[..len], spare)
             }
             Ok(None) => {
                 input.take(partial.bytes.len() - held);
@@ -356,28 +417,18 @@ impl Http1Connection {
         &mut self,
         scan: &mut HeadScan,
         head: &[u8],
-        input: &mut Input<'_>,
-        config: &Config,
-        now: Moment,
         spare: &mut Option<Box<Request>>,
-    ) -> Step {
+    ) -> Step<'static> {
         let is_head_request = scan.is_head_request();
         let mut request = Request::boxed(spare.take(), self.info);
-        match scan.parse(head, config, &mut request) {
-            Ok(outline) => self.begin_answer(request, &outline, input, config, now),
+        match scan.parse(head, &mut request) {
+            Ok(outline) => self.begin_answer(request, &outline),
             Err(refused) => self.refuse(refused, is_head_request),
         }
     }
 
     /// The head is complete: the request is as well, or its body begins.
-    fn begin_answer(
-        &mut self,
-        request: Box<Request>,
-        outline: &Outline,
-        input: &mut Input<'_>,
-        config: &Config,
-        now: Moment,
-    ) -> Step {
+    fn begin_answer(&mut self, request: Box<Request>, outline: &Outline) -> Step<'static> {
         let answering = Answering {
             version: request.version(),
             is_head_request: *request.method() == Method::HEAD,
@@ -387,51 +438,16 @@ impl Http1Connection {
             self.state = State::Answering(answering);
             return Step::Request(request);
         }
-        self.since = now;
-        let partial = PartialBody {
+        self.state = State::Announced(Box::new(PartialBody {
             request,
             decoder: BodyDecoder::new(outline.framing),
             answering,
-        };
-        let wait_for_body = outline.expects_continue && input.is_empty();
-        let step = self.read_body(Box::new(partial), input, config);
-        if let State::Body(partial) = &mut self.state {
-            // It may take long: what it holds of an earlier request is not counted.
-            partial.request.shrink_to_fit();
-        }
-        match step {
-            Step::NeedInput if wait_for_body => Step::Continue,
-            step => step,
-        }
+            expects_continue: outline.expects_continue,
+        }));
+        Step::Announced
     }
 
-    fn read_body(
-        &mut self,
-        mut partial: Box<PartialBody>,
-        input: &mut Input<'_>,
-        config: &Config,
-    ) -> Step {
-        match partial
-            .decoder
-            .decode(input.rest(), partial.request.body_mut(), config)
-        {
-            Ok(Decoded {
-                consumed,
-                is_complete,
-            }) => {
-                input.take(consumed);
-                if !is_complete {
-                    self.state = State::Body(partial);
-                    return Step::NeedInput;
-                }
-                self.state = State::Answering(partial.answering);
-                Step::Request(partial.request)
-            }
-            Err(refused) => self.refuse(refused, partial.answering.is_head_request),
-        }
-    }
-
-    fn refuse(&mut self, refused: RefusedRequest, is_head_request: bool) -> Step {
+    fn refuse(&mut self, refused: RefusedRequest, is_head_request: bool) -> Step<'static> {
         self.expect_last_response(is_head_request);
         Step::Refused(refused)
     }
@@ -439,19 +455,6 @@ impl Http1Connection {
     fn expect_last_response(&mut self, is_head_request: bool) {
         self.state = State::Answering(Answering::last(is_head_request));
     }
-}
-
-/// How long a body may have taken when so much of it is there: a grace, then a least rate
-/// over the whole time.
-fn body_timeout(received_bytes: usize, config: &Config) -> Duration {
-    // Without a least rate nothing can fall below it.
-    let Some(millis) = received_bytes
-        .saturating_mul(1000)
-        .checked_div(config.min_body_bytes_per_second)
-    else {
-        return Duration::MAX;
-    };
-    Duration::from_millis(millis as u64).max(config.body_grace)
 }
 
 #[cfg(test)]

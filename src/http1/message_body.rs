@@ -52,8 +52,19 @@ pub(crate) struct Decoded {
     pub(crate) is_complete: bool,
 }
 
+/// Content that lies in one piece, and what belongs to the body in front of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Piece {
+    /// Bytes of the input that frame the content.
+    pub(crate) framing_len: usize,
+    /// Bytes of content behind them.
+    pub(crate) content_len: usize,
+    /// Whether the body is complete.
+    pub(crate) is_last: bool,
+}
+
 impl BodyDecoder {
-    /// For a body framed so, whose length was found to be allowed.
+    /// For a body framed so, of any length.
     pub(crate) fn new(framing: BodyFraming) -> Self {
         match framing {
             BodyFraming::Length(len) => Self::Length(len),
@@ -61,34 +72,76 @@ impl BodyDecoder {
         }
     }
 
+    /// Allows so much content and no more. Before any of it is decoded.
+    ///
+    /// # Errors
+    ///
+    /// If the body says that it is longer.
+    pub(crate) fn allow(&mut self, max_bytes: u64) -> Result<(), RefusedRequest> {
+        match self {
+            Self::Length(len) if *len > max_bytes => Err(BODY_TOO_LONG),
+            Self::Length(_) => Ok(()),
+            Self::Chunked(chunks) => {
+                chunks.allowed = max_bytes;
+                Ok(())
+            }
+        }
+    }
+
     /// Appends the content in `input` to `body`. Never reserves by what the peer declares.
     ///
     /// # Errors
     ///
-    /// A broken rule of the chunked coding, or a limit that a chunk passes, judged on its size.
+    /// As [`next_piece`](Self::next_piece).
     pub(crate) fn decode(
         &mut self,
         input: &[u8],
         body: &mut Vec<u8>,
         config: &Config,
     ) -> Result<Decoded, RefusedRequest> {
+        let mut consumed = 0;
+        loop {
+            let piece = self.next_piece(&input[consumed..], config)?;
+            let content = consumed + piece.framing_len;
+            consumed = content + piece.content_len;
+            body.extend_from_slice(&input[content..consumed]);
+            if piece.is_last || consumed == input.len() {
+                return Ok(Decoded {
+                    consumed,
+                    is_complete: piece.is_last,
+                });
+            }
+        }
+    }
+
+    /// The next content in `input`, as much as lies in one piece; without any, all of `input` is
+    /// framing, or the body is complete.
+    ///
+    /// # Errors
+    ///
+    /// A broken rule of the chunked coding, or a limit that a chunk passes, judged on its size.
+    pub(crate) fn next_piece(
+        &mut self,
+        input: &[u8],
+        config: &Config,
+    ) -> Result<Piece, RefusedRequest> {
         match self {
             Self::Length(missing) => {
-                let consumed = take_content(missing, input, body);
-                Ok(Decoded {
-                    consumed,
-                    is_complete: *missing == 0,
+                let content_len = take_content(missing, input);
+                Ok(Piece {
+                    framing_len: 0,
+                    content_len,
+                    is_last: *missing == 0,
                 })
             }
-            Self::Chunked(chunks) => chunks.decode(input, body, config),
+            Self::Chunked(chunks) => chunks.next_piece(input, config),
         }
     }
 }
 
-/// Moves up to `missing` bytes from `input` to `body` and says how many.
-fn take_content(missing: &mut u64, input: &[u8], body: &mut Vec<u8>) -> usize {
+/// How many of `missing` bytes `input` has, which then are missing no more.
+fn take_content(missing: &mut u64, input: &[u8]) -> usize {
     let len = usize::try_from(*missing).map_or(input.len(), |missing| missing.min(input.len()));
-    body.extend_from_slice(&input[..len]);
     *missing -= len as u64;
     len
 }
@@ -108,6 +161,8 @@ pub(crate) struct ChunkDecoder {
     state: ChunkState,
     /// The chunk size while it is read, then what is missing of the chunk.
     missing: u64,
+    /// Content that the chunks to come may have together.
+    allowed: u64,
     size_digits: u8,
     extension_bytes: usize,
     trailer_bytes: usize,
@@ -132,43 +187,38 @@ enum ChunkState {
 }
 
 impl ChunkDecoder {
-    fn decode(
-        &mut self,
-        input: &[u8],
-        body: &mut Vec<u8>,
-        config: &Config,
-    ) -> Result<Decoded, RefusedRequest> {
-        let mut consumed = 0;
-        while self.state != ChunkState::Complete && consumed < input.len() {
+    fn next_piece(&mut self, input: &[u8], config: &Config) -> Result<Piece, RefusedRequest> {
+        let mut framing_len = 0;
+        while self.state != ChunkState::Complete && framing_len < input.len() {
             if self.state == ChunkState::Data {
-                consumed += take_content(&mut self.missing, &input[consumed..], body);
+                let content_len = take_content(&mut self.missing, &input[framing_len..]);
                 if self.missing == 0 {
                     self.state = ChunkState::DataCr;
                 }
-            } else {
-                self.state = self.step(input[consumed], body.len(), config)?;
-                consumed += 1;
+                return Ok(Piece {
+                    framing_len,
+                    content_len,
+                    is_last: false,
+                });
             }
+            self.state = self.step(input[framing_len], config)?;
+            framing_len += 1;
         }
-        Ok(Decoded {
-            consumed,
-            is_complete: self.state == ChunkState::Complete,
+        Ok(Piece {
+            framing_len,
+            content_len: 0,
+            is_last: self.state == ChunkState::Complete,
         })
     }
 
     /// One byte of what is not content.
-    fn step(
-        &mut self,
-        byte: u8,
-        body_len: usize,
-        config: &Config,
-    ) -> Result<ChunkState, RefusedRequest> {
+    fn step(&mut self, byte: u8, config: &Config) -> Result<ChunkState, RefusedRequest> {
         use ChunkState as State;
         match (self.state, byte) {
             (State::Size, b';') if self.size_digits > 0 => self.extension(),
-            (State::Size, b'\r') if self.size_digits > 0 => self.size_is_known(body_len, config),
+            (State::Size, b'\r') if self.size_digits > 0 => self.size_is_known(),
             (State::Size, digit) => self.size_digit(digit),
-            (State::Extension, b'\r') => self.size_is_known(body_len, config),
+            (State::Extension, b'\r') => self.size_is_known(),
             (State::Extension, byte) if !is_control(byte) => self.extension(),
             (State::Extension, _) => Err(BAD_EXTENSION),
             (State::SizeLf, b'\n') if self.missing > 0 => Ok(State::Data),
@@ -201,17 +251,12 @@ impl ChunkDecoder {
         Ok(ChunkState::Size)
     }
 
-    fn size_is_known(
-        &self,
-        body_len: usize,
-        config: &Config,
-    ) -> Result<ChunkState, RefusedRequest> {
-        let len = self.missing.saturating_add(body_len as u64);
-        if len > config.max_body_bytes as u64 {
-            Err(BODY_TOO_LONG)
-        } else {
-            Ok(ChunkState::SizeLf)
-        }
+    fn size_is_known(&mut self) -> Result<ChunkState, RefusedRequest> {
+        self.allowed = self
+            .allowed
+            .checked_sub(self.missing)
+            .ok_or(BODY_TOO_LONG)?;
+        Ok(ChunkState::SizeLf)
     }
 
     fn extension(&mut self) -> Result<ChunkState, RefusedRequest> {
@@ -247,6 +292,14 @@ impl ChunkDecoder {
     }
 }
 
+/// What stands before and behind a chunk of `len` bytes (RFC 9112 section 7.1), which are not none.
+pub(crate) fn chunk_frame(len: usize) -> (String, &'static str) {
+    (format!("{len:x}\r\n"), "\r\n")
+}
+
+/// The last chunk, and no trailer.
+pub(crate) const LAST_CHUNK: &[u8] = b"0\r\n\r\n";
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -257,8 +310,8 @@ mod tests {
     /// Decodes `wire` in pieces of `piece_len` bytes: the body and what is behind it.
     fn decode(framing: BodyFraming, wire: &[u8], piece_len: usize) -> Outcome {
         let (mut decoder, mut body) = (BodyDecoder::new(framing), Vec::new());
+        decoder.allow(100)?;
         let config = Config {
-            max_body_bytes: 100,
             max_header_count: 3,
             ..Config::default()
         };

@@ -14,8 +14,8 @@ use crate::http::request::RequestHead;
 use crate::http::target::{TargetForm, TargetParts, is_authority};
 use crate::http::{Method, Request, StatusCode, Version};
 
+use super::RefusedRequest;
 use super::message_body::BodyFraming;
-use super::{BODY_TOO_LONG, RefusedRequest};
 
 pub(crate) mod straight;
 
@@ -136,7 +136,6 @@ impl HeadScan {
     pub(crate) fn parse(
         &mut self,
         head: &[u8],
-        config: &Config,
         request: &mut Request,
     ) -> Result<Outline, RefusedRequest> {
         let request_line = self
@@ -156,7 +155,7 @@ impl HeadScan {
         match httparse::parse_headers(section, list) {
             Ok(httparse::Status::Complete((len, fields))) if len == section.len() => {
                 let target = &head[request_line.target.clone()];
-                assemble(request_line, target, section, fields, config, request)
+                assemble(request_line, target, section, fields, request)
             }
             // Folded lines, blanks before the colon, empty and ill names: all are this.
             _ => Err(RefusedRequest::bad("a header field is malformed")),
@@ -442,14 +441,13 @@ fn assemble(
     target: &[u8],
     section: &[u8],
     fields: &[httparse::Header<'_>],
-    config: &Config,
     request: &mut Request,
 ) -> Result<Outline, RefusedRequest> {
     let headers = request.headers_mut();
     headers.clear();
     headers.fill(&section[..section.len() - 2]);
     let framing_fields = FramingFields::gather(section, fields, headers)?;
-    complete(request_line, target, &framing_fields, config, request)
+    complete(request_line, target, &framing_fields, request)
 }
 
 /// Judges what the fields say together, and completes the request, which has them already.
@@ -457,7 +455,6 @@ fn complete(
     request_line: RequestLine,
     target: &[u8],
     framing_fields: &FramingFields<'_>,
-    config: &Config,
     request: &mut Request,
 ) -> Result<Outline, RefusedRequest> {
     let version = request_line.version;
@@ -466,9 +463,6 @@ fn complete(
     if framing_fields.expectation == Expectation::Unknown {
         let reason = "100-continue is the only expectation that is known";
         return Err(RefusedRequest::new(StatusCode::EXPECTATION_FAILED, reason));
-    }
-    if matches!(framing, BodyFraming::Length(len) if len > config.max_body_bytes as u64) {
-        return Err(BODY_TOO_LONG);
     }
     let keep_alive = !framing_fields.says_close
         && (version == Version::HTTP_11 || framing_fields.says_keep_alive);

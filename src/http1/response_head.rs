@@ -31,7 +31,12 @@ pub(crate) fn encode(
     put_status_line(response.status(), out);
     out.extend_from_slice(date_line);
     put_connection(known.has_upgrade, framing, out);
-    if let Some(len) = content_length(response, framing) {
+    if response.content().is_stream() && may_have_body(response.status()) {
+        // Of an unknown length: in chunks, or until the connection ends.
+        if framing.version == Version::HTTP_11 {
+            out.extend_from_slice(b"Transfer-Encoding: chunked\r\n");
+        }
+    } else if let Some(len) = content_length(response, framing) {
         put_content_length(len, out);
     }
     if response.is_text() && may_have_body(response.status()) && !known.has_content_type {

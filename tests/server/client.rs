@@ -475,6 +475,30 @@ impl Client {
         }
     }
 
+    /// Sends a request with a body and reads the answer.
+    pub(crate) fn post(&mut self, target: &str, body: impl AsRef<[u8]>) -> HttpResponse {
+        let body = body.as_ref();
+        self.send_raw(format!(
+            "POST {target} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {}\r\n\r\n",
+            body.len()
+        ));
+        // A server may answer before it has all of it.
+        self.try_send_raw(body);
+        self.read_response()
+    }
+
+    /// Reads one chunk of a body (RFC 9112 section 7.1); the last one is empty.
+    pub(crate) fn read_chunk(&mut self) -> Vec<u8> {
+        let mut size = String::new();
+        while !size.ends_with("\r\n") {
+            size.push(char::from(self.read_bytes(1)[0]));
+        }
+        let len = usize::from_str_radix(size.trim_end(), 16).expect("a size in hex");
+        let mut chunk = self.read_bytes(len + 2);
+        assert_eq!(chunk.split_off(len), b"\r\n", "behind a chunk of {len}");
+        chunk
+    }
+
     pub(crate) fn get(&mut self, target: &str) -> HttpResponse {
         self.request("GET", target, &[])
     }

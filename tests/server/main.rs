@@ -9,6 +9,8 @@ mod support;
 mod handshake;
 mod http;
 mod static_files;
+mod streams;
+mod uploads;
 
 mod closing;
 mod compression;

@@ -5,6 +5,8 @@ use std::fmt::Write as _;
 use proptest::prelude::*;
 
 use super::*;
+use crate::http::BodyPlan;
+use std::time::Duration;
 
 const DATE: &[u8; 37] = b"Date: Sun, 06 Nov 1994 08:49:37 GMT\r\n";
 
@@ -31,15 +33,48 @@ impl Peer {
     }
 
     /// What the connection makes of `bytes` behind what it left over before.
-    fn send(&mut self, bytes: impl AsRef<[u8]>) -> Step {
+    ///
+    /// Bodies are taken as a whole.
+    fn send(&mut self, bytes: impl AsRef<[u8]>) -> Step<'static> {
         self.unread.extend_from_slice(bytes.as_ref());
+        match self.next() {
+            Step::Announced => {
+                let plan = BodyPlan {
+                    max_bytes: self.config.max_body_bytes as u64,
+                    in_pieces: false,
+                };
+                match self.expect(plan) {
+                    Step::NeedInput => self.send(""),
+                    step => step,
+                }
+            }
+            step => step,
+        }
+    }
+
+    /// What the connection makes of what it left over.
+    fn next(&mut self) -> Step<'static> {
         let mut input = Input::new(&mut self.unread);
         let step = self
             .connection
             .next(&mut input, &self.config, self.now, &mut self.spare);
+        let step = match step {
+            Step::Body(bytes, is_last) => Step::Body(bytes.to_vec().leak(), is_last),
+            Step::NeedInput => Step::NeedInput,
+            Step::Continue => Step::Continue,
+            Step::Announced => Step::Announced,
+            Step::Request(request) => Step::Request(request),
+            Step::Refused(refused) => Step::Refused(refused),
+        };
         let left = input.len();
         self.unread.drain(..self.unread.len() - left);
         step
+    }
+
+    /// Says how an announced body is taken.
+    fn expect(&mut self, plan: BodyPlan) -> Step<'static> {
+        let is_there = !self.unread.is_empty();
+        self.connection.expect_body(plan, is_there, self.now)
     }
 
     fn answer(&mut self, fill: impl FnOnce(&mut Response)) -> (String, After) {
@@ -64,14 +99,14 @@ impl Peer {
     }
 }
 
-fn request(step: Step) -> Request {
+fn request(step: Step<'_>) -> Request {
     match step {
         Step::Request(request) => *request,
         other => panic!("no request but {other:?}"),
     }
 }
 
-fn refused(step: &Step) -> u16 {
+fn refused(step: &Step<'_>) -> u16 {
     match step {
         Step::Refused(refused) => refused.status.as_u16(),
         other => panic!("not refused but {other:?}"),
@@ -96,6 +131,7 @@ fn transcript(wire: &[u8], piece_lens: &[usize]) -> String {
         loop {
             let after = match step {
                 Step::NeedInput => break,
+                Step::Announced | Step::Body(..) => unreachable!("bodies come as a whole"),
                 Step::Continue => {
                     step = peer.send("");
                     continue;

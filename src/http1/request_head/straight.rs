@@ -27,7 +27,7 @@ pub(crate) fn parse(
     let mut framing_fields = FramingFields::default();
     let len = fields(visible, fields_start, config, headers, &mut framing_fields)?;
     let target = &visible[request_line.target.clone()];
-    let outline = complete(request_line, target, &framing_fields, config, request);
+    let outline = complete(request_line, target, &framing_fields, request);
     Some((outline.ok()?, len))
 }
 

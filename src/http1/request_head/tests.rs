@@ -22,7 +22,7 @@ fn judge(
         len = (len + piece_len).min(wire.len());
         if let Some(end) = scan.find_end(&wire[..len], config)? {
             let mut request = Request::new(ConnectionInfo::for_test());
-            let outline = scan.parse(&wire[..end], config, &mut request)?;
+            let outline = scan.parse(&wire[..end], &mut request)?;
             return Ok(Some((ParsedHead { request, outline }, end)));
         }
     }
@@ -396,11 +396,11 @@ fn a_length_is_digits_and_fits() {
             "{length:?}"
         );
     }
-    assert_eq!(refused(post("Content-Length: 18446744073709551615")), 413);
-    assert_eq!(refused(post("Content-Length: 131073")), 413);
     assert_eq!(
-        parsed(&post("Content-Length: 131072")).outline.framing,
-        BodyFraming::Length(131_072)
+        parsed(&post("Content-Length: 18446744073709551615"))
+            .outline
+            .framing,
+        BodyFraming::Length(u64::MAX)
     );
 }
 
@@ -442,10 +442,6 @@ fn only_100_continue_is_expected() {
     );
     assert_eq!(refused(post("Expect: tea")), 417);
     assert_eq!(refused(post("Expect: tea\r\nExpect: 100-continue")), 417);
-    assert_eq!(
-        refused(post("Expect: 100-continue\r\nContent-Length: 131073")),
-        413
-    );
 }
 
 #[test]

@@ -1,0 +1,300 @@
+//! From requests to responders to responses, whole and in pieces.
+
+use crate::app::{App, upload};
+use crate::client_id::ClientId;
+use crate::event_loop::EventLoop;
+use crate::event_loop::clients::fact;
+use crate::event_loop::stop::Stop;
+use crate::event_loop::system::System;
+use crate::http::response::Content;
+use crate::http::{
+    BodyFlow, BodyHandler, BodyPlan, Request, Response, ResponseStream, StatusCode, Version,
+};
+use crate::moment::Moment;
+use crate::protocol::{Answered, Protocol};
+use std::fmt;
+use std::sync::Arc;
+
+/// A request whose body comes in pieces.
+pub(super) struct Upload {
+    request: Box<Request>,
+    /// What it will be answered, as far as that is known.
+    response: Response,
+    handler: Box<dyn BodyHandler>,
+    flow: BodyFlow,
+}
+
+impl fmt::Debug for Upload {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Upload")
+            .field("request", &self.request)
+            .field("flow", &self.flow)
+            .finish_non_exhaustive()
+    }
+}
+
+const FAILED: &str = "the application failed; its log says more";
+
+/// Requests, whole or in pieces.
+impl<S: System> EventLoop<S> {
+    /// A request announces a body: asks how it is taken. `is_there`: some of it has come already.
+    pub(super) fn announced(&mut self, id: ClientId, is_there: bool) {
+        let slot = id.slot();
+        let Some(client) = self.clients.get_mut(slot) else {
+            return;
+        };
+        let Some((host, request)) = client.protocol.announced() else {
+            return;
+        };
+        let plan = self.app.body_plan(host, request).unwrap_or(BodyPlan {
+            max_bytes: self.settings.server.max_body_bytes as u64,
+            in_pieces: false,
+        });
+        let event = self.protocol(slot, |protocol, cx| {
+            protocol.expect_body(plan, is_there, cx)
+        });
+        if let Some(Some(event)) = event {
+            self.handle(id, event, is_there);
+        }
+    }
+
+    /// Routes a request and queues the answer, or makes the client an endpoint's.
+    pub(super) fn answer(&mut self, id: ClientId, mut request: Box<Request>) {
+        let slot = id.slot();
+        let Some(client) = self.clients.get_mut(slot) else {
+            return;
+        };
+        let Protocol::Http1(_, host) = client.protocol else {
+            return;
+        };
+        if !matches!(self.stop, Stop::Running) {
+            let reason = "The server stops.";
+            self.protocol(slot, |protocol, cx| {
+                protocol.refuse(StatusCode::SERVICE_UNAVAILABLE, reason, cx);
+            });
+            return;
+        }
+        if client.protocol.is_receiving() {
+            let control = Arc::clone(&self.control);
+            request.set_incoming(BodyFlow::new(move || control.resume_body(id)));
+        }
+        let mut response = Response::new();
+        self.app.respond(host, &mut request, &mut response);
+        self.carry_out();
+        if request.is_incoming() {
+            return self.begin_upload(id, request, response);
+        }
+        self.send_response(id, request, &mut response);
+    }
+
+    /// A request whose body comes in pieces was handed out: somebody takes them, or it is answered.
+    fn begin_upload(&mut self, id: ClientId, mut request: Box<Request>, mut response: Response) {
+        if let (Some(handler), Some(flow)) = (request.take_receiver(), request.body_flow()) {
+            if !response.is_started() {
+                let upload = Upload {
+                    request,
+                    response,
+                    handler,
+                    flow,
+                };
+                self.protocol(id.slot(), Protocol::accept_body);
+                return self.keep_upload(id.slot(), Box::new(upload));
+            }
+            App::call("on_abort", || handler.on_abort());
+            self.carry_out();
+        }
+        self.send_response(id, request, &mut response);
+    }
+
+    /// A piece of a body has come.
+    pub(super) fn receive(&mut self, id: ClientId, bytes: &[u8], is_last: bool) {
+        let Some(mut upload) = self.asides.uploads.remove(&id.slot()) else {
+            return;
+        };
+        let Upload {
+            handler, response, ..
+        } = &mut *upload;
+        let taken =
+            bytes.is_empty() || App::call("on_data", || handler.on_data(bytes, response)).is_some();
+        self.carry_out();
+        if taken && !is_last && !upload.response.is_started() {
+            return self.keep_upload(id.slot(), upload);
+        }
+        let Upload {
+            mut request,
+            mut response,
+            handler,
+            ..
+        } = *upload;
+        let ended = taken
+            && (response.is_started()
+                || App::call("on_end", || {
+                    upload::end(handler, &mut request, &mut response);
+                })
+                .is_some());
+        if !ended {
+            response = Response::error(StatusCode::INTERNAL_SERVER_ERROR, FAILED);
+        }
+        self.carry_out();
+        self.send_response(id, request, &mut response);
+    }
+
+    /// Keeps a request until the next piece of its body comes, which may be held back.
+    fn keep_upload(&mut self, slot: u32, upload: Box<Upload>) {
+        let Some(client) = self.clients.get_mut(slot) else {
+            App::call("on_abort", || upload.handler.on_abort());
+            return self.carry_out();
+        };
+        if upload.flow.is_paused() {
+            client.protocol.pause_body(true, self.hub.now.get());
+        }
+        self.asides.uploads.insert(slot, upload);
+    }
+
+    /// Goes on with bodies that were held back, as other threads asked.
+    pub(super) fn resume_bodies(&mut self) {
+        for id in self.control.take_resumed() {
+            let slot = id.slot();
+            let now: Moment = self.hub.now.get();
+            let upload = self.asides.uploads.get(&slot);
+            let may_go_on = upload.is_some_and(|upload| !upload.flow.is_paused());
+            if let Some(client) = self.clients.by_id(id)
+                && may_go_on
+            {
+                client.protocol.pause_body(false, now);
+                self.resume(slot);
+                self.arm(slot);
+            }
+        }
+    }
+
+    /// Gives up the body of a client that was refused meanwhile.
+    pub(super) fn check_upload(&mut self, slot: u32) {
+        if self.asides.uploads.is_empty() {
+            return;
+        }
+        let client = self.clients.get_mut(slot);
+        if !client.is_some_and(|client| client.protocol.is_receiving()) {
+            self.abort_upload(slot);
+        }
+    }
+
+    fn abort_upload(&mut self, slot: u32) {
+        if let Some(upload) = self.asides.uploads.remove(&slot) {
+            App::call("on_abort", || upload.handler.on_abort());
+            self.carry_out();
+        }
+    }
+}
+
+/// Responses, whole or in pieces.
+impl<S: System> EventLoop<S> {
+    /// Queues a response, and does what follows from it.
+    #[inline]
+    fn send_response(&mut self, id: ClientId, request: Box<Request>, response: &mut Response) {
+        let slot = id.slot();
+        if let Some(fault) = response.fault() {
+            log::error!("a responder failed: {fault}");
+        }
+        if !matches!(self.stop, Stop::Running) {
+            response.set_header("Connection", "close");
+        }
+        let in_chunks = request.version() != Version::HTTP_10;
+        let remote_address = request.connection().remote_address;
+        self.spare = request.into_spare();
+        if response.content().is_stream() {
+            response.settle_stream();
+        }
+        self.keep_date();
+        match self.protocol(slot, |protocol, cx| protocol.respond(response, cx)) {
+            Some(Answered::Upgrade(endpoint)) => self.open(id, endpoint, remote_address),
+            Some(Answered::Stream) => {
+                if let Content::Stream(stream) = response.take_content() {
+                    self.open_stream(id, &stream, in_chunks);
+                }
+            }
+            Some(Answered::Whole) | None => {
+                if let Content::Stream(stream) = response.content() {
+                    self.close_stream(stream);
+                }
+            }
+        }
+    }
+
+    /// Keeps the date of responses, which need not be more exact than the loop's own time.
+    fn keep_date(&mut self) {
+        let now: Moment = self.hub.now.get();
+        if now != self.dated {
+            self.dated = now;
+            self.date.at(self.system.calendar());
+        }
+    }
+
+    /// The head is queued: what the application sends follows.
+    fn open_stream(&mut self, id: ClientId, stream: &ResponseStream, in_chunks: bool) {
+        let slot = id.slot();
+        self.hub.open_stream(id, stream, in_chunks);
+        let client = self.clients.get_mut(slot);
+        if client.is_some_and(|client| client.is(fact::READ_CLOSED | fact::AT_END)) {
+            self.disconnected(slot);
+        } else if !self.is_above_soft(slot) {
+            self.tell_drained(slot);
+        }
+    }
+
+    /// There is room for more of a response in pieces: tells who was refused before.
+    pub(super) fn tell_drained(&mut self, slot: u32) {
+        if let Some(stream) = self.hub.stream(slot)
+            && stream.take_refused()
+        {
+            self.call_stream("on_drain", &stream, || stream.drained());
+        }
+    }
+
+    /// Runs what a response in pieces asked for. A panic cuts it off: it must not look complete.
+    pub(super) fn call_stream(
+        &mut self,
+        what: &'static str,
+        stream: &ResponseStream,
+        code: impl FnOnce(),
+    ) {
+        if App::call(what, code).is_none()
+            && let Some(slot) = self.hub.slot_of(stream)
+        {
+            self.doom(slot);
+        }
+        self.carry_out();
+    }
+
+    /// A response in pieces is complete.
+    pub(super) fn end_stream(&mut self, id: ClientId) {
+        let slot = id.slot();
+        let stops = !matches!(self.stop, Stop::Running);
+        let Some(client) = self.clients.by_id(id) else {
+            return;
+        };
+        client.protocol.end_stream(self.hub.now.get());
+        if stops {
+            client.protocol = Protocol::Lingering(None);
+        }
+        self.settle(slot);
+        self.arm(slot);
+        self.resume(slot);
+    }
+
+    /// A response in pieces cannot go on.
+    fn close_stream(&mut self, stream: &ResponseStream) {
+        if let Some(close) = stream.close() {
+            App::call("on_close", close);
+            self.carry_out();
+        }
+    }
+
+    /// The client in `slot` is lost: tells who sent to it or was sent to.
+    pub(super) fn abandon(&mut self, slot: u32) {
+        if let Some(stream) = self.hub.take_stream(slot) {
+            self.close_stream(&stream);
+        }
+        self.abort_upload(slot);
+    }
+}
