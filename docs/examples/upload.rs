@@ -69,6 +69,11 @@ impl BodyHandler for Save {
 fn main() -> Result<(), aerys::Error> {
     let save = upload(Save::begin).max_bytes(16 << 30);
     let router = Router::new().route("PUT", "/files/{name:slug}", save);
-    let host = Host::new().listen("127.0.0.1:1337").add(router);
-    Server::new().host(host).stop_on_signals(true).run()
+    let address = std::env::args()
+        .nth(1)
+        .unwrap_or_else(|| "127.0.0.1:1337".into());
+    let host = Host::new().listen(address).add(router);
+    let server = Server::new().host(host).stop_on_signals(true).bind()?;
+    println!("http://{}/", server.addresses()[0]);
+    server.run()
 }
