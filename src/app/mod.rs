@@ -8,6 +8,7 @@ pub(crate) mod directory;
 pub(crate) mod endpoint;
 pub(crate) mod handler;
 pub(crate) mod hub;
+pub(crate) mod middleware;
 pub(crate) mod remote;
 pub(crate) mod router;
 pub(crate) mod schedule;
@@ -84,13 +85,10 @@ impl App {
         match is_answered {
             Some(true) => {}
             Some(false) => {
-                *response = Response::error(StatusCode::NOT_FOUND, "There is nothing here.");
+                *response = not_found();
             }
             None => {
-                *response = Response::error(
-                    StatusCode::INTERNAL_SERVER_ERROR,
-                    "The application failed; its log says more.",
-                );
+                *response = failed();
             }
         }
     }
@@ -109,6 +107,19 @@ impl App {
             }
         }
     }
+}
+
+/// The answer where no responder started one.
+fn not_found() -> Response {
+    Response::error(StatusCode::NOT_FOUND, "There is nothing here.")
+}
+
+/// The answer where the application panicked.
+fn failed() -> Response {
+    Response::error(
+        StatusCode::INTERNAL_SERVER_ERROR,
+        "The application failed; its log says more.",
+    )
 }
 
 #[cold]

@@ -8,6 +8,7 @@ use std::any::Any;
 use std::fmt;
 
 use crate::app::handler::Responder;
+use crate::app::middleware::{Middleware, surround};
 use crate::http::{Method, Request, Response, StatusCode};
 
 mod pattern;
@@ -49,6 +50,7 @@ pub struct Router {
     table: Table,
     /// One for each entry of `table`.
     responders: Vec<Box<dyn Responder>>,
+    middleware: Vec<Box<dyn Middleware>>,
 }
 
 impl Router {
@@ -60,6 +62,7 @@ impl Router {
                 entries: Vec::new(),
             },
             responders: Vec::new(),
+            middleware: Vec::new(),
         }
     }
 
@@ -133,19 +136,69 @@ impl Router {
         self
     }
 
+    /// Adds a middleware for all routes of this router, whenever they are added: it sees each request
+    /// whose path one of them has, with any method, so what is answered 405 too. Where all of them
+    /// keep silent it sees a response that nobody started yet. See [`Middleware`] for the order.
+    ///
+    /// It does not know what the path captures before a route is asked.
+    #[must_use]
+    pub fn middleware(mut self, middleware: impl Middleware) -> Self {
+        self.middleware.push(Box::new(middleware));
+        self
+    }
+}
+
+impl Table {
+    /// Asks the routes that match until one starts the response.
+    fn ask(
+        &self,
+        responders: &mut [Box<dyn Responder>],
+        request: &mut Request,
+        response: &mut Response,
+    ) {
+        let mut next = 0;
+        while let Some((index, found)) = self.find(next, request.method(), request.path()) {
+            match found {
+                Found::Canonical(captures) => {
+                    request.set_captures(captures);
+                    responders[index].respond(request, response);
+                }
+                Found::WithSlash => redirect_to_canonical(request, response),
+            }
+            if response.is_started() {
+                return;
+            }
+            next = index + 1;
+        }
+        request.set_captures(Vec::new());
+        // Routes that matched and kept silent leave the request to the next responder.
+        if next == 0 {
+            self.answer_unknown_method(request, response);
+        }
+    }
+
+    /// Whether it is this router's to answer, whatever the method.
+    fn is_for(&self, request: &Request) -> bool {
+        if request.is_for_whole_server() {
+            return request.method() == Method::OPTIONS && !self.entries.is_empty();
+        }
+        let mut patterns = self.entries.iter().map(|(_, pattern)| pattern);
+        patterns.any(|pattern| pattern.find(request.path()).is_some())
+    }
+
     /// The answer where the path is known, but not for this method; silence where it is not.
     fn answer_unknown_method(&self, request: &Request, response: &mut Response) {
         let is_options = request.method() == Method::OPTIONS;
         if request.is_for_whole_server() {
-            if is_options && !self.table.entries.is_empty() {
-                let allow = self.table.allow(None);
+            if is_options && !self.entries.is_empty() {
+                let allow = self.allow(None);
                 response
                     .set_status(StatusCode::OK)
                     .set_header("Allow", allow);
             }
             return;
         }
-        let allow = self.table.allow(Some(request.path()));
+        let allow = self.allow(Some(request.path()));
         if allow.is_empty() {
             return;
         }
@@ -183,24 +236,17 @@ fn is_standard(method: &Method) -> bool {
 
 impl Responder for Router {
     fn respond(&mut self, request: &mut Request, response: &mut Response) {
-        let mut next = 0;
-        while let Some((index, found)) = self.table.find(next, request.method(), request.path()) {
-            match found {
-                Found::Canonical(captures) => {
-                    request.set_captures(captures);
-                    self.responders[index].respond(request, response);
-                }
-                Found::WithSlash => redirect_to_canonical(request, response),
-            }
-            if response.is_started() {
-                return;
-            }
-            next = index + 1;
-        }
-        request.set_captures(Vec::new());
-        // Routes that matched and kept silent leave the request to the next responder.
-        if next == 0 {
-            self.answer_unknown_method(request, response);
+        let Self {
+            table,
+            responders,
+            middleware,
+        } = self;
+        if middleware.is_empty() {
+            table.ask(responders, request, response);
+        } else if table.is_for(request) {
+            surround(middleware, request, response, |request, response| {
+                table.ask(responders, request, response);
+            });
         }
     }
 

@@ -1,5 +1,6 @@
 //! From sockets to events to callbacks.
 
+use crate::app::App;
 use crate::app::directory::Uncounted;
 use crate::client_id::ClientId;
 use crate::config::Settings;
@@ -465,6 +466,9 @@ impl<S: System> EventLoop<S> {
         self.carry_out();
         if let Some(fault) = response.fault() {
             log::error!("a responder failed: {fault}");
+        }
+        if request.has_values() {
+            App::call("what a request kept", || request.drop_values());
         }
         let remote_address = request.connection().remote_address;
         self.spare = request.into_spare();

@@ -328,6 +328,12 @@ impl Response {
         self.fault
     }
 
+    /// Takes out the first mistake, once it was logged: the 500 that it made is a response like any
+    /// other from then on.
+    pub(crate) const fn take_fault(&mut self) -> Option<ResponseFault> {
+        self.fault.take()
+    }
+
     /// What it carries.
     pub(crate) const fn content(&self) -> &Content {
         &self.content

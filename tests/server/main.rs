@@ -8,6 +8,7 @@ mod support;
 
 mod handshake;
 mod http;
+mod middleware;
 mod static_files;
 
 mod closing;
