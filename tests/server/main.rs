@@ -9,6 +9,8 @@ mod support;
 mod handshake;
 mod http;
 mod middleware;
+mod middleware_kinds;
+mod responses;
 mod static_files;
 
 mod closing;
