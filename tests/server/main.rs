@@ -12,6 +12,7 @@ mod http;
 mod middleware;
 mod middleware_kinds;
 mod responses;
+mod smuggling;
 mod static_files;
 
 mod closing;
@@ -34,5 +35,7 @@ mod timers;
 mod churn;
 #[cfg(feature = "cli")]
 mod cli;
+#[cfg(feature = "cli")]
+mod log_lines;
 mod slow_reader;
 mod stop;
