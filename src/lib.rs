@@ -131,3 +131,8 @@ pub mod internals {
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 struct Readme;
+
+/// So does that of the page on middleware.
+#[cfg(doctest)]
+#[doc = include_str!("../docs/middleware.md")]
+struct MiddlewarePage;

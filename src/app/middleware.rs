@@ -28,8 +28,8 @@ pub(crate) mod security_headers;
 /// status, a body, or a change of the handshake's own fields (`Upgrade`, `Sec-WebSocket-*`) in
 /// `after` is answered 500, and nobody is let in.
 ///
-/// A request that the server refuses before it is one (400, 408, 413, 431 and the like) is shown to
-/// nobody. A panic, and a response that cannot be sent, is logged and answered 500; the others'
+/// What the server refuses before it is a request (400, 408, 413, 431 and the like), or since it stops
+/// (503), is shown to nobody. A panic, and a response that cannot be sent, is logged and answered 500; the others'
 /// `after` see that. Like handlers, middleware must not block.
 ///
 /// ```

@@ -61,6 +61,8 @@ fn no_spelling_of_a_path_leads_out_of_the_root() {
     scene.make_folder("dir/deep");
     // So that a name that is decoded twice, or cut, would be found.
     scene.write("dir/open.txt", "open");
+    // Elsewhere a name like that is a path.
+    scene.write("back\\slash", "open");
     let server = scene.serve();
     for path in [
         // Dot segments, plain and encoded, once and twice.
@@ -78,6 +80,8 @@ fn no_spelling_of_a_path_leads_out_of_the_root() {
         "/%252e%252e%252fsecret",
         "/..%252fsecret",
         "/%25252e%25252e/secret",
+        "/open%252etxt",
+        "/%256fpen.txt",
         "/dir/..",
         "/dir/.",
         "/./open.txt",
@@ -86,6 +90,8 @@ fn no_spelling_of_a_path_leads_out_of_the_root() {
         "/..%5csecret",
         "/..\\secret",
         "/dir\\..\\..\\secret",
+        "/back\\slash",
+        "/back%5cslash",
         "/dir%5copen.txt",
         "/%5c..%5csecret",
         "/%5c%5cserver%5cshare",

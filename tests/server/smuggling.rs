@@ -251,6 +251,8 @@ fn chunks_have_one_reading() {
         "1\r\nZZ0\r\n\r\n",
         "1\r\na0\r\n\r\n",
         "1\r\na\n0\r\n\r\n",
+        "1\r\na\n\n0\r\n\r\n",
+        "1\r\naX\n0\r\n\r\n",
         "1\r\na\rX0\r\n\r\n",
         "1\na\r\n0\r\n\r\n",
         "0\r\n\n",
