@@ -5,8 +5,10 @@
 
 use std::any::Any;
 use std::fmt;
+use std::rc::Rc;
 
 use crate::app::handler::Responder;
+use crate::app::websocket::AnyApplication;
 use crate::app::{App, failed, not_found};
 use crate::http::{Request, Response, StatusCode};
 
@@ -164,8 +166,8 @@ impl Responder for Surrounded {
             middleware,
             responders,
         } = self;
-        surround(middleware, request, response, |request, response| {
-            for responder in responders {
+        let let_in = surround(middleware, request, response, |request, response| {
+            for responder in &mut *responders {
                 responder.respond(request, response);
                 if response.is_started() {
                     return;
@@ -173,6 +175,9 @@ impl Responder for Surrounded {
             }
             *response = not_found();
         });
+        if let_in.is_err() {
+            forget_handshake(responders);
+        }
     }
 
     fn visit_endpoints(&self, visit: &mut dyn FnMut(&dyn Any)) {
@@ -182,13 +187,21 @@ impl Responder for Surrounded {
     }
 }
 
+/// A handler accepted a handshake, and a middleware made another answer of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Spoiled;
+
 /// Calls `ask` with `middleware` around it: the first is the outermost. Nothing unwinds from here.
+///
+/// # Errors
+///
+/// [`Spoiled`], if the handshake is to be [forgotten](forget_handshake): the answer is a 500 then.
 pub(crate) fn surround(
     middleware: &mut [Box<dyn Middleware>],
     request: &mut Request,
     response: &mut Response,
     ask: impl FnOnce(&mut Request, &mut Response),
-) {
+) -> Result<(), Spoiled> {
     let mut passed = 0;
     for middleware in &mut *middleware {
         let before = || middleware.before(request, response);
@@ -223,6 +236,21 @@ pub(crate) fn surround(
             log::error!("a middleware's after changed a 101, which may only get further fields");
             *response = Response::error(StatusCode::INTERNAL_SERVER_ERROR, "The handshake failed.");
         }
+    }
+    if handshake.is_some() && response.upgrade.is_none() {
+        return Err(Spoiled);
+    }
+    Ok(())
+}
+
+/// Drops what `on_handshake` of one of these returned for an `on_open` that will not follow.
+pub(crate) fn forget_handshake(responders: &[Box<dyn Responder>]) {
+    for responder in responders {
+        responder.visit_endpoints(&mut |endpoint: &dyn Any| {
+            if let Some(endpoint) = endpoint.downcast_ref::<Rc<dyn AnyApplication>>() {
+                endpoint.forget_handshake();
+            }
+        });
     }
 }
 

@@ -8,7 +8,7 @@ use std::any::Any;
 use std::fmt;
 
 use crate::app::handler::Responder;
-use crate::app::middleware::{Middleware, surround};
+use crate::app::middleware::{Middleware, forget_handshake, surround};
 use crate::http::{Method, Request, Response};
 
 mod pattern;
@@ -160,9 +160,12 @@ impl Responder for Router {
         if middleware.is_empty() {
             table.ask(responders, request, response);
         } else if table.is_for(request) {
-            surround(middleware, request, response, |request, response| {
+            let let_in = surround(middleware, request, response, |request, response| {
                 table.ask(responders, request, response);
             });
+            if let_in.is_err() {
+                forget_handshake(responders);
+            }
         }
     }
 

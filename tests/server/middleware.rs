@@ -4,11 +4,11 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 
 use aerys::middleware::{RequestId, after, before};
 use aerys::{
-    Config, Host, Middleware, Request, Response, Router, Server, WebSocketConfig, respond,
-    websocket,
+    ClientId, Config, Host, Message, Middleware, Request, Response, Router, Server, StaticFiles,
+    WebSocketConfig, WebSocketHandler, respond, websocket,
 };
 
-use crate::client::{ACCEPT, Client, HttpResponse, handshake, handshake_with};
+use crate::client::{ACCEPT, Client, HttpResponse, PATIENCE, handshake, handshake_with};
 use crate::support::{Event, Recorder, TestServer, echo};
 
 /// A server whose one host is listened on already.
@@ -312,4 +312,67 @@ fn what_is_done_to_a_101_cannot_open_or_break_a_connection() {
     let (mut client, _) = server.open("/?token=good");
     client.send_text("alive");
     assert_eq!(client.read_text(), "alive");
+}
+
+#[test]
+fn what_a_handshake_returned_is_dropped_when_middleware_refuses_it_behind_it() {
+    /// Tells the test when it is dropped, and panics then.
+    struct Guard(Sender<String>);
+    impl Drop for Guard {
+        fn drop(&mut self) {
+            let _ = self.0.send("dropped".to_owned());
+            panic!("in a drop, on purpose");
+        }
+    }
+    struct Handler(Sender<String>);
+    impl WebSocketHandler for Handler {
+        type HandshakeData = Guard;
+        fn on_handshake(&mut self, _: &Request, _: &mut Response) -> Option<Guard> {
+            Some(Guard(self.0.clone()))
+        }
+        fn on_data(&mut self, _: ClientId, _: Message<'_>) {}
+    }
+    let spoil = || after(|_, response| _ = response.set_status(403));
+    for is_on_host in [false, true] {
+        let (sender, drops) = channel();
+        let server = serve(move |host| {
+            let router = Router::new().get("/", websocket(|_| Handler(sender)));
+            if is_on_host {
+                host.middleware(spoil()).add(router)
+            } else {
+                host.add(router.middleware(spoil()))
+            }
+        });
+        let mut client = Client::connect(server.address);
+        client.send_raw(handshake("/"));
+        assert_eq!(client.read_response().status, 500);
+        assert_eq!(drops.recv_timeout(PATIENCE).as_deref(), Ok("dropped"));
+    }
+}
+
+#[test]
+fn files_have_middleware_of_their_own_behind_a_route() {
+    let server = serve(|host| {
+        let files = StaticFiles::new(env!("CARGO_MANIFEST_DIR")).expect("a folder");
+        let files = Router::new()
+            .get("/{*path}", files)
+            .middleware(after(|_, response| {
+                response.set_header("Cache-Control", "no-cache");
+            }));
+        host.add(Router::new().get("/page", say("page"))).add(files)
+    });
+    let mut client = Client::connect(server.address);
+    let response = client.get("/docs/middleware.md");
+    assert_eq!(
+        (response.status, response.field("Cache-Control")),
+        (200, Some("no-cache"))
+    );
+    assert_eq!(client.get("/page").field("Cache-Control"), None);
+    assert_eq!(client.get("/missing").status, 404);
+    assert_eq!(
+        client
+            .request("PUT", "/docs/middleware.md", &[("Content-Length", "0")])
+            .status,
+        405
+    );
 }

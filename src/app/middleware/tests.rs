@@ -51,7 +51,7 @@ fn run(
     let mut middleware: Vec<Box<dyn Middleware>> =
         vec![Box::new(layer("a")), Box::new(second), Box::new(layer("c"))];
     let (mut request, mut response) = (Request::for_test("GET", "/", &[]), Response::new());
-    surround(
+    let let_in = surround(
         &mut middleware,
         &mut request,
         &mut response,
@@ -60,7 +60,12 @@ fn run(
             ask(response);
         },
     );
+    let is_spoiled = let_in == Err(Spoiled);
     let seen = log.borrow().join(" ");
+    assert_eq!(
+        is_spoiled,
+        seen.contains("101") && response.upgrade.is_none()
+    );
     (seen, response)
 }
 
