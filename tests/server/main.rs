@@ -6,6 +6,7 @@ mod client;
 mod program;
 mod support;
 
+mod answers;
 mod file_paths;
 mod handshake;
 mod http;
