@@ -89,6 +89,7 @@ mod timer_wheel;
 pub use app::directory::ClientInfo;
 pub use app::endpoint::{Endpoint, Everyone, EveryoneExcept, Outgoing, Recipients, TimerId};
 pub use app::handler::{Responder, StartError, WebSocketHandler, respond};
+pub use app::middleware::Middleware;
 pub use app::remote::{RemoteEndpoint, RemoteError};
 pub use app::router::Router;
 pub use app::static_files::StaticFiles;
@@ -104,6 +105,16 @@ pub use http::{
 };
 pub use server::{Bound, Handle, Host, Server};
 pub use websocket::{CloseCode, Frame, InvalidClose, Message};
+
+/// What stands around the responders of a host or a router: the [`Middleware`] that there is
+/// already, and two ways to make one of a closure.
+pub mod middleware {
+    pub use crate::app::middleware::basic_auth::BasicAuth;
+    pub use crate::app::middleware::cors::Cors;
+    pub use crate::app::middleware::request_id::RequestId;
+    pub use crate::app::middleware::security_headers::{Framing, SecurityHeaders};
+    pub use crate::app::middleware::{After, Before, Middleware, after, before};
+}
 
 /// For this crate's own benches and fuzz targets: promises nothing.
 #[doc(hidden)]
@@ -122,3 +133,8 @@ pub mod internals {
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 struct Readme;
+
+/// So does that of the page on middleware.
+#[cfg(doctest)]
+#[doc = include_str!("../docs/middleware.md")]
+struct MiddlewarePage;

@@ -1,6 +1,7 @@
 //! The public front door: hosts, bind, run, stop. Builds the loop, then hands over to it.
 
 use crate::app::handler::Responder;
+use crate::app::middleware::{Layers, Middleware, Surrounded};
 use crate::config::Config;
 use crate::error::Error;
 use crate::event_loop::control::Control;
@@ -26,6 +27,7 @@ use std::sync::Arc;
 pub struct Host {
     addresses: Vec<String>,
     responders: Vec<Box<dyn Responder>>,
+    middleware: Layers,
 }
 
 impl Host {
@@ -54,6 +56,22 @@ impl Host {
         self.responders.push(Box::new(responder));
         self
     }
+
+    /// Adds a middleware that sees every request of this host and every answer to one, whichever
+    /// responder gives it and whenever that is added: see [`Middleware`] for the order.
+    #[must_use]
+    pub fn middleware(self, middleware: impl Middleware) -> Self {
+        self.middleware.push(middleware);
+        self
+    }
+
+    /// Whom to ask: of a host with middleware it is one, in which the others are.
+    fn into_responders(self) -> Vec<Box<dyn Responder>> {
+        if self.middleware.is_empty() {
+            return self.responders;
+        }
+        vec![Box::new(Surrounded::new(self.middleware, self.responders))]
+    }
 }
 
 impl fmt::Debug for Host {
@@ -61,6 +79,7 @@ impl fmt::Debug for Host {
         f.debug_struct("Host")
             .field("addresses", &self.addresses)
             .field("responders", &self.responders.len())
+            .field("middleware", &self.middleware.len())
             .finish()
     }
 }
@@ -126,7 +145,7 @@ impl Server {
             for address in &host.addresses {
                 bind_all(address, index, &config, &mut listeners)?;
             }
-            responders.push(host.responders);
+            responders.push(host.into_responders());
         }
         if listeners.is_empty() {
             return Err(Error::NoAddress);
@@ -147,7 +166,7 @@ impl Server {
 
     /// What each host answers with, and the configuration.
     pub(crate) fn into_parts(self) -> (Vec<Vec<Box<dyn Responder>>>, Config) {
-        let responders = self.hosts.into_iter().map(|host| host.responders);
+        let responders = self.hosts.into_iter().map(Host::into_responders);
         (responders.collect(), self.config)
     }
 

@@ -8,6 +8,7 @@ pub(crate) mod directory;
 pub(crate) mod endpoint;
 pub(crate) mod handler;
 pub(crate) mod hub;
+pub(crate) mod middleware;
 pub(crate) mod remote;
 pub(crate) mod router;
 pub(crate) mod schedule;
@@ -86,13 +87,10 @@ impl App {
         match is_answered {
             Some(true) => {}
             Some(false) => {
-                *response = Response::error(StatusCode::NOT_FOUND, "There is nothing here.");
+                *response = not_found();
             }
             None => {
-                *response = Response::error(
-                    StatusCode::INTERNAL_SERVER_ERROR,
-                    "The application failed; its log says more.",
-                );
+                *response = failed();
             }
         }
     }
@@ -122,14 +120,34 @@ impl App {
     }
 }
 
+/// The answer where no responder started one.
+fn not_found() -> Response {
+    Response::error(StatusCode::NOT_FOUND, "There is nothing here.")
+}
+
+/// The answer where the application panicked.
+pub(crate) fn failed() -> Response {
+    Response::error(
+        StatusCode::INTERNAL_SERVER_ERROR,
+        "The application failed; its log says more.",
+    )
+}
+
 #[cold]
 fn log_panic(what: &str, panic: Box<dyn Any + Send>) {
-    log::error!("{what} panicked: {}", panic_message(&*panic));
+    log::error!("{what} panicked: {}", printable(panic_message(&*panic)));
     // Dropping a payload may panic too, in a payload's own drop.
     if let Err(panic) = catch_unwind(AssertUnwindSafe(|| drop(panic))) {
         // And that panic's payload again: let it be.
         std::mem::forget(panic);
     }
+}
+
+/// `message` as one line of what can be printed. It may hold what a peer sent (a text that was cut
+/// within a character is part of the message): line breaks would forge entries of the log, and
+/// escape sequences command the terminal that shows it.
+fn printable(message: &str) -> impl fmt::Display {
+    message.escape_debug()
 }
 
 fn panic_message(panic: &(dyn Any + Send)) -> &str {
@@ -159,5 +177,16 @@ mod tests {
         assert_eq!(App::call::<()>("a test", || panic!("on purpose")), None);
         assert_eq!(panic_message(&"text"), "text");
         assert_eq!(panic_message(&7_u8), "with no message");
+    }
+
+    #[test]
+    fn a_panic_is_logged_in_one_line_whatever_a_peer_sent() {
+        let text = "\u{e4}\r\n[ERROR] forged\u{1b}[31m\u{202e}\u{2028}\u{9b}\0";
+        let panic = catch_unwind(|| _ = text[..1].to_owned()).expect_err("within a character");
+        let line = printable(panic_message(&*panic)).to_string();
+        assert!(
+            line.contains(r"\r\n[ERROR] forged\u{1b}[31m\u{202e}\u{2028}\u{9b}\0"),
+            "{line}"
+        );
     }
 }

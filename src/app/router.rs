@@ -1,18 +1,21 @@
 //! Method and path to a responder, with what the path captured; 405, OPTIONS and the redirect
 //! of an optional slash.
 //!
-//! Deciding is pure and separate: [`Table`] finds what matches, [`Router`] asks it. How paths
-//! are compared is `pattern.rs`.
+//! Deciding is separate: [`Table`] finds what matches and asks it. How paths are compared is
+//! `pattern.rs`.
 
 use std::any::Any;
 use std::fmt;
 
 use crate::app::handler::Responder;
-use crate::http::{BodyPlan, Method, Request, Response, StatusCode};
+use crate::app::middleware::{Layers, Middleware, forget_handshake, surround};
+use crate::http::{BodyPlan, Method, Request, Response};
 
 mod pattern;
+mod table;
 
-use pattern::{Found, Pattern};
+use pattern::Pattern;
+use table::Table;
 
 /// Sends requests to responders by method and path.
 ///
@@ -49,17 +52,19 @@ pub struct Router {
     table: Table,
     /// One for each entry of `table`.
     responders: Vec<Box<dyn Responder>>,
+    middleware: Layers,
 }
 
 impl Router {
     /// No routes: silent to every request.
     #[must_use]
-    pub const fn new() -> Self {
+    pub fn new() -> Self {
         Self {
             table: Table {
                 entries: Vec::new(),
             },
             responders: Vec::new(),
+            middleware: Layers::default(),
         }
     }
 
@@ -133,74 +138,34 @@ impl Router {
         self
     }
 
-    /// The answer where the path is known, but not for this method; silence where it is not.
-    fn answer_unknown_method(&self, request: &Request, response: &mut Response) {
-        let is_options = request.method() == Method::OPTIONS;
-        if request.is_for_whole_server() {
-            if is_options && !self.table.entries.is_empty() {
-                let allow = self.table.allow(None);
-                response
-                    .set_status(StatusCode::OK)
-                    .set_header("Allow", allow);
-            }
-            return;
-        }
-        let allow = self.table.allow(Some(request.path()));
-        if allow.is_empty() {
-            return;
-        }
-        if is_options {
-            response.set_status(StatusCode::NO_CONTENT);
-        } else {
-            response.end_with_error(
-                StatusCode::METHOD_NOT_ALLOWED,
-                "this path has no such method",
-            );
-            if !is_standard(request.method()) {
-                // More likely garbage than HTTP: nothing good will follow.
-                response.set_header("Connection", "close");
-            }
-        }
-        response.set_header("Allow", allow);
+    /// Adds a middleware for all routes of this router, whenever they are added: it sees each request
+    /// whose path one of them has, with any method, so what is answered 405 too. Where all of them
+    /// keep silent it sees a response that nobody started yet. See [`Middleware`] for the order.
+    ///
+    /// It does not know what the path captures before a route is asked.
+    #[must_use]
+    pub fn middleware(self, middleware: impl Middleware) -> Self {
+        self.middleware.push(middleware);
+        self
     }
-}
-
-/// Whether RFC 9110 section 9.3 or RFC 5789 defines the method.
-fn is_standard(method: &Method) -> bool {
-    let standard = [
-        Method::GET,
-        Method::HEAD,
-        Method::POST,
-        Method::PUT,
-        Method::DELETE,
-        Method::CONNECT,
-        Method::OPTIONS,
-        Method::TRACE,
-        Method::PATCH,
-    ];
-    standard.contains(method)
 }
 
 impl Responder for Router {
     fn respond(&mut self, request: &mut Request, response: &mut Response) {
-        let mut next = 0;
-        while let Some((index, found)) = self.table.find(next, request.method(), request.path()) {
-            match found {
-                Found::Canonical(captures) => {
-                    request.set_captures(captures);
-                    self.responders[index].respond(request, response);
-                }
-                Found::WithSlash => redirect_to_canonical(request, response),
+        let Self {
+            table,
+            responders,
+            middleware,
+        } = self;
+        if middleware.is_empty() {
+            table.ask(responders, request, response);
+        } else if table.is_for(request) {
+            let let_in = surround(middleware, request, response, |request, response| {
+                table.ask(responders, request, response);
+            });
+            if let_in.is_err() {
+                forget_handshake(responders);
             }
-            if response.is_started() {
-                return;
-            }
-            next = index + 1;
-        }
-        request.set_captures(Vec::new());
-        // Routes that matched and kept silent leave the request to the next responder.
-        if next == 0 {
-            self.answer_unknown_method(request, response);
         }
     }
 
@@ -231,67 +196,6 @@ impl fmt::Debug for Router {
             .iter()
             .map(|(method, pattern)| format!("{method} {pattern}"));
         f.debug_list().entries(routes).finish()
-    }
-}
-
-/// To the path without its last slash, with the query.
-fn redirect_to_canonical(request: &Request, response: &mut Response) {
-    let path = request.path();
-    let mut location = path.strip_suffix('/').unwrap_or(path).to_owned();
-    if let Some(query) = request.query() {
-        location.push('?');
-        location.push_str(query);
-    }
-    // Browsers read a backslash as a slash, and `/\host` as another host. That the path does
-    // not begin with two slashes is known: no pattern matches an empty first segment.
-    response.redirect(
-        StatusCode::PERMANENT_REDIRECT,
-        location.replace('\\', "%5C"),
-    );
-}
-
-/// All routes, without what they lead to.
-#[derive(Debug, Default)]
-struct Table {
-    entries: Vec<(Method, Pattern)>,
-}
-
-impl Table {
-    /// The first route at or behind the index `from` that is for this method and path.
-    #[inline]
-    fn find(&self, from: usize, method: &Method, path: &str) -> Option<(usize, Found)> {
-        let entries = self.entries.iter().enumerate().skip(from);
-        entries
-            .filter(|(_, (own, _))| own == method || (own == Method::GET && method == Method::HEAD))
-            .find_map(|(index, (_, pattern))| pattern.find(path).map(|found| (index, found)))
-    }
-
-    /// The methods of the routes that have this path (of all routes without one), as `Allow`
-    /// lists them; empty if there are none.
-    fn allow(&self, path: Option<&str>) -> String {
-        let mut methods: Vec<&str> = Vec::new();
-        for (method, pattern) in &self.entries {
-            if path.is_none_or(|path| pattern.find(path).is_some()) {
-                methods.push(method.as_str());
-                if method == Method::GET {
-                    methods.push("HEAD");
-                }
-            }
-        }
-        if methods.is_empty() {
-            return String::new();
-        }
-        // Answered by the router, if by nobody else.
-        methods.push("OPTIONS");
-        let mut allow = String::new();
-        for (index, method) in methods.iter().enumerate() {
-            if !methods[..index].contains(method) {
-                let separator = if allow.is_empty() { "" } else { ", " };
-                allow.push_str(separator);
-                allow.push_str(method);
-            }
-        }
-        allow
     }
 }
 

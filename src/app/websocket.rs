@@ -1,6 +1,7 @@
 //! A WebSocket endpoint as a responder: the opening handshake's way to a handler, and the
 //! handler's type forgotten, so that the loop can keep endpoints of any kind.
 
+use crate::app::App;
 use crate::app::endpoint::{Endpoint, EndpointState, TimerId};
 use crate::app::handler::{Responder, StartError, WebSocketHandler};
 use crate::client_id::ClientId;
@@ -157,6 +158,8 @@ impl<H: WebSocketHandler> Application<H> {
 pub(crate) trait AnyApplication {
     fn state(&self) -> &Rc<EndpointState>;
     fn start(&self) -> Result<(), StartError>;
+    /// Drops what `on_handshake` returned, if it is still there: nobody is let in.
+    fn forget_handshake(&self);
     /// Hands over what `on_handshake` returned for this client.
     fn open(&self, client: ClientId);
     fn data(&self, client: ClientId, message: Message<'_>);
@@ -173,6 +176,12 @@ impl<H: WebSocketHandler> AnyApplication for Application<H> {
 
     fn start(&self) -> Result<(), StartError> {
         self.handler.borrow_mut().on_start()
+    }
+
+    fn forget_handshake(&self) {
+        let data = self.handshake_data.take();
+        // Its drop is code of the application.
+        App::call("what on_handshake returned", || drop(data));
     }
 
     fn open(&self, client: ClientId) {

@@ -1,6 +1,6 @@
 //! From requests to responders to responses, whole and in pieces.
 
-use crate::app::{App, upload};
+use crate::app::{App, failed, upload};
 use crate::client_id::ClientId;
 use crate::event_loop::EventLoop;
 use crate::event_loop::clients::fact;
@@ -32,8 +32,6 @@ impl fmt::Debug for Upload {
             .finish_non_exhaustive()
     }
 }
-
-const FAILED: &str = "the application failed; its log says more";
 
 /// Requests, whole or in pieces.
 impl<S: System> EventLoop<S> {
@@ -126,14 +124,17 @@ impl<S: System> EventLoop<S> {
             handler,
             ..
         } = *upload;
-        let ended = taken
-            && (response.is_started()
-                || App::call("on_end", || {
-                    upload::end(handler, &mut request, &mut response);
-                })
-                .is_some());
-        if !ended {
-            response = Response::error(StatusCode::INTERNAL_SERVER_ERROR, FAILED);
+        let ended = App::call("on_end", || {
+            if taken && !response.is_started() {
+                upload::end(handler, &mut request, &mut response);
+            } // else it is dropped here, which is code of the application, too
+            taken
+        });
+        if ended != Some(true) {
+            response = failed();
+        }
+        for witness in request.take_witnesses() {
+            App::call("a middleware's after", || witness(&request, &mut response));
         }
         self.carry_out();
         self.send_response(id, request, &mut response);
@@ -142,8 +143,7 @@ impl<S: System> EventLoop<S> {
     /// Keeps a request until the next piece of its body comes, which may be held back.
     fn keep_upload(&mut self, slot: u32, upload: Box<Upload>) {
         let Some(client) = self.clients.get_mut(slot) else {
-            App::call("on_abort", || upload.handler.on_abort());
-            return self.carry_out();
+            return self.abort(upload);
         };
         if upload.flow.is_paused() {
             client.protocol.pause_body(true, self.hub.now.get());
@@ -181,9 +181,17 @@ impl<S: System> EventLoop<S> {
 
     fn abort_upload(&mut self, slot: u32) {
         if let Some(upload) = self.asides.uploads.remove(&slot) {
-            App::call("on_abort", || upload.handler.on_abort());
-            self.carry_out();
+            self.abort(upload);
         }
+    }
+
+    fn abort(&mut self, upload: Box<Upload>) {
+        App::call("on_abort", || {
+            // All of it ends here: what the application keeps in a request may panic, too.
+            let upload = *upload;
+            upload.handler.on_abort();
+        });
+        self.carry_out();
     }
 }
 
@@ -191,7 +199,7 @@ impl<S: System> EventLoop<S> {
 impl<S: System> EventLoop<S> {
     /// Queues a response, and does what follows from it.
     #[inline]
-    fn send_response(&mut self, id: ClientId, request: Box<Request>, response: &mut Response) {
+    fn send_response(&mut self, id: ClientId, mut request: Box<Request>, response: &mut Response) {
         let slot = id.slot();
         if let Some(fault) = response.fault() {
             log::error!("a responder failed: {fault}");
@@ -200,6 +208,9 @@ impl<S: System> EventLoop<S> {
             response.set_header("Connection", "close");
         }
         let in_chunks = request.version() != Version::HTTP_10;
+        if request.has_values() {
+            App::call("what a request kept", || request.drop_values());
+        }
         let remote_address = request.connection().remote_address;
         self.spare = request.into_spare();
         if response.content().is_stream() {

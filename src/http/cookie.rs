@@ -59,8 +59,9 @@ impl Cookie {
         }
     }
 
-    /// A cookie that makes the browser forget the one of that name. Path and domain must be
-    /// those that it was set with.
+    /// A cookie that makes the browser forget the one of that name. Path and domain must be those
+    /// that it was set with, and a name with a prefix asks for what it asks for otherwise:
+    /// `Cookie::removal("__Host-id").path("/").secure()`.
     #[must_use]
     pub fn removal(name: impl Into<Cow<'static, str>>) -> Self {
         Self::new(name, "")
@@ -160,15 +161,14 @@ impl Cookie {
     }
 
     fn check(&self) -> Result<(), InvalidCookie> {
-        let attributes = [&self.domain, &self.path];
         if !is_token(self.name.as_bytes()) {
             Err(InvalidCookie::Name)
         } else if !is_cookie_value(self.value.as_bytes()) {
             Err(InvalidCookie::Value)
-        } else if !attributes
-            .into_iter()
-            .flatten()
-            .all(|value| is_attribute_value(value))
+        } else if self.name.len() + self.value.len() > MAX_PAIR_BYTES {
+            Err(InvalidCookie::TooLong)
+        } else if !(self.domain.as_deref().is_none_or(is_domain)
+            && self.path.as_deref().is_none_or(is_path))
         {
             Err(InvalidCookie::Attribute)
         } else if !self.secure && (self.partitioned || self.same_site == Some(SameSite::None)) {
@@ -205,8 +205,12 @@ pub enum InvalidCookie {
     /// The value has a character that is not allowed there: space, quote, comma, semicolon,
     /// backslash, a control, or one beyond ASCII. Encode it.
     Value,
-    /// Domain or path have a semicolon, a control, or a character beyond ASCII, or are empty.
+    /// The path does not begin with a slash, or has a semicolon, a control, a character beyond ASCII
+    /// or a space at its end; the domain has other characters than letters, digits, `-`, `_` and
+    /// `.`; one of the two is longer than 1,024 bytes.
     Attribute,
+    /// Name and value together are longer than 4,096 bytes.
+    TooLong,
     /// `SameSite=None` and `Partitioned` ask for `Secure`.
     NotSecure,
     /// A name that begins with `__Secure-` asks for `Secure`, `__Host-` also for `Path=/` and
@@ -219,7 +223,8 @@ impl fmt::Display for InvalidCookie {
         f.write_str(match self {
             Self::Name => "a cookie's name must be a token: letters, digits and !#$%&'*+-.^_`|~",
             Self::Value => "a cookie's value must be ASCII without spaces, quotes, commas, semicolons and backslashes",
-            Self::Attribute => "a cookie's domain and path must be ASCII without semicolons, and not empty",
+            Self::Attribute => "a cookie's domain must be a name, its path begin with a slash and be ASCII without semicolons, both of at most 1,024 bytes",
+            Self::TooLong => "a cookie's name and value must be of at most 4,096 bytes together",
             Self::NotSecure => "a cookie with SameSite=None or Partitioned must be Secure",
             Self::Prefix => "a cookie named __Secure-* must be Secure, one named __Host-* also with Path=/ and no Domain",
         })
@@ -252,12 +257,25 @@ fn is_cookie_value(value: &[u8]) -> bool {
         .all(|byte| matches!(byte, 0x21 | 0x23..=0x2B | 0x2D..=0x3A | 0x3C..=0x5B | 0x5D..=0x7E))
 }
 
-fn is_attribute_value(value: &str) -> bool {
-    !value.is_empty()
-        && value == value.trim()
-        && value
-            .bytes()
-            .all(|byte| matches!(byte, 0x20..=0x7E) && byte != b';')
+/// Bytes of name and value together, and of each attribute, beyond which browsers drop a cookie or
+/// pass over the attribute: RFC 6265 section 6.1 asks them for no more.
+const MAX_PAIR_BYTES: usize = 4096;
+const MAX_ATTRIBUTE_BYTES: usize = 1024;
+
+/// Whether a browser takes `value` as a host to compare with.
+fn is_domain(value: &str) -> bool {
+    let is_legal = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
+    !value.is_empty() && value.len() <= MAX_ATTRIBUTE_BYTES && value.bytes().all(is_legal)
+}
+
+/// Whether a browser takes `value` as it is. Of one without a slash it would make another, which
+/// depends on the page (RFC 6265 section 5.2.4).
+fn is_path(value: &str) -> bool {
+    let is_legal = |byte| matches!(byte, 0x20..=0x7E) && byte != b';';
+    value.starts_with('/')
+        && !value.ends_with(' ')
+        && value.len() <= MAX_ATTRIBUTE_BYTES
+        && value.bytes().all(is_legal)
 }
 
 #[cfg(test)]
@@ -306,6 +324,22 @@ mod tests {
             ),
             (Cookie::new("a", "x").domain(""), InvalidCookie::Attribute),
             (Cookie::new("a", "x").path("/\n"), InvalidCookie::Attribute),
+            (Cookie::new("a", "x").path("app"), InvalidCookie::Attribute),
+            (Cookie::new("a", "x").path(""), InvalidCookie::Attribute),
+            (Cookie::new("a", "x").path("/ "), InvalidCookie::Attribute),
+            (
+                Cookie::new("a", "x").path(format!("/{}", "a".repeat(1024))),
+                InvalidCookie::Attribute,
+            ),
+            (
+                Cookie::new("a", "x").domain("a.example, b.example"),
+                InvalidCookie::Attribute,
+            ),
+            (
+                Cookie::new("a", "x").domain("https://a.example"),
+                InvalidCookie::Attribute,
+            ),
+            (Cookie::new("a", "x".repeat(4096)), InvalidCookie::TooLong),
             (
                 Cookie::new("a", "x").same_site(SameSite::None),
                 InvalidCookie::NotSecure,
@@ -327,6 +361,13 @@ mod tests {
         for (cookie, error) in refused {
             assert_eq!(cookie.to_field_value(), Err(error), "{cookie:?}");
         }
+        assert!(
+            Cookie::new("a", "x".repeat(4095))
+                .path(format!("/{}", "a".repeat(1023)))
+                .domain(".a-b.example")
+                .to_field_value()
+                .is_ok()
+        );
         assert!(
             Cookie::new("__Host-a", "\"x\"")
                 .secure()

@@ -6,8 +6,9 @@ use std::sync::Arc;
 
 use super::form::{self, Form, FormError};
 use super::target::{Target, TargetForm, TargetParts};
-use super::upload::{BodyFlow, BodyHandler, Incoming};
+use super::upload::{BodyFlow, BodyHandler, Incoming, Witness};
 use super::{Headers, Method, Version, cookie};
+use ::http::Extensions;
 
 /// Between whom a request travelled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,6 +44,9 @@ pub struct Request {
     captures: Vec<(Arc<str>, String)>,
     /// Set while its body follows in pieces.
     incoming: Option<Box<Incoming>>,
+    /// What the application keeps in it. Its parts may panic when they are dropped: the loop drops
+    /// them where that ends.
+    values: Extensions,
 }
 
 /// What a request begins with, but for its fields.
@@ -63,7 +67,7 @@ const MAX_SPARE_BYTES: usize = 16 * 1024;
 
 impl Request {
     /// A request of that connection, of which nothing is known yet.
-    pub(crate) const fn new(connection: ConnectionInfo) -> Self {
+    pub(crate) fn new(connection: ConnectionInfo) -> Self {
         Self {
             method: Method::GET,
             target: Target::new(),
@@ -74,6 +78,7 @@ impl Request {
             connection,
             captures: Vec::new(),
             incoming: None,
+            values: Extensions::new(),
         }
     }
 
@@ -100,6 +105,7 @@ impl Request {
             connection: _, // given anew
             captures,
             incoming,
+            values,
         } = &mut *self;
         *method = Method::GET;
         target.clear();
@@ -109,6 +115,7 @@ impl Request {
         body.clear();
         *captures = Vec::new();
         *incoming = None;
+        values.clear();
         (self.capacity_bytes() <= MAX_SPARE_BYTES).then_some(self)
     }
 
@@ -234,8 +241,11 @@ impl Request {
 
     /// Its body follows in pieces, for which a handler is to be found.
     pub(crate) fn set_incoming(&mut self, flow: BodyFlow) {
-        let handler = None;
-        self.incoming = Some(Box::new(Incoming { flow, handler }));
+        self.incoming = Some(Box::new(Incoming {
+            flow,
+            handler: None,
+            witnesses: Vec::new(),
+        }));
     }
 
     /// Whether its body follows in pieces.
@@ -248,6 +258,19 @@ impl Request {
         if let Some(incoming) = &mut self.incoming {
             incoming.handler = Some(handler);
         }
+    }
+
+    /// Has the answer shown to `witness` that will be given when the body has come.
+    pub(crate) fn answer_later(&mut self, witness: Witness) {
+        if let Some(incoming) = &mut self.incoming {
+            incoming.witnesses.push(witness);
+        }
+    }
+
+    /// Who is to see the answer, in this order.
+    pub(crate) fn take_witnesses(&mut self) -> Vec<Witness> {
+        let incoming = self.incoming.as_mut();
+        incoming.map_or_else(Vec::new, |incoming| std::mem::take(&mut incoming.witnesses))
     }
 
     /// Whether somebody takes the pieces of the body.
@@ -334,6 +357,46 @@ impl Request {
     #[must_use]
     pub fn host(&self) -> Option<&str> {
         self.target.authority().or_else(|| self.header("Host"))
+    }
+
+    /// Keeps `value` for whoever sees this request later, in place of an earlier one of its type:
+    /// what a [`Middleware`](crate::Middleware) learned, for the responders. A type of the
+    /// application's own is nobody else's; what cannot be cloned or sent goes into an `Arc`.
+    ///
+    /// ```
+    /// # use aerys::{Request, Response};
+    /// #[derive(Clone)]
+    /// struct Tenant(String);
+    ///
+    /// fn learn(request: &mut Request) {
+    ///     let name = request.host().unwrap_or_default().to_owned();
+    ///     request.set(Tenant(name));
+    /// }
+    ///
+    /// fn answer(request: &mut Request, response: &mut Response) {
+    ///     let name = request.get::<Tenant>().map_or("nobody", |tenant| &tenant.0);
+    ///     response.end(name);
+    /// }
+    /// ```
+    pub fn set<T: Clone + Send + Sync + 'static>(&mut self, value: T) {
+        self.values.insert(value);
+    }
+
+    /// What was [kept](Self::set) of that type.
+    #[must_use]
+    pub fn get<T: Send + Sync + 'static>(&self) -> Option<&T> {
+        self.values.get()
+    }
+
+    /// Whether something was kept.
+    pub(crate) fn has_values(&self) -> bool {
+        !self.values.is_empty()
+    }
+
+    /// Drops what was kept, which is code of the application.
+    pub(crate) fn drop_values(&mut self) {
+        // The list stays, and is used again.
+        self.values.clear();
     }
 
     /// Addresses and encryption of the connection.
@@ -426,6 +489,20 @@ mod tests {
         assert_eq!(request.body(), b"abc");
         assert_eq!(request.take_body(), b"abc");
         assert_eq!(request.body(), b"");
+    }
+
+    #[test]
+    fn what_is_kept_is_found_by_type_and_gone_with_the_request() {
+        let mut request = Box::new(Request::for_test("GET", "/", &[]));
+        assert_eq!((request.get::<u8>(), request.has_values()), (None, false));
+        request.set(7_u8);
+        request.set(8_u8);
+        request.set("text");
+        assert_eq!(request.get::<u8>(), Some(&8));
+        assert_eq!(request.get::<&str>(), Some(&"text"));
+        assert_eq!(request.get::<u16>(), None);
+        let spare = request.into_spare().expect("a small request is kept");
+        assert_eq!((spare.get::<u8>(), spare.has_values()), (None, false));
     }
 
     #[test]

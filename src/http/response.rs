@@ -287,8 +287,11 @@ impl Response {
         }
     }
 
-    /// Sends the client elsewhere: 301, 302, 303, 307 or 308 and a `Location`, percent-encoded
-    /// as it is to be sent. Starts the response.
+    /// Sends the client elsewhere: 301, 302, 303, 307 or 308 and a `Location`. What no URI has
+    /// (RFC 3986: a space, a quote, a backslash, anything beyond ASCII) is percent-encoded; escapes
+    /// stay as they are, and a control character is a mistake. Starts the response.
+    ///
+    /// A location that is made of what a client sent may lead to another site: `//name` does.
     pub fn redirect<S: TryInto<StatusCode>>(
         &mut self,
         status: S,
@@ -297,7 +300,7 @@ impl Response {
         match status.try_into() {
             Ok(status) if matches!(status.as_u16(), 301 | 302 | 303 | 307 | 308) => self
                 .set_status(status)
-                .set_header("Location", location.as_ref()),
+                .set_header("Location", encode_location(location.as_ref()).as_bytes()),
             Ok(status) => {
                 self.fail(ResponseFault::Redirect(Some(status.as_u16())));
                 self
@@ -361,6 +364,12 @@ impl Response {
         self.fault
     }
 
+    /// Takes out the first mistake, once it was logged: the 500 that it made is a response like any
+    /// other from then on.
+    pub(crate) const fn take_fault(&mut self) -> Option<ResponseFault> {
+        self.fault.take()
+    }
+
     /// What it carries.
     pub(crate) const fn content(&self) -> &Content {
         &self.content
@@ -413,6 +422,24 @@ impl Response {
             self.fault = Some(fault);
         }
     }
+}
+
+/// The ASCII characters, controls apart, that are part of no URI. Browsers read a backslash as a
+/// slash, and `/\name` as another host.
+const NO_URI: &percent_encoding::AsciiSet = &percent_encoding::AsciiSet::EMPTY
+    .add(b' ')
+    .add(b'"')
+    .add(b'<')
+    .add(b'>')
+    .add(b'\\')
+    .add(b'^')
+    .add(b'`')
+    .add(b'{')
+    .add(b'|')
+    .add(b'}');
+
+fn encode_location(location: &str) -> Cow<'_, str> {
+    percent_encoding::utf8_percent_encode(location, NO_URI).into()
 }
 
 impl fmt::Debug for Response {
@@ -569,6 +596,23 @@ mod tests {
             ),
             (308, Some("/a?b"))
         );
+    }
+
+    #[test]
+    fn a_location_is_a_uri_whatever_it_is_made_of() {
+        for (location, sent) in [
+            ("https://a.example:1/a?b=c#d", "https://a.example:1/a?b=c#d"),
+            ("//[2001:db8::1]/%2e%zz", "//[2001:db8::1]/%2e%zz"),
+            ("/\\a.example", "/%5Ca.example"),
+            (
+                " /a b\"<>^`{|}\u{e4}",
+                "%20/a%20b%22%3C%3E%5E%60%7B%7C%7D%C3%A4",
+            ),
+        ] {
+            let mut response = Response::new();
+            response.redirect(303, location);
+            assert_eq!(response.headers().get_str("location"), Some(sent));
+        }
     }
 
     #[test]

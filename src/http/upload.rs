@@ -94,13 +94,18 @@ pub(crate) struct Incoming {
     pub(crate) flow: BodyFlow,
     /// Who takes them, once somebody said so.
     pub(crate) handler: Option<Box<dyn BodyHandler>>,
+    /// Who is to see the answer, in this order.
+    pub(crate) witnesses: Vec<Witness>,
 }
+
+/// Sees the answer to a request that is not given at once.
+pub(crate) type Witness = Box<dyn FnOnce(&Request, &mut Response)>;
 
 impl fmt::Debug for Incoming {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Incoming")
             .field("flow", &self.flow)
             .field("is_taken", &self.handler.is_some())
-            .finish()
+            .finish_non_exhaustive()
     }
 }

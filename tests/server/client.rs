@@ -235,6 +235,11 @@ impl Client {
             .expect("a connected socket");
     }
 
+    /// The same, where the server may have gone.
+    pub(crate) fn try_shut_down_write(&self) {
+        let _ = self.stream.shutdown(Shutdown::Write);
+    }
+
     /// Drops the connection with a reset instead of a FIN.
     pub(crate) fn reset(self) {
         SockRef::from(&self.stream)

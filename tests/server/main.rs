@@ -6,8 +6,14 @@ mod client;
 mod program;
 mod support;
 
+mod answers;
+mod file_paths;
 mod handshake;
 mod http;
+mod middleware;
+mod middleware_kinds;
+mod responses;
+mod smuggling;
 mod static_files;
 mod streams;
 mod uploads;
@@ -32,5 +38,7 @@ mod timers;
 mod churn;
 #[cfg(feature = "cli")]
 mod cli;
+#[cfg(feature = "cli")]
+mod log_lines;
 mod slow_reader;
 mod stop;

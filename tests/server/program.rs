@@ -32,6 +32,25 @@ impl Program {
         Self::start(command_with_descriptors(count))
     }
 
+    /// The same, with a log that can be [asked for](Self::end_with_log).
+    pub(crate) fn serve_logging(level: &str) -> Self {
+        let mut serve = command();
+        serve
+            .args(["serve", "--listen", "127.0.0.1:0", "--log-level", level])
+            .stderr(Stdio::piped());
+        Self::start(serve)
+    }
+
+    /// Stops it gracefully: all that it logged. That must fit in a pipe.
+    pub(crate) fn end_with_log(mut self) -> Vec<u8> {
+        self.signal(Signal::TERM);
+        self.wait();
+        let mut log = Vec::new();
+        let mut errors = self.child.stderr.take().expect("a pipe");
+        errors.read_to_end(&mut log).expect("a pipe");
+        log
+    }
+
     fn start(mut command: Command) -> Self {
         let mut child = command
             .stdin(Stdio::null())

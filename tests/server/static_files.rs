@@ -346,10 +346,14 @@ fn several_parts_are_sent_with_lines_between_them() {
         parts_of("bytes=200000-, 5-150000"),
         [(200_000, 300_000), (5, 150_001)]
     );
-    // What overlaps is joined, what is not there left out.
+    // What is not there is left out, and what is there twice is joined if it was the file otherwise.
     assert_eq!(
         parts_of("bytes=10-19,15-29,400000-,40-49"),
-        [(10, 30), (40, 50)]
+        [(10, 20), (15, 30), (40, 50)]
+    );
+    assert_eq!(
+        parts_of("bytes=1-200000,100000-250000,299999-"),
+        [(1, 250_001), (299_999, 300_000)]
     );
     // And the connection goes on.
     assert_eq!(client.get("/file.css").body.len(), 300_000);

@@ -5,9 +5,10 @@ use std::rc::Rc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
 
+use aerys::middleware::{after, before};
 use aerys::{BodyFlow, BodyHandler, Config, Request, Response, Router, Server, body_limit, upload};
 
-use crate::client::{Client, PATIENCE, pattern};
+use crate::client::{Client, HttpResponse, PATIENCE, pattern};
 use crate::support::TestServer;
 
 /// What happened to an upload.
@@ -91,7 +92,7 @@ fn server_with(config: Config) -> (TestServer, Receiver<Seen>) {
         };
         let take = Rc::new(RefCell::new(take));
         let mut router = Router::new();
-        for path in ["/take", "/paused", "/full", "/panic", "/silent"] {
+        for path in ["/take", "/paused", "/full", "/panic", "/silent", "/guarded"] {
             let take = Rc::clone(&take);
             let route = upload(move |request: &mut Request, response: &mut Response| {
                 (take.borrow_mut())(request, response)
@@ -104,6 +105,21 @@ fn server_with(config: Config) -> (TestServer, Receiver<Seen>) {
         let router = router
             .post("/whole", body_limit(300_000, len))
             .post("/usual", len);
+        let guard = before(|request, response| {
+            if request.header("X-Key").is_none() && request.path() == "/guarded" {
+                response.set_status(401).end("who are you?");
+            }
+        });
+        let router = router.middleware(after(|_, response| {
+            let status = response.status().as_u16().to_string();
+            response.set_header("X-After", status);
+        }));
+        let host = host.middleware(after(|_, response| {
+            let inner = response.headers().get_str("X-After").unwrap_or("nobody");
+            let both = format!("{inner}, then the host");
+            response.set_header("X-After", both);
+        }));
+        let host = host.middleware(guard);
         Server::new().config(config).host(host.add(router))
     });
     (server, seen)
@@ -338,6 +354,28 @@ fn a_panic_in_a_handler_is_a_500_for_its_client_alone() {
     client.expect_eof();
     let mut other = Client::connect(server.address);
     assert_eq!(other.post("/take", "x").status, 200);
+}
+
+/// Those of the host around those of the router, and each sees the answer that is sent.
+#[test]
+fn middleware_sees_the_request_at_its_head_and_the_answer_at_its_end() {
+    let (server, seen) = server();
+    let mut client = Client::connect(server.address);
+    let both = |status| Some(format!("{status}, then the host"));
+    let shown = |response: &HttpResponse| response.field("x-after").map(str::to_owned);
+    assert_eq!(shown(&client.post("/take", "abc")), both(200));
+    assert_eq!(shown(&client.post("/silent", "abc")), both(204));
+    assert_eq!(shown(&client.post("/full", "abc")), both(200));
+    assert_eq!(collect(&seen), b"abc");
+    let response = client.post("/full", pattern(20));
+    assert_eq!(response.status, 507);
+    assert_eq!(shown(&response), both(507));
+    let mut client = Client::connect(server.address);
+    client.send_raw("POST /guarded HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\n");
+    let response = client.read_response();
+    assert_eq!(response.status, 401);
+    assert_eq!(shown(&response).as_deref(), Some("nobody, then the host"));
+    client.expect_eof();
 }
 
 #[test]
