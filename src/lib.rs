@@ -100,8 +100,8 @@ pub use config::{BacklogPolicy, Compression, CompressionMode, Config, WebSocketC
 pub use error::Error;
 pub use http::{
     Body, BodyFlow, BodyHandler, BodyPlan, ConnectionInfo, Cookie, Form, FormError, FormField,
-    HeaderName, HeaderValue, Headers, InvalidCookie, InvalidField, Method, Request, Response,
-    ResponseStream, SameSite, ServerSentEvent, StatusCode, StreamError, Version,
+    HeaderName, HeaderValue, Headers, InvalidCookie, InvalidField, Method, RemoteStream, Request,
+    Response, ResponseStream, SameSite, ServerSentEvent, StatusCode, StreamError, Version,
 };
 pub use server::{Bound, Handle, Host, Server};
 pub use websocket::{CloseCode, Frame, InvalidClose, Message};

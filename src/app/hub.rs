@@ -14,6 +14,7 @@ use crate::config::{
     BacklogPolicy, CENTURY, Compression, CompressionMode, Config, WebSocketConfig,
 };
 use crate::http::ResponseStream;
+use crate::http::remote_stream::Wake;
 use crate::http::stream::{Later, Sink, WeakStream};
 use crate::moment::Moment;
 use crate::output::{LogId, LogLimits, Output};
@@ -70,6 +71,8 @@ pub(crate) struct Hub {
     /// Responses that are being sent in pieces, by the slot of their client.
     streams: RefCell<HashMap<u32, ResponseStream>>,
     pub(crate) max_stream_backlog_bytes: usize,
+    /// Makes, for a client, what makes the loop look at what other threads sent to its stream.
+    waker: Box<dyn Fn(ClientId) -> Wake>,
     /// What came of the client that is being served and the directory does not count yet.
     uncounted: Cell<Uncounted>,
     /// Slots of the recipients of one send, kept for its allocation.
@@ -81,9 +84,11 @@ impl Hub {
         config: &Config,
         started: Instant,
         clock: Box<dyn Fn() -> Moment>,
+        waker: Box<dyn Fn(ClientId) -> Wake>,
     ) -> Rc<Self> {
         Rc::new(Self {
             clock,
+            waker,
             output: RefCell::new(Output::new()),
             directory: RefCell::new(Directory::new(started)),
             schedule: RefCell::new(Schedule::new(config.max_timers, config.max_delayed_bytes)),
@@ -522,6 +527,10 @@ impl Hub {
     pub(crate) fn end_stream(&self, client: ClientId) {
         self.take_stream(client.slot());
         self.ask(Pending::EndStream(client));
+    }
+
+    pub(crate) fn stream_waker(&self, client: ClientId) -> Wake {
+        (self.waker)(client)
     }
 
     /// Calls later what a response that is sent in pieces asked for.

@@ -3,6 +3,7 @@
 use crate::app::hub::Hub;
 use crate::client_id::ClientId;
 use crate::http::StreamError;
+use crate::http::remote_stream::Wake;
 use crate::http::stream::{Later, Sink, WeakStream};
 use crate::http1::message_body::{LAST_CHUNK, chunk_frame};
 use crate::output::{Bytes, Unit};
@@ -58,6 +59,10 @@ impl Sink for StreamSink {
             output.send(self.client.slot(), Unit::default(), last);
         }
         self.hub.end_stream(self.client);
+    }
+
+    fn wake(&self) -> Wake {
+        self.hub.stream_waker(self.client)
     }
 
     fn after(&self, delay: Duration, stream: WeakStream, later: Later) {

@@ -74,7 +74,7 @@ impl<S: System> EventLoop<S> {
         }
         if client.protocol.is_receiving() {
             let control = Arc::clone(&self.control);
-            request.set_incoming(BodyFlow::new(move || control.resume_body(id)));
+            request.set_incoming(BodyFlow::new(move || control.look_at(id)));
         }
         let mut response = Response::new();
         self.app.respond(host, &mut request, &mut response);
@@ -151,10 +151,16 @@ impl<S: System> EventLoop<S> {
         self.asides.uploads.insert(slot, upload);
     }
 
-    /// Goes on with bodies that were held back, as other threads asked.
-    pub(super) fn resume_bodies(&mut self) {
-        for id in self.control.take_resumed() {
+    /// Goes on with bodies that were held back, and with streams, as other threads asked.
+    pub(super) fn look_at_asked(&mut self) {
+        for id in self.control.take_asked() {
             let slot = id.slot();
+            if self.clients.by_id(id).is_some()
+                && let Some(stream) = self.hub.stream(slot)
+            {
+                stream.take_in();
+                self.carry_out();
+            }
             let now: Moment = self.hub.now.get();
             let upload = self.asides.uploads.get(&slot);
             let may_go_on = upload.is_some_and(|upload| !upload.flow.is_paused());
@@ -258,6 +264,7 @@ impl<S: System> EventLoop<S> {
         if let Some(stream) = self.hub.stream(slot)
             && stream.take_refused()
         {
+            stream.take_in();
             self.call_stream("on_drain", &stream, || stream.drained());
         }
     }

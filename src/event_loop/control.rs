@@ -11,8 +11,8 @@ pub(crate) struct Control {
     /// `None` in a simulation, which nobody waits for.
     waker: Option<mio::Waker>,
     stop: AtomicBool,
-    /// Clients whose bodies are to go on.
-    resumed: Mutex<Vec<ClientId>>,
+    /// Clients whose bodies are to go on, or whose streams were sent to.
+    asked: Mutex<Vec<ClientId>>,
 }
 
 impl Control {
@@ -20,7 +20,7 @@ impl Control {
         Arc::new(Self {
             waker,
             stop: AtomicBool::new(false),
-            resumed: Mutex::default(),
+            asked: Mutex::default(),
         })
     }
 
@@ -34,20 +34,21 @@ impl Control {
         self.stop.load(Ordering::Acquire)
     }
 
-    /// Asks for the body of a client's request to go on.
-    pub(crate) fn resume_body(&self, client: ClientId) {
-        self.resumed().push(client);
+    /// Asks for a client to be looked at: the body of its request may go on, or the stream that it
+    /// is sent has more.
+    pub(crate) fn look_at(&self, client: ClientId) {
+        self.asked().push(client);
         self.wake_loop();
     }
 
     /// Those that were asked for since.
-    pub(crate) fn take_resumed(&self) -> Vec<ClientId> {
-        std::mem::take(&mut *self.resumed())
+    pub(crate) fn take_asked(&self) -> Vec<ClientId> {
+        std::mem::take(&mut *self.asked())
     }
 
-    fn resumed(&self) -> MutexGuard<'_, Vec<ClientId>> {
+    fn asked(&self) -> MutexGuard<'_, Vec<ClientId>> {
         // Nothing panics while it is held, and a list of ids is always whole.
-        self.resumed.lock().unwrap_or_else(PoisonError::into_inner)
+        self.asked.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn wake_loop(&self) {

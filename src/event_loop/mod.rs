@@ -185,7 +185,12 @@ impl<S: System> EventLoop<S> {
             .max_connections
             .unwrap_or_else(accept::descriptors_for_clients);
         let ceiling = Box::new(move || Moment::at_or_after(clock().saturating_sub(started)));
-        let hub = Hub::new(&config, started_at, ceiling);
+        let waking = Arc::clone(&control);
+        let waker = Box::new(move |client| {
+            let control = Arc::clone(&waking);
+            Box::new(move || control.look_at(client)) as _
+        });
+        let hub = Hub::new(&config, started_at, ceiling, waker);
         hub.output.borrow_mut().reserve(max_clients);
         hub.directory.borrow_mut().reserve(max_clients);
         hub.schedule.borrow_mut().wheel.reserve(max_clients);
@@ -415,7 +420,7 @@ impl<S: System> EventLoop<S> {
         self.judge_poll(event_count);
         if woken {
             self.carry_out_remotes();
-            self.resume_bodies();
+            self.look_at_asked();
             if self.control.is_stop_requested() {
                 self.begin_stop();
             }

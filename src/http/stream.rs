@@ -1,8 +1,10 @@
 //! A response body that the application sends piece by piece, also long after the request.
 
-use std::cell::{Cell, RefCell};
+use super::remote_stream::{RemoteQueue, RemoteStream, Wake};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::fmt;
 use std::rc::{Rc, Weak};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Bytes that wait for the head of their response, above which a stream is full.
@@ -67,6 +69,8 @@ pub(crate) trait Sink {
     /// All is sent: the loop is to end the response.
     fn end(&self);
     fn after(&self, delay: Duration, stream: WeakStream, later: Later);
+    /// What makes the loop look at what other threads sent.
+    fn wake(&self) -> Wake;
 }
 
 struct Shared {
@@ -74,6 +78,8 @@ struct Shared {
     /// Something was refused as too much, and nobody has been told since that there is room.
     is_refused: Cell<bool>,
     callbacks: RefCell<Callbacks>,
+    /// What other threads sent, if there is a way for them.
+    remote: OnceCell<Arc<RemoteQueue>>,
 }
 
 #[derive(Default)]
@@ -151,10 +157,25 @@ impl ResponseStream {
                 *state = State::Over;
                 drop(state);
                 sink.end();
-                self.forget_callbacks();
+                self.forget();
             }
             State::Over => {}
         }
+    }
+
+    /// The same for other threads.
+    #[must_use]
+    pub fn remote(&self) -> RemoteStream {
+        let queue = self.shared.remote.get_or_init(|| {
+            let queue = Arc::new(RemoteQueue::default());
+            match &*self.shared.state.borrow() {
+                State::Open(sink) => queue.attach(sink.wake()),
+                State::Early(early) if !early.is_ended => {}
+                State::Early(_) | State::Over => queue.close(),
+            }
+            queue
+        });
+        RemoteStream::new(Arc::clone(queue))
     }
 
     /// Whether the client is there and the stream was not ended.
@@ -218,6 +239,7 @@ impl ResponseStream {
                 state: RefCell::new(State::Early(Early::default())),
                 is_refused: Cell::new(false),
                 callbacks: RefCell::default(),
+                remote: OnceCell::new(),
             }),
         }
     }
@@ -234,7 +256,7 @@ impl ResponseStream {
         let bytes = std::mem::take(&mut early.bytes);
         *state = State::Over;
         drop(state);
-        self.forget_callbacks();
+        self.forget();
         Some(bytes)
     }
 
@@ -256,6 +278,19 @@ impl ResponseStream {
         for (delay, later) in early.timers {
             sink.after(delay, self.downgrade(), later);
         }
+        if let Some(remote) = self.shared.remote.get() {
+            remote.attach(sink.wake());
+            self.take_in();
+        }
+    }
+
+    /// Sends what other threads did, as far as there is room.
+    pub(crate) fn take_in(&self) {
+        if let Some(remote) = self.shared.remote.get()
+            && remote.drain(|bytes| self.send(bytes).is_ok())
+        {
+            self.end();
+        }
     }
 
     /// The response cannot be sent in pieces, or not any more. What is to be called.
@@ -265,7 +300,7 @@ impl ResponseStream {
             State::Over | State::Early(Early { is_ended: true, .. })
         );
         let close = self.shared.callbacks.borrow_mut().close.take();
-        self.forget_callbacks();
+        self.forget();
         close.filter(|_| !was_over)
     }
 
@@ -303,11 +338,14 @@ impl ResponseStream {
         }
     }
 
-    /// What callbacks hold may be this very stream.
-    fn forget_callbacks(&self) {
+    /// It is over. What callbacks hold may be this very stream.
+    fn forget(&self) {
         // Dropped when nothing is borrowed: a drop is code of the application, too.
         let callbacks = self.shared.callbacks.take();
         drop(callbacks);
+        if let Some(remote) = self.shared.remote.get() {
+            remote.close();
+        }
     }
 
     fn downgrade(&self) -> WeakStream {

@@ -264,6 +264,75 @@ fn a_panic_in_a_delayed_call_cuts_the_response_so_that_it_does_not_look_complete
     assert_eq!(Client::connect(server.address).get("/plain").body, b"plain");
 }
 
+#[test]
+fn another_thread_sends_as_fast_as_the_client_reads() {
+    let (sender, heard) = channel();
+    let server = TestServer::start(|host, _| {
+        let feed = move |_: &mut Request, response: &mut Response| {
+            let (remote, sender) = (response.stream().remote(), sender.clone());
+            std::thread::spawn(move || {
+                let mut sent = 0_u32;
+                while sent < 1_000_000 {
+                    let piece = sent.to_be_bytes().repeat(8);
+                    match remote.send(&piece) {
+                        Ok(()) => sent += 1,
+                        Err(StreamError::Full) => {
+                            let _ = sender.send("full");
+                            std::thread::sleep(Duration::from_millis(1));
+                        }
+                        Err(StreamError::Closed) => break,
+                    }
+                }
+                remote.end();
+                let is_closed = remote.send("late") == Err(StreamError::Closed);
+                let _ = sender.send(if is_closed { "closed" } else { "open" });
+            });
+        };
+        let router = Router::new().get("/feed", feed).get(
+            "/plain",
+            respond(|_, response| {
+                response.end("plain");
+            }),
+        );
+        Server::new().host(host.add(router))
+    });
+    let mut client = Client::connect(server.address);
+    client.send_raw("GET /feed HTTP/1.1\r\nHost: a\r\n\r\n");
+    // Nothing is read until the socket, the backlog and the queue are full.
+    assert_eq!(hear(&heard), "full");
+    client.read_response_head();
+    let mut body = Vec::new();
+    loop {
+        let chunk = client.read_chunk();
+        if chunk.is_empty() {
+            break;
+        }
+        body.extend(chunk);
+    }
+    let mut numbers = body
+        .chunks(4)
+        .map(|four| u32::from_be_bytes(four.try_into().expect("four")));
+    let in_order = (0_u32..8_000_000).all(|n| numbers.next() == Some(n / 8));
+    assert!(
+        in_order && numbers.next().is_none(),
+        "{} bytes came",
+        body.len()
+    );
+    assert_eq!(client.get("/plain").body, b"plain");
+    // One whose client is gone hears of it.
+    client.send_raw("GET /feed HTTP/1.1\r\nHost: a\r\n\r\n");
+    client.read_response_head();
+    drop(client);
+    let last = |heard: &Receiver<&'static str>| loop {
+        match hear(heard) {
+            "full" => {}
+            other => return other,
+        }
+    };
+    assert_eq!(last(&heard), "closed");
+    assert_eq!(last(&heard), "closed");
+}
+
 /// Backpressure: what waits stays below the limit, and goes on when it was read.
 #[test]
 fn a_stream_that_is_full_says_so_and_when_to_go_on() {
