@@ -47,7 +47,7 @@ impl fmt::Display for Error {
             Self::Bind { address, source } if source.kind() == io::ErrorKind::AddrInUse => {
                 write!(
                     f,
-                    "{address} is in use; stop who listens there, or listen on port 0 to get a free one"
+                    "{address} is in use; stop who listens there, or listen elsewhere (port 0 is a free one)"
                 )
             }
             Self::Bind { address, source } => write!(f, "cannot listen on {address}: {source}"),

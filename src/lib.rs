@@ -97,8 +97,9 @@ pub use client_id::ClientId;
 pub use config::{BacklogPolicy, Compression, CompressionMode, Config, WebSocketConfig};
 pub use error::Error;
 pub use http::{
-    Body, ConnectionInfo, Cookie, Form, FormError, FormField, HeaderName, HeaderValue, Headers,
-    InvalidCookie, InvalidField, Method, Request, Response, SameSite, StatusCode, Version,
+    Address, Body, ConnectionInfo, Cookie, Form, FormError, FormField, HeaderName, HeaderValue,
+    Headers, InvalidCookie, InvalidField, Method, Request, Response, SameSite, StatusCode,
+    UnixAddress, Version,
 };
 pub use server::{Bound, Handle, Host, Server};
 pub use websocket::{CloseCode, Frame, InvalidClose, Message};

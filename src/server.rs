@@ -1,5 +1,7 @@
 //! The public front door: hosts, bind, run, stop. Builds the loop, then hands over to it.
 
+mod addresses;
+
 use crate::app::handler::Responder;
 use crate::config::Config;
 use crate::error::Error;
@@ -8,8 +10,8 @@ use crate::event_loop::kernel::Kernel;
 use crate::event_loop::listener::ListeningSocket;
 use crate::event_loop::system::Listener;
 use crate::event_loop::{EventLoop, SIGNALS, WAKER};
+use crate::http::Address;
 use std::fmt;
-use std::net::{SocketAddr, ToSocketAddrs};
 use std::sync::Arc;
 
 /// Addresses to listen on, and who answers there.
@@ -36,7 +38,12 @@ impl Host {
     }
 
     /// Listens on `address` too: `127.0.0.1:1337`, `[::1]:80`, `localhost:8080` (on each address
-    /// that the name has), port 0 for a free one.
+    /// that the name has), port 0 for a free one; `unix:/run/aerys.sock` for a Unix socket,
+    /// `unix:@name` for an abstract one (Linux).
+    ///
+    /// `unix:/run/aerys.sock?mode=660` sets the mode of the socket file, in octal digits; without
+    /// it the umask decides. A file that a killed server left behind is replaced, any other is an
+    /// error; it is removed when the server begins to stop.
     #[must_use]
     #[expect(
         clippy::needless_pass_by_value,
@@ -131,7 +138,7 @@ impl Server {
         if listeners.is_empty() {
             return Err(Error::NoAddress);
         }
-        let address = |(listener, _): &(ListeningSocket, u16)| listener.address();
+        let address = |(listener, _): &(ListeningSocket, u16)| listener.address().clone();
         let addresses: Vec<_> = listeners.iter().map(address).collect();
         log::info!("listening on {addresses:?}");
         let (mut kernel, control) = Kernel::new(WAKER).map_err(Error::Poll)?;
@@ -172,8 +179,10 @@ fn bind_all(
         address: address.to_owned(),
         source,
     };
-    for resolved in address.to_socket_addrs().map_err(failed)? {
-        let listener = ListeningSocket::bind(resolved, config.listen_backlog).map_err(failed)?;
+    let (resolved, options) = addresses::resolve(address).map_err(failed)?;
+    for resolved in resolved {
+        let listener = ListeningSocket::bind(&resolved, options.mode, config.listen_backlog);
+        let listener = listener.map_err(failed)?;
         listeners.push((listener, host));
     }
     Ok(())
@@ -182,13 +191,13 @@ fn bind_all(
 /// A server whose addresses are bound: clients can connect, and are served once it runs.
 pub struct Bound {
     event_loop: EventLoop<Kernel>,
-    addresses: Vec<SocketAddr>,
+    addresses: Vec<Address>,
 }
 
 impl Bound {
     /// The addresses that it listens on, with the ports that were picked.
     #[must_use]
-    pub fn addresses(&self) -> &[SocketAddr] {
+    pub fn addresses(&self) -> &[Address] {
         &self.addresses
     }
 

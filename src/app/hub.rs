@@ -12,6 +12,7 @@ use crate::client_id::ClientId;
 use crate::config::{
     BacklogPolicy, CENTURY, Compression, CompressionMode, Config, WebSocketConfig,
 };
+use crate::http::Address;
 use crate::moment::Moment;
 use crate::output::{LogId, LogLimits, Output};
 use crate::websocket::deflate::Agreement;
@@ -115,7 +116,7 @@ impl Hub {
         &self,
         client: ClientId,
         endpoint: u16,
-        remote_address: std::net::SocketAddr,
+        remote_address: &Address,
     ) -> Option<Agreement> {
         let agreement = self.agreed.take();
         let log = match agreement {

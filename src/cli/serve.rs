@@ -2,7 +2,9 @@
 
 use crate::cli::demo;
 use crate::cli::units::{Switchable, address, bytes, duration, duration_or_off, micros_or_off};
-use aerys::{Compression, CompressionMode, Config, Host, Server, StaticFiles, WebSocketConfig};
+use aerys::{
+    Address, Compression, CompressionMode, Config, Host, Server, StaticFiles, WebSocketConfig,
+};
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, value_parser};
 use std::io::{self, Write};
@@ -175,10 +177,13 @@ fn log_level() -> impl TypedValueParser<Value = log::LevelFilter> {
     PossibleValuesParser::new(names).map(|name| name.parse().unwrap_or(log::LevelFilter::Info))
 }
 
-fn announce(addresses: &[SocketAddr]) -> io::Result<()> {
+fn announce(addresses: &[Address]) -> io::Result<()> {
     let mut out = io::stdout().lock();
     for address in addresses {
-        writeln!(out, "http://{}/", openable(*address))?;
+        match address {
+            Address::Ip(address) => writeln!(out, "http://{}/", openable(*address))?,
+            Address::Unix(address) => writeln!(out, "{address}")?,
+        }
     }
     out.flush()
 }

@@ -16,6 +16,7 @@ pub(crate) mod simulated;
 mod socket;
 mod stop;
 pub(crate) mod system;
+mod unix;
 
 use crate::app::App;
 use crate::app::hub::{CloseRequest, Hub};

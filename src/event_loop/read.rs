@@ -7,7 +7,7 @@ use crate::event_loop::clients::{Client, fact};
 use crate::event_loop::stop::Stop;
 use crate::event_loop::system::{ReadOutcome, Ready, Socket, System};
 use crate::event_loop::{EARLY_FLUSH_BYTES, EventLoop, Held, client_of, unblock};
-use crate::http::{Request, Response, StatusCode};
+use crate::http::{Address, Request, Response, StatusCode};
 use crate::input::Input;
 use crate::moment::Moment;
 use crate::output::LEND_BYTES;
@@ -466,13 +466,12 @@ impl<S: System> EventLoop<S> {
         if let Some(fault) = response.fault() {
             log::error!("a responder failed: {fault}");
         }
-        let remote_address = request.connection().remote_address;
-        self.spare = request.into_spare();
         self.keep_date();
         let upgrade = self.protocol(slot, |protocol, cx| protocol.respond(&mut response, cx));
         if let Some(Some(endpoint)) = upgrade {
-            self.open(id, endpoint, remote_address);
+            self.open(id, endpoint, &request.connection().remote_address);
         }
+        self.spare = request.into_spare();
     }
 
     /// Keeps the date of responses, which need not be more exact than the loop's own time.
@@ -485,7 +484,7 @@ impl<S: System> EventLoop<S> {
     }
 
     /// The 101 is queued: the client is open.
-    fn open(&mut self, id: ClientId, endpoint: u16, remote_address: std::net::SocketAddr) {
+    fn open(&mut self, id: ClientId, endpoint: u16, remote_address: &Address) {
         let deflate = self.hub.open(id, endpoint, remote_address);
         self.protocol(id.slot(), |protocol, cx| {
             protocol.upgrade(endpoint, deflate, cx);

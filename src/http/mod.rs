@@ -4,6 +4,7 @@
 //! they look on the wire is `http1/`. [`Method`], [`StatusCode`], [`Version`], [`HeaderName`]
 //! and [`HeaderValue`] are those of the `http` crate.
 
+pub(crate) mod address;
 pub(crate) mod bytes;
 pub(crate) mod cookie;
 pub(crate) mod date;
@@ -13,6 +14,7 @@ pub(crate) mod request;
 pub(crate) mod response;
 pub(crate) mod target;
 
+pub use self::address::{Address, UnixAddress};
 pub use self::cookie::{Cookie, InvalidCookie, SameSite};
 pub use self::form::{Form, FormError, FormField};
 pub use self::headers::{Headers, InvalidField};

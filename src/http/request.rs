@@ -1,21 +1,21 @@
 //! A request as a plain value (RFC 9110 section 9): what a handler reads.
 
 use std::borrow::Cow;
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use super::form::{self, Form, FormError};
 use super::target::{Target, TargetForm, TargetParts};
-use super::{Headers, Method, Version, cookie};
+use super::{Address, Headers, Method, Version, cookie};
 
 /// Between whom a request travelled.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ConnectionInfo {
-    /// Address and port of the peer: the client, or a proxy in front of it.
-    pub remote_address: SocketAddr,
-    /// Address and port that the peer connected to.
-    pub local_address: SocketAddr,
+    /// Address of the peer: the client, or a proxy in front of it. On a Unix socket it seldom has
+    /// a name.
+    pub remote_address: Address,
+    /// Address that the peer connected to.
+    pub local_address: Address,
     /// Whether the connection is encrypted.
     pub encrypted: bool,
 }
@@ -325,8 +325,8 @@ impl ConnectionInfo {
     /// Two addresses of the documentation block.
     pub(crate) fn for_test() -> Self {
         Self {
-            remote_address: ([192, 0, 2, 1], 50000).into(),
-            local_address: ([192, 0, 2, 2], 80).into(),
+            remote_address: Address::Ip(([192, 0, 2, 1], 50000).into()),
+            local_address: Address::Ip(([192, 0, 2, 2], 80).into()),
             encrypted: false,
         }
     }

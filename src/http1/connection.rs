@@ -302,7 +302,7 @@ impl Http1Connection {
         if !self.is_new {
             self.since = now;
         }
-        let mut request = Request::boxed(spare.take(), self.info);
+        let mut request = Request::boxed(spare.take(), self.info.clone());
         if let Some((outline, len)) = straight::parse(input.rest(), config, &mut request) {
             input.take(len);
             return self.begin_answer(request, &outline, input, config, now);
@@ -362,7 +362,7 @@ impl Http1Connection {
         spare: &mut Option<Box<Request>>,
     ) -> Step {
         let is_head_request = scan.is_head_request();
-        let mut request = Request::boxed(spare.take(), self.info);
+        let mut request = Request::boxed(spare.take(), self.info.clone());
         match scan.parse(head, config, &mut request) {
             Ok(outline) => self.begin_answer(request, &outline, input, config, now),
             Err(refused) => self.refuse(refused, is_head_request),

@@ -7,6 +7,7 @@ mod program;
 mod support;
 
 mod handshake;
+mod hosts;
 mod http;
 mod static_files;
 
