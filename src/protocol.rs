@@ -86,7 +86,8 @@ pub(crate) enum Expiry {
 /// What a connection is now. 24 bytes: a server of a million clients has a million of these.
 #[derive(Debug)]
 pub(crate) enum Protocol {
-    /// HTTP/1.1 requests and responses, and the host whose listener accepted the connection.
+    /// HTTP/1.1 requests and responses, and the host whose listener accepted the connection, or the
+    /// choice among several.
     Http1(Box<Http1Connection>, u16),
     /// Frames of an endpoint's client.
     WebSocket(WebSocketConnection),

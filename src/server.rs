@@ -1,8 +1,10 @@
 //! The public front door: hosts, bind, run, stop. Builds the loop, then hands over to it.
 
 mod addresses;
+mod plan;
 
 use crate::app::handler::Responder;
+use crate::app::names::Names;
 use crate::config::Config;
 use crate::error::Error;
 use crate::event_loop::control::Control;
@@ -11,10 +13,11 @@ use crate::event_loop::listener::ListeningSocket;
 use crate::event_loop::system::Listener;
 use crate::event_loop::{EventLoop, SIGNALS, WAKER};
 use crate::http::Address;
+use plan::Sites;
 use std::fmt;
 use std::sync::Arc;
 
-/// Addresses to listen on, and who answers there.
+/// Addresses to listen on, names, and who answers to them.
 ///
 /// ```
 /// use aerys::{Host, Request, Response};
@@ -27,11 +30,13 @@ use std::sync::Arc;
 #[derive(Default)]
 pub struct Host {
     addresses: Vec<String>,
+    names: Vec<String>,
     responders: Vec<Box<dyn Responder>>,
 }
 
 impl Host {
-    /// A host that listens nowhere and answers 404.
+    /// A host that names no address and answers 404. With others in a server, it is served on all of
+    /// their addresses.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
@@ -54,6 +59,26 @@ impl Host {
         self
     }
 
+    /// Gives it that name too: `example.com`, `*.example.com` for all names below that, or either with
+    /// a port (`example.com:8080`), which then has to be the one that is asked for.
+    ///
+    /// Names matter where several hosts listen on the same address: they share it, and each request
+    /// is answered by the host whose name it gives, in the target or else in its `Host` field (RFC
+    /// 9110 section 7.2). An exact name goes before a `*`, and of those the longest. Any other name
+    /// is answered by the host that has none, or else by the first of them that was added.
+    ///
+    /// ```
+    /// use aerys::{Host, Server};
+    /// let server = Server::new()
+    ///     .host(Host::new().listen("0.0.0.0:80").name("example.com").name("www.example.com"))
+    ///     .host(Host::new().listen("0.0.0.0:80").name("*.api.example.com"));
+    /// ```
+    #[must_use]
+    pub fn name(mut self, name: impl Into<String>) -> Self {
+        self.names.push(name.into());
+        self
+    }
+
     /// Adds a responder behind those that it has: the first that starts a response answers.
     #[must_use]
     #[expect(clippy::should_implement_trait, reason = "a builder's add, not a sum")]
@@ -67,6 +92,7 @@ impl fmt::Debug for Host {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Host")
             .field("addresses", &self.addresses)
+            .field("names", &self.names)
             .field("responders", &self.responders.len())
             .finish()
     }
@@ -120,24 +146,32 @@ impl Server {
     ///
     /// # Errors
     ///
-    /// [`Error::Bind`], [`Error::NoAddress`], [`Error::EndpointInUse`], [`Error::Poll`].
+    /// [`Error::Bind`], [`Error::NoAddress`], [`Error::InvalidName`], [`Error::NameInUse`],
+    /// [`Error::NamelessHosts`], [`Error::EndpointInUse`], [`Error::Poll`].
     pub fn bind(self) -> Result<Bound, Error> {
         let Self {
             hosts,
             config,
             stop_on_signals,
         } = self;
-        let mut listeners = Vec::new();
-        let mut responders = Vec::new();
-        for (index, host) in (0..).zip(hosts) {
-            for address in &host.addresses {
-                bind_all(address, index, &config, &mut listeners)?;
-            }
-            responders.push(host.responders);
-        }
-        if listeners.is_empty() {
+        let planned = plan::plan(&hosts)?;
+        if planned.is_empty() {
             return Err(Error::NoAddress);
         }
+        let mut sites = Sites::new(&hosts);
+        let mut listeners = Vec::new();
+        for planned in &planned {
+            let site = sites.site(planned)?;
+            let (mode, backlog) = (planned.options.mode, config.listen_backlog);
+            let listener = ListeningSocket::bind(&planned.address, mode, backlog);
+            let listener = listener.map_err(|source| Error::Bind {
+                address: planned.text.clone(),
+                source,
+            })?;
+            listeners.push((listener, site));
+        }
+        let names = sites.into_names();
+        let responders = hosts.into_iter().map(|host| host.responders).collect();
         let address = |(listener, _): &(ListeningSocket, u16)| listener.address().clone();
         let addresses: Vec<_> = listeners.iter().map(address).collect();
         log::info!("listening on {addresses:?}");
@@ -145,17 +179,25 @@ impl Server {
         if stop_on_signals {
             kernel.take_signals(SIGNALS).map_err(Error::Poll)?;
         }
-        let event_loop = EventLoop::new(kernel, control, listeners, responders, config)?;
+        let event_loop = EventLoop::new(kernel, control, listeners, responders, names, config)?;
         Ok(Bound {
             event_loop,
             addresses,
         })
     }
 
-    /// What each host answers with, and the configuration.
-    pub(crate) fn into_parts(self) -> (Vec<Vec<Box<dyn Responder>>>, Config) {
-        let responders = self.hosts.into_iter().map(|host| host.responders);
-        (responders.collect(), self.config)
+    /// Who answers at one address that all hosts share, what each host answers with, the choice among
+    /// them, and the configuration.
+    ///
+    /// # Errors
+    ///
+    /// As [`bind`](Self::bind), of names.
+    pub(crate) fn into_parts(self) -> Result<Parts, Error> {
+        let mut sites = Sites::new(&self.hosts);
+        let site = sites.site_of_all("the simulated address")?;
+        let names = sites.into_names();
+        let responders = self.hosts.into_iter().map(|host| host.responders).collect();
+        Ok((site, responders, names, self.config))
     }
 
     /// Binds and runs: `bind()?.run()`.
@@ -168,25 +210,8 @@ impl Server {
     }
 }
 
-/// Binds each address that `address` resolves to.
-fn bind_all(
-    address: &str,
-    host: u16,
-    config: &Config,
-    listeners: &mut Vec<(ListeningSocket, u16)>,
-) -> Result<(), Error> {
-    let failed = |source| Error::Bind {
-        address: address.to_owned(),
-        source,
-    };
-    let (resolved, options) = addresses::resolve(address).map_err(failed)?;
-    for resolved in resolved {
-        let listener = ListeningSocket::bind(&resolved, options.mode, config.listen_backlog);
-        let listener = listener.map_err(failed)?;
-        listeners.push((listener, host));
-    }
-    Ok(())
-}
+/// See [`Server::into_parts`].
+type Parts = (u16, Vec<Vec<Box<dyn Responder>>>, Vec<Names>, Config);
 
 /// A server whose addresses are bound: clients can connect, and are served once it runs.
 pub struct Bound {

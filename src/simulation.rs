@@ -22,17 +22,18 @@ impl Simulation {
     /// What each simulated socket takes in memory while nothing waits in it.
     pub const SOCKET_BYTES: usize = simulated::SOCKET_BYTES;
 
-    /// Starts `server`, all of whose hosts' addresses are the same simulated one of its first.
+    /// Starts `server`, all of whose hosts share one simulated address.
     ///
     /// # Errors
     ///
     /// As [`Server::bind`] and [`Bound::run`](crate::Bound::run), but for those of sockets.
     pub fn new(server: Server) -> Result<Self, Error> {
         simulated::reset();
-        let (responders, config) = server.into_parts();
-        let listeners = vec![(SimulatedListener, 0)];
+        let (site, responders, names, config) = server.into_parts()?;
+        let listeners = vec![(SimulatedListener, site)];
         let control = Control::new(None);
-        let mut event_loop = EventLoop::new(Simulated, control, listeners, responders, config)?;
+        let mut event_loop =
+            EventLoop::new(Simulated, control, listeners, responders, names, config)?;
         event_loop.start()?;
         Ok(Self { event_loop })
     }

@@ -8,6 +8,7 @@ pub(crate) mod directory;
 pub(crate) mod endpoint;
 pub(crate) mod handler;
 pub(crate) mod hub;
+pub(crate) mod names;
 pub(crate) mod remote;
 pub(crate) mod router;
 pub(crate) mod schedule;
@@ -17,6 +18,7 @@ pub(crate) mod websocket;
 use crate::http::{Request, Response, StatusCode};
 use handler::Responder;
 use hub::Hub;
+use names::Names;
 use std::any::Any;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -27,6 +29,8 @@ use websocket::AnyApplication;
 pub(crate) struct App {
     /// By host: the responders, in the order in which they are asked.
     hosts: Vec<Vec<Box<dyn Responder>>>,
+    /// The choices among hosts that share a listener: their numbers go on behind the hosts'.
+    names: Vec<Names>,
     endpoints: Vec<Rc<dyn AnyApplication>>,
 }
 
@@ -34,7 +38,11 @@ impl App {
     /// Takes the hosts' responders and makes the endpoints among them part of `hub`.
     ///
     /// `None` if one of them belongs to another server already.
-    pub(crate) fn new(hosts: Vec<Vec<Box<dyn Responder>>>, hub: &Rc<Hub>) -> Option<Self> {
+    pub(crate) fn new(
+        hosts: Vec<Vec<Box<dyn Responder>>>,
+        names: Vec<Names>,
+        hub: &Rc<Hub>,
+    ) -> Option<Self> {
         let mut found: Vec<Rc<dyn AnyApplication>> = Vec::new();
         for responder in hosts.iter().flatten() {
             responder.visit_endpoints(&mut |endpoint: &dyn Any| {
@@ -59,6 +67,7 @@ impl App {
         }
         Some(Self {
             hosts,
+            names,
             endpoints: found,
         })
     }
@@ -71,12 +80,17 @@ impl App {
         &*self.endpoints[usize::from(index)]
     }
 
-    /// Asks `host`'s responders until one starts `response`, which nobody has yet; 404 if none
-    /// does, 500 if one panics.
+    /// Asks the responders of `host`, or of the one that `request` is for if several share the
+    /// listener, until one starts `response`, which nobody has yet; 404 if none does, 500 if one
+    /// panics.
     pub(crate) fn respond(&mut self, host: u16, request: &mut Request, response: &mut Response) {
+        let mut host = usize::from(host);
+        if host >= self.hosts.len() {
+            host = self.choose(host - self.hosts.len(), request);
+        }
         // Filled where it stays: handed on, it would be copied each time.
         let is_answered = Self::call("a responder", || {
-            self.hosts[usize::from(host)].iter_mut().any(|responder| {
+            self.hosts[host].iter_mut().any(|responder| {
                 responder.respond(request, response);
                 response.is_started()
             })
@@ -93,6 +107,19 @@ impl App {
                 );
             }
         }
+    }
+
+    /// The host that `request` is for, of those with the names of that number.
+    #[cold]
+    fn choose(&self, names: usize, request: &Request) -> usize {
+        let default_port = if request.connection().encrypted {
+            443
+        } else {
+            80
+        };
+        self.names[names]
+            .choose(request.host(), default_port)
+            .into()
     }
 
     /// Calls application code; `None` if it panicked, which is logged.
@@ -133,6 +160,7 @@ impl fmt::Debug for App {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("App")
             .field("hosts", &self.hosts.len())
+            .field("names", &self.names.len())
             .field("endpoints", &self.endpoints.len())
             .finish()
     }

@@ -20,6 +20,7 @@ mod unix;
 
 use crate::app::App;
 use crate::app::hub::{CloseRequest, Hub};
+use crate::app::names::Names;
 use crate::app::remote::RemoteCommand;
 use crate::app::websocket::AnyApplication;
 use crate::client_id::ClientId;
@@ -63,7 +64,7 @@ const FIRST_LISTENER: usize = usize::MAX - 2;
 #[derive(Debug)]
 struct Listening<L> {
     listener: L,
-    /// The host that its clients are of.
+    /// The host that its clients are of, or the choice among several.
     host: u16,
     /// Somebody may wait: an edge came, and no accept has found nobody since.
     ready: bool,
@@ -147,7 +148,8 @@ pub(crate) struct EventLoop<S: System> {
 }
 
 impl<S: System> EventLoop<S> {
-    /// A loop over bound listeners, each with the host that its clients are of.
+    /// A loop over bound listeners, each with the host that its clients are of, or (behind the last
+    /// host) the place in `names` of the choice among several.
     ///
     /// # Errors
     ///
@@ -157,6 +159,7 @@ impl<S: System> EventLoop<S> {
         control: Arc<Control>,
         listeners: Vec<(S::Listener, u16)>,
         hosts: Vec<Vec<Box<dyn crate::Responder>>>,
+        names: Vec<Names>,
         config: Config,
     ) -> Result<Self, Error> {
         let config = config.bounded();
@@ -186,7 +189,7 @@ impl<S: System> EventLoop<S> {
         hub.output.borrow_mut().reserve(max_clients);
         hub.directory.borrow_mut().reserve(max_clients);
         hub.schedule.borrow_mut().wheel.reserve(max_clients);
-        let app = App::new(hosts, &hub).ok_or(Error::EndpointInUse)?;
+        let app = App::new(hosts, names, &hub).ok_or(Error::EndpointInUse)?;
         let waker = Waker::from(Arc::clone(&control));
         let mut endpoints = Vec::new();
         for (index, endpoint) in (0..).zip(app.endpoints()) {

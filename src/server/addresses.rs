@@ -11,6 +11,15 @@ pub(super) struct Options {
     pub(super) mode: Option<u32>,
 }
 
+impl Options {
+    /// The options of two who listen at the same address, where what only one says counts for both.
+    /// `None`: they differ.
+    pub(super) fn and(self, other: Self) -> Option<Self> {
+        let mode = self.mode.or(other.mode);
+        (mode == other.mode.or(self.mode)).then_some(Self { mode })
+    }
+}
+
 /// The addresses that `text` means: each one that a name has, or a Unix socket.
 ///
 /// # Errors

@@ -1,4 +1,4 @@
-//! Where a server listens: Unix sockets.
+//! Hosts by name, and where a server listens: addresses that are shared, Unix sockets.
 
 use std::io::ErrorKind;
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
@@ -7,10 +7,10 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc::channel;
 
-use aerys::{Error, Host, Request, Response, Server, WebSocketConfig, respond};
+use aerys::{Error, Host, Request, Responder, Response, Server, WebSocketConfig, respond};
 
 use crate::client::Client;
-use crate::support::{Event, TestServer, echo, wait_until};
+use crate::support::{Event, Recorder, TestServer, echo, wait_until};
 
 /// A folder that is gone after the test.
 struct Folder(PathBuf);
@@ -40,14 +40,31 @@ fn text_of(path: &Path) -> String {
     format!("unix:{}", path.display())
 }
 
+/// A responder that says `text`.
+fn say(text: &'static str) -> impl Responder + 'static {
+    move |_: &mut Request, response: &mut Response| {
+        response.end(text);
+    }
+}
+
 /// A server at `address` that says `name`.
 fn named(address: &str, name: &'static str) -> TestServer {
     TestServer::start_at(address, move |host, _| {
-        let say = move |_: &mut Request, response: &mut Response| {
-            response.end(name);
-        };
-        Server::new().host(host.add(say))
+        Server::new().host(host.add(say(name)))
     })
+}
+
+/// What is answered to a request for `target` with those lines behind its first one.
+fn ask(client: &mut Client, target: &str, lines: &str) -> String {
+    client.send_raw(format!("GET {target} HTTP/1.1\r\n{lines}\r\n"));
+    let response = client.read_response();
+    assert_eq!(response.status, 200, "{response:?}");
+    String::from_utf8(response.body).expect("text")
+}
+
+/// What is answered to a request for `host`.
+fn ask_host(client: &mut Client, host: &str) -> String {
+    ask(client, "/", &format!("Host: {host}\r\n"))
 }
 
 /// What binding `address` fails with.
@@ -70,11 +87,139 @@ fn is_socket(path: &Path) -> bool {
 }
 
 #[test]
+fn hosts_that_share_a_listener_are_told_apart_by_the_name_in_the_request() {
+    let server = TestServer::start(|host, _| {
+        Server::new()
+            .host(
+                host.name("example.com")
+                    .name("www.example.com")
+                    .add(say("site")),
+            )
+            .host(Host::new().name("*.example.com").add(say("below")))
+            .host(Host::new().name("example.com:8080").add(say("port")))
+            .host(Host::new().name("other.example").add(say("other")))
+    });
+    let mut client = Client::connect(server.address);
+    for (host, answer) in [
+        ("example.com", "site"),
+        ("EXAMPLE.com.:1337", "site"),
+        ("www.example.com", "site"),
+        ("api.example.com", "below"),
+        ("v2.api.example.com:99", "below"),
+        ("example.com:8080", "port"),
+        ("Other.Example", "other"),
+        // Whatever nobody is called: as a proxy or Docker asks for it.
+        ("localhost:32768", "site"),
+        ("127.0.0.1", "site"),
+    ] {
+        assert_eq!(ask_host(&mut client, host), answer, "{host}");
+    }
+    let absolute = "http://other.example:8080/x";
+    assert_eq!(ask(&mut client, absolute, "Host: example.com\r\n"), "other");
+    // Without any name at all, as only HTTP/1.0 may.
+    client.send_raw("GET / HTTP/1.0\r\n\r\n");
+    assert_eq!(client.read_response().body, b"site");
+}
+
+#[test]
+fn a_host_without_a_name_answers_to_all_that_no_other_has() {
+    let folder = Folder::new();
+    let address = text_of(&folder.socket());
+    let also = address.clone();
+    let _server = TestServer::start_at(&address, move |host, _| {
+        let first = Host::new().listen(also).name("a").add(say("a"));
+        Server::new().host(first).host(host.add(say("all")))
+    });
+    let mut client = Client::connect_unix(&folder.socket());
+    assert_eq!(ask_host(&mut client, "a"), "a");
+    assert_eq!(ask_host(&mut client, "b"), "all");
+}
+
+#[test]
+fn a_host_answers_only_where_it_listens() {
+    let folder = Folder::new();
+    let (both, one) = (folder.0.join("both"), folder.0.join("one"));
+    let addresses = [text_of(&both), text_of(&one)];
+    let _server = TestServer::start_at(&addresses[0].clone(), move |host, _| {
+        let everywhere = Host::new().name("everywhere").add(say("everywhere"));
+        Server::new()
+            .host(host.listen(&addresses[1]).name("x").add(say("x")))
+            .host(Host::new().listen(&addresses[0]).name("y").add(say("y")))
+            .host(everywhere)
+    });
+    for (path, answers) in [(both, ["x", "y"]), (one, ["x", "x"])] {
+        let mut client = Client::connect_unix(&path);
+        assert_eq!(ask_host(&mut client, "x"), answers[0]);
+        assert_eq!(ask_host(&mut client, "y"), answers[1]);
+        assert_eq!(ask_host(&mut client, "everywhere"), "everywhere");
+    }
+}
+
+#[test]
+fn a_single_host_answers_to_every_name() {
+    let server = TestServer::start(|host, _| Server::new().host(host.name("a").add(say("a"))));
+    let mut client = Client::connect(server.address);
+    assert_eq!(ask_host(&mut client, "b"), "a");
+}
+
+#[test]
+fn names_that_tell_no_two_hosts_apart_are_errors_at_bind() {
+    let folder = Folder::new();
+    let address = text_of(&folder.socket());
+    let error_of = |names: [Option<&str>; 2]| {
+        let mut server = Server::new();
+        for name in names {
+            let host = Host::new().listen(&address);
+            server = server.host(match name {
+                Some(name) => host.name(name),
+                None => host,
+            });
+        }
+        server
+            .bind()
+            .map(|_| ())
+            .expect_err("they are the same")
+            .to_string()
+    };
+    let same = format!(
+        "two hosts that listen on {address} have the same name, example.com and Example.COM."
+    );
+    assert_eq!(error_of([Some("example.com"), Some("Example.COM.")]), same);
+    let nameless = error_of([None, None]);
+    assert!(nameless.contains("have no name"), "{nameless}");
+    let invalid = error_of([Some("a"), Some("http://a")]);
+    assert!(invalid.contains("\"http://a\" is no name"), "{invalid}");
+    let nowhere = Server::new().host(Host::new().name("a")).bind();
+    assert!(matches!(nowhere, Err(Error::NoAddress)), "{nowhere:?}");
+    // The same at another address is another matter, as are two free ports.
+    let other = text_of(&folder.0.join("other"));
+    let bound = Server::new()
+        .host(Host::new().listen(&address).listen("127.0.0.1:0").name("a"))
+        .host(Host::new().listen(&other).listen("127.0.0.1:0").name("a"))
+        .bind()
+        .expect("four addresses");
+    assert_eq!(bound.addresses().len(), 4);
+}
+
+#[test]
+fn a_websocket_endpoint_is_that_of_the_host_with_the_name() {
+    let server = TestServer::start(|host, events| {
+        let endpoint = aerys::websocket(|ws| Recorder::new(ws, events, echo));
+        Server::new()
+            .host(host.name("plain").add(say("plain")))
+            .host(Host::new().name("localhost").add(endpoint))
+    });
+    let mut client = Client::open(server.address, "/");
+    client.send_text("hello");
+    assert_eq!(client.read_text(), "hello");
+}
+
+#[test]
 fn http_and_websocket_are_served_on_a_unix_socket_which_is_gone_with_the_server() {
     let folder = Folder::new();
     let path = folder.socket();
     let mut server = TestServer::start_at(&text_of(&path), |host, events| {
-        let endpoint = aerys::websocket(|ws| crate::support::Recorder::new(ws, events, echo));
+        let endpoint = aerys::websocket(|ws| Recorder::new(ws, events, echo));
         let router = aerys::Router::new()
             .get("/ws", endpoint.config(WebSocketConfig::default()))
             .get(
@@ -109,7 +254,7 @@ fn the_address_of_a_client_on_a_unix_socket_is_known_to_its_endpoint() {
     let (sender, infos) = channel();
     let _server = TestServer::start_at(&text_of(&path), |host, events| {
         let endpoint = aerys::websocket(|ws| {
-            crate::support::Recorder::new(ws, events, move |ws, event| {
+            Recorder::new(ws, events, move |ws, event| {
                 if let Event::Open(client, _) = event {
                     let _ = sender.send(ws.info(*client).expect("it is open").remote_address);
                 }
