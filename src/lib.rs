@@ -58,6 +58,8 @@
 
 mod config;
 
+mod trust;
+
 mod error;
 
 mod server;
@@ -101,7 +103,9 @@ pub use http::{
     Headers, InvalidCookie, InvalidField, Method, Request, Response, SameSite, StatusCode,
     UnixAddress, Version,
 };
+pub use ipnet::IpNet;
 pub use server::{Bound, Handle, Host, Server};
+pub use trust::{ForwardedField, InvalidProxy, TrustedProxy};
 pub use websocket::{CloseCode, Frame, InvalidClose, Message};
 
 /// For this crate's own benches and fuzz targets: promises nothing.

@@ -13,7 +13,8 @@ use std::time::Instant;
 /// What is known of one client.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClientInfo {
-    /// Where it connected from.
+    /// Where it is, as [`Request::client_address`](crate::Request::client_address) of its opening
+    /// handshake said.
     pub remote_address: Address,
     /// Bytes read, frame headers included, the opening handshake excluded.
     pub bytes_read: u64,

@@ -15,7 +15,9 @@ pub(crate) mod schedule;
 pub(crate) mod static_files;
 pub(crate) mod websocket;
 
-use crate::http::{Request, Response, StatusCode};
+use crate::config::Config;
+use crate::http::{Request, Response, StatusCode, forwarded};
+use crate::trust::{ForwardedField, TrustedProxy, is_trusted};
 use handler::Responder;
 use hub::Hub;
 use names::Names;
@@ -32,6 +34,9 @@ pub(crate) struct App {
     /// The choices among hosts that share a listener: their numbers go on behind the hosts'.
     names: Vec<Names>,
     endpoints: Vec<Rc<dyn AnyApplication>>,
+    /// Peers whose word on their clients is believed, and in which fields they give it.
+    trusted: Vec<TrustedProxy>,
+    forwarded_field: ForwardedField,
 }
 
 impl App {
@@ -41,6 +46,7 @@ impl App {
     pub(crate) fn new(
         hosts: Vec<Vec<Box<dyn Responder>>>,
         names: Vec<Names>,
+        config: &Config,
         hub: &Rc<Hub>,
     ) -> Option<Self> {
         let mut found: Vec<Rc<dyn AnyApplication>> = Vec::new();
@@ -69,6 +75,8 @@ impl App {
             hosts,
             names,
             endpoints: found,
+            trusted: config.trusted_proxies.clone(),
+            forwarded_field: config.forwarded_field,
         })
     }
 
@@ -84,6 +92,9 @@ impl App {
     /// listener, until one starts `response`, which nobody has yet; 404 if none does, 500 if one
     /// panics.
     pub(crate) fn respond(&mut self, host: u16, request: &mut Request, response: &mut Response) {
+        if !self.trusted.is_empty() {
+            self.believe(request);
+        }
         let mut host = usize::from(host);
         if host >= self.hosts.len() {
             host = self.choose(host - self.hosts.len(), request);
@@ -109,14 +120,20 @@ impl App {
         }
     }
 
+    /// Takes what a trusted peer says of its client.
+    #[inline(never)]
+    fn believe(&self, request: &mut Request) {
+        if is_trusted(&self.trusted, request.connection().remote_address.ip()) {
+            let (headers, field) = (request.headers(), self.forwarded_field);
+            let forwarded = forwarded::read(headers, field, &self.trusted);
+            request.set_forwarded(forwarded);
+        }
+    }
+
     /// The host that `request` is for, of those with the names of that number.
     #[cold]
     fn choose(&self, names: usize, request: &Request) -> usize {
-        let default_port = if request.connection().encrypted {
-            443
-        } else {
-            80
-        };
+        let default_port = if request.is_encrypted() { 443 } else { 80 };
         self.names[names]
             .choose(request.host(), default_port)
             .into()
@@ -162,7 +179,7 @@ impl fmt::Debug for App {
             .field("hosts", &self.hosts.len())
             .field("names", &self.names.len())
             .field("endpoints", &self.endpoints.len())
-            .finish()
+            .finish_non_exhaustive()
     }
 }
 

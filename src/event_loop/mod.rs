@@ -189,7 +189,7 @@ impl<S: System> EventLoop<S> {
         hub.output.borrow_mut().reserve(max_clients);
         hub.directory.borrow_mut().reserve(max_clients);
         hub.schedule.borrow_mut().wheel.reserve(max_clients);
-        let app = App::new(hosts, names, &hub).ok_or(Error::EndpointInUse)?;
+        let app = App::new(hosts, names, &config, &hub).ok_or(Error::EndpointInUse)?;
         let waker = Waker::from(Arc::clone(&control));
         let mut endpoints = Vec::new();
         for (index, endpoint) in (0..).zip(app.endpoints()) {

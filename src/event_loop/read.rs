@@ -469,7 +469,7 @@ impl<S: System> EventLoop<S> {
         self.keep_date();
         let upgrade = self.protocol(slot, |protocol, cx| protocol.respond(&mut response, cx));
         if let Some(Some(endpoint)) = upgrade {
-            self.open(id, endpoint, &request.connection().remote_address);
+            self.open(id, endpoint, request.client_address());
         }
         self.spare = request.into_spare();
     }

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use super::form::{self, Form, FormError};
+use super::forwarded::Forwarded;
 use super::target::{Target, TargetForm, TargetParts};
 use super::{Address, Headers, Method, Version, cookie};
 
@@ -38,6 +39,8 @@ pub struct Request {
     announces_body: bool,
     body: Vec<u8>,
     connection: ConnectionInfo,
+    /// What trusted proxies say of the client.
+    forwarded: Option<Box<Forwarded>>,
     /// What the router found in the path: name and decoded text, in the order of the pattern.
     captures: Vec<(Arc<str>, String)>,
 }
@@ -69,6 +72,7 @@ impl Request {
             announces_body: false,
             body: Vec::new(),
             connection,
+            forwarded: None,
             captures: Vec::new(),
         }
     }
@@ -94,6 +98,7 @@ impl Request {
             announces_body,
             body,
             connection: _, // given anew
+            forwarded,
             captures,
         } = &mut *self;
         *method = Method::GET;
@@ -102,6 +107,7 @@ impl Request {
         headers.clear();
         *announces_body = false;
         body.clear();
+        *forwarded = None;
         *captures = Vec::new();
         (self.capacity_bytes() <= MAX_SPARE_BYTES).then_some(self)
     }
@@ -288,14 +294,52 @@ impl Request {
         self.version
     }
 
-    /// Whom the request is for, with port if it was given: the host in the target, else the
-    /// `Host` field. Only an HTTP/1.0 request may have none.
+    /// Whom the request is for, with port if it was given: what a trusted proxy says that its client
+    /// asked for, else the host in the target, else the `Host` field. Only an HTTP/1.0 request may
+    /// have none.
     #[must_use]
     pub fn host(&self) -> Option<&str> {
-        self.target.authority().or_else(|| self.header("Host"))
+        self.forwarded()
+            .and_then(|forwarded| forwarded.host.as_deref())
+            .or_else(|| self.target.authority())
+            .or_else(|| self.header("Host"))
     }
 
-    /// Addresses and encryption of the connection.
+    /// Where the client is. That is the peer of the connection, unless it is one of
+    /// [`Config::trusted_proxies`](crate::Config::trusted_proxies): then it is the last address that
+    /// such a proxy told of and that is none of them. Of most of these the port is not known and 0.
+    #[must_use]
+    pub fn client_address(&self) -> &Address {
+        self.forwarded()
+            .and_then(|forwarded| forwarded.client.as_ref())
+            .unwrap_or(&self.connection.remote_address)
+    }
+
+    /// Whether the client's own connection is encrypted: to a trusted proxy, if that says so, or else
+    /// to this server.
+    #[must_use]
+    pub fn is_encrypted(&self) -> bool {
+        self.forwarded()
+            .and_then(|forwarded| forwarded.is_encrypted)
+            .unwrap_or(self.connection.encrypted)
+    }
+
+    /// `https` if [`is_encrypted`](Self::is_encrypted), else `http`: for addresses of one's own.
+    #[must_use]
+    pub fn scheme(&self) -> &'static str {
+        if self.is_encrypted() { "https" } else { "http" }
+    }
+
+    fn forwarded(&self) -> Option<&Forwarded> {
+        self.forwarded.as_deref()
+    }
+
+    /// Sets what trusted proxies say of the client.
+    pub(crate) fn set_forwarded(&mut self, forwarded: Forwarded) {
+        self.forwarded = Some(Box::new(forwarded));
+    }
+
+    /// Addresses and encryption of the connection itself, also if the peer is a proxy.
     #[must_use]
     pub const fn connection(&self) -> &ConnectionInfo {
         &self.connection

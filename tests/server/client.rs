@@ -137,7 +137,7 @@ impl Client {
     }
 
     /// Connects from a local address of the caller's choice.
-    #[cfg(all(feature = "cli", target_os = "linux"))]
+    #[cfg(target_os = "linux")]
     pub(crate) fn connect_from(local: SocketAddr, address: SocketAddr) -> Self {
         let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None)
             .expect("a socket");

@@ -9,6 +9,7 @@ mod support;
 mod handshake;
 mod hosts;
 mod http;
+mod proxies;
 mod static_files;
 
 mod closing;
