@@ -74,6 +74,8 @@ mod moment;
 
 mod input;
 
+mod proxy_protocol;
+
 mod protocol;
 
 mod http1;

@@ -11,8 +11,9 @@ use crate::event_loop::control::Control;
 use crate::event_loop::kernel::Kernel;
 use crate::event_loop::listener::ListeningSocket;
 use crate::event_loop::system::Listener;
-use crate::event_loop::{EventLoop, SIGNALS, WAKER};
+use crate::event_loop::{EventLoop, Listening, SIGNALS, WAKER};
 use crate::http::Address;
+use addresses::Options;
 use plan::Sites;
 use std::fmt;
 use std::sync::Arc;
@@ -49,6 +50,12 @@ impl Host {
     /// `unix:/run/aerys.sock?mode=660` sets the mode of the socket file, in octal digits; without
     /// it the umask decides. A file that a killed server left behind is replaced, any other is an
     /// error; it is removed when the server begins to stop.
+    ///
+    /// `10.0.0.1:80?proxy-protocol`, with any address, asks the PROXY protocol, version 1 or 2, of
+    /// every connection: its header has to come first, within
+    /// [`Config::header_timeout`](crate::Config::header_timeout), and what it says are the addresses
+    /// of the connection. One without is closed, and so is whoever is none of
+    /// [`Config::trusted_proxies`](crate::Config::trusted_proxies), if there are some.
     #[must_use]
     #[expect(
         clippy::needless_pass_by_value,
@@ -162,17 +169,22 @@ impl Server {
         let mut listeners = Vec::new();
         for planned in &planned {
             let site = sites.site(planned)?;
-            let (mode, backlog) = (planned.options.mode, config.listen_backlog);
+            let Options {
+                mode,
+                proxy_protocol,
+            } = planned.options;
+            let backlog = config.listen_backlog;
             let listener = ListeningSocket::bind(&planned.address, mode, backlog);
             let listener = listener.map_err(|source| Error::Bind {
                 address: planned.text.clone(),
                 source,
             })?;
-            listeners.push((listener, site));
+            listeners.push(Listening::new(listener, site, proxy_protocol));
         }
         let names = sites.into_names();
         let responders = hosts.into_iter().map(|host| host.responders).collect();
-        let address = |(listener, _): &(ListeningSocket, u16)| listener.address().clone();
+        let address =
+            |listening: &Listening<ListeningSocket>| listening.listener().address().clone();
         let addresses: Vec<_> = listeners.iter().map(address).collect();
         log::info!("listening on {addresses:?}");
         let (mut kernel, control) = Kernel::new(WAKER).map_err(Error::Poll)?;
@@ -186,18 +198,21 @@ impl Server {
         })
     }
 
-    /// Who answers at one address that all hosts share, what each host answers with, the choice among
-    /// them, and the configuration.
+    /// `listener` as one that all hosts share, what each host answers with, the choice among them,
+    /// and the configuration.
     ///
     /// # Errors
     ///
-    /// As [`bind`](Self::bind), of names.
-    pub(crate) fn into_parts(self) -> Result<Parts, Error> {
+    /// As [`bind`](Self::bind), of names and addresses.
+    pub(crate) fn into_parts<L>(self, listener: L) -> Result<Parts<L>, Error> {
+        let planned = plan::plan(&self.hosts)?;
+        let proxy_protocol = planned.iter().any(|planned| planned.options.proxy_protocol);
         let mut sites = Sites::new(&self.hosts);
         let site = sites.site_of_all("the simulated address")?;
+        let listening = Listening::new(listener, site, proxy_protocol);
         let names = sites.into_names();
         let responders = self.hosts.into_iter().map(|host| host.responders).collect();
-        Ok((site, responders, names, self.config))
+        Ok((listening, responders, names, self.config))
     }
 
     /// Binds and runs: `bind()?.run()`.
@@ -211,7 +226,12 @@ impl Server {
 }
 
 /// See [`Server::into_parts`].
-type Parts = (u16, Vec<Vec<Box<dyn Responder>>>, Vec<Names>, Config);
+type Parts<L> = (
+    Listening<L>,
+    Vec<Vec<Box<dyn Responder>>>,
+    Vec<Names>,
+    Config,
+);
 
 /// A server whose addresses are bound: clients can connect, and are served once it runs.
 pub struct Bound {

@@ -155,6 +155,17 @@ fn imports_point_one_way() {
             &["app", "event_loop", "http1", "protocol", "server"],
         ),
         ("protocol", &["app", "event_loop", "server"]),
+        (
+            "proxy_protocol",
+            &[
+                "app",
+                "event_loop",
+                "http1",
+                "protocol",
+                "websocket",
+                "server",
+            ],
+        ),
         ("app/", &["event_loop", "protocol", "server"]),
         ("event_loop/", &["server", "cli"]),
     ];

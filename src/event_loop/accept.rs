@@ -7,6 +7,7 @@ use crate::event_loop::{EventLoop, token_of};
 use crate::http::{Address, ConnectionInfo};
 use crate::output::{Bytes, Unit};
 use crate::protocol::Protocol;
+use crate::trust::is_trusted;
 use std::io;
 use std::time::Duration;
 
@@ -76,6 +77,14 @@ impl<S: System> EventLoop<S> {
 
     /// A connection was accepted by the listener `index`: makes it a client, or refuses it.
     pub(super) fn admit(&mut self, mut socket: S::Socket, address: Address, index: usize) {
+        let trusted = &self.settings.server.trusted_proxies;
+        if self.listeners[index].proxy_protocol
+            && !trusted.is_empty()
+            && !is_trusted(trusted, address.ip())
+        {
+            log::debug!("{address} is closed: it is no trusted proxy");
+            return;
+        }
         let full = self.clients.len() >= self.max_clients;
         if full {
             self.warn(&format!(
@@ -116,6 +125,8 @@ impl<S: System> EventLoop<S> {
         let protocol = if full {
             output.send(id.slot(), Unit::default(), Bytes::Parts(REFUSAL, b""));
             Protocol::Lingering(None)
+        } else if listening.proxy_protocol {
+            Protocol::proxied(listening.host, info, now)
         } else {
             Protocol::accepted(listening.host, info, now)
         };

@@ -62,12 +62,31 @@ const FIRST_LISTENER: usize = usize::MAX - 2;
 
 /// A listener, and what the loop has to remember of it.
 #[derive(Debug)]
-struct Listening<L> {
+pub(crate) struct Listening<L> {
     listener: L,
     /// The host that its clients are of, or the choice among several.
     host: u16,
+    /// Its clients are proxies, which say first who is connected to them.
+    proxy_protocol: bool,
     /// Somebody may wait: an edge came, and no accept has found nobody since.
     ready: bool,
+}
+
+impl<L> Listening<L> {
+    /// A bound listener whose clients are of `host`, or of the choice among several; whether a PROXY
+    /// header is asked of them.
+    pub(crate) const fn new(listener: L, host: u16, proxy_protocol: bool) -> Self {
+        Self {
+            listener,
+            host,
+            proxy_protocol,
+            ready: true,
+        }
+    }
+
+    pub(crate) const fn listener(&self) -> &L {
+        &self.listener
+    }
 }
 
 /// What few clients have at a time, by slot, so that the others need not have a place for it.
@@ -148,8 +167,8 @@ pub(crate) struct EventLoop<S: System> {
 }
 
 impl<S: System> EventLoop<S> {
-    /// A loop over bound listeners, each with the host that its clients are of, or (behind the last
-    /// host) the place in `names` of the choice among several.
+    /// A loop over bound listeners. The number of a host behind the last one is the place in `names`
+    /// of the choice among several.
     ///
     /// # Errors
     ///
@@ -157,22 +176,16 @@ impl<S: System> EventLoop<S> {
     pub(crate) fn new(
         mut system: S,
         control: Arc<Control>,
-        listeners: Vec<(S::Listener, u16)>,
+        mut listeners: Vec<Listening<S::Listener>>,
         hosts: Vec<Vec<Box<dyn crate::Responder>>>,
         names: Vec<Names>,
         config: Config,
     ) -> Result<Self, Error> {
         let config = config.bounded();
-        let mut listening = Vec::new();
-        for (index, (mut listener, host)) in listeners.into_iter().enumerate() {
+        for (index, listening) in listeners.iter_mut().enumerate() {
             system
-                .listen(&mut listener, FIRST_LISTENER - index)
+                .listen(&mut listening.listener, FIRST_LISTENER - index)
                 .map_err(Error::Poll)?;
-            listening.push(Listening {
-                listener,
-                host,
-                ready: true,
-            });
         }
         let (events, events_per_poll) = system.events();
         let clock = system.clock();
@@ -202,7 +215,7 @@ impl<S: System> EventLoop<S> {
         Ok(Self {
             events: Some(events),
             events_per_poll,
-            listeners: listening,
+            listeners,
             control,
             clients: Clients::with_capacity(max_clients),
             asides: Asides::default(),

@@ -9,6 +9,8 @@ use std::net::ToSocketAddrs;
 pub(super) struct Options {
     /// Of a Unix socket's file.
     pub(super) mode: Option<u32>,
+    /// Each connection begins with a PROXY header.
+    pub(super) proxy_protocol: bool,
 }
 
 impl Options {
@@ -16,7 +18,10 @@ impl Options {
     /// `None`: they differ.
     pub(super) fn and(self, other: Self) -> Option<Self> {
         let mode = self.mode.or(other.mode);
-        (mode == other.mode.or(self.mode)).then_some(Self { mode })
+        (mode == other.mode.or(self.mode)).then_some(Self {
+            mode,
+            proxy_protocol: self.proxy_protocol || other.proxy_protocol,
+        })
     }
 }
 
@@ -53,6 +58,7 @@ fn parse_options(text: &str, has_file: bool) -> io::Result<Options> {
                         invalid("mode takes three octal digits, as in ?mode=660")
                     })?);
             }
+            ("proxy-protocol", "") => options.proxy_protocol = true,
             ("mode", _) => return Err(invalid("only the file of a Unix socket has a mode")),
             _ => return Err(invalid(&format!("'{option}' is no option of an address"))),
         }
@@ -97,6 +103,8 @@ mod tests {
             "unix:/a?mode=1777",
             "unix:/a?mode",
             "unix:/a?b=c",
+            "127.0.0.1:80?proxy-protocol=no",
+            "127.0.0.1:80?proxy",
         ] {
             assert_eq!(resolved(text), None, "{text}");
         }
@@ -104,15 +112,18 @@ mod tests {
 
     #[test]
     fn options_stand_behind_the_last_question_mark() {
-        for (text, address, mode) in [
-            ("unix:/a?mode=660", "unix:/a", Some(0o660)),
-            ("unix:/a?b?mode=7", "unix:/a?b", Some(0o7)),
-            ("unix:/a?b?", "unix:/a?b", None),
+        for (text, address, mode, proxy_protocol) in [
+            ("unix:/a?mode=660", "unix:/a", Some(0o660), false),
+            ("unix:/a?b?mode=7", "unix:/a?b", Some(0o7), false),
+            ("unix:/a?b?", "unix:/a?b", None, false),
+            ("unix:/a?proxy-protocol&mode=0", "unix:/a", Some(0), true),
+            ("[::1]:80?proxy-protocol", "[::1]:80", None, true),
         ] {
-            assert_eq!(
-                resolved(text),
-                Some((vec![address.to_owned()], Options { mode }))
-            );
+            let options = Options {
+                mode,
+                proxy_protocol,
+            };
+            assert_eq!(resolved(text), Some((vec![address.to_owned()], options)));
         }
     }
 }

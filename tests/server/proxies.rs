@@ -1,11 +1,13 @@
 //! Clients behind proxies: who is believed, and what.
 
+use std::net::SocketAddr;
 use std::sync::mpsc::channel;
+use std::time::Duration;
 
 use aerys::{Config, ForwardedField, Host, Request, Response, Server, TrustedProxy};
 
-use crate::client::{Client, handshake_with};
-use crate::support::{Event, Recorder, TestServer};
+use crate::client::{Client, handshake, handshake_with};
+use crate::support::{Event, Recorder, TestServer, echo};
 
 /// Tells what is known of the client of a request.
 fn who(request: &mut Request, response: &mut Response) {
@@ -166,4 +168,173 @@ fn the_host_that_the_client_asked_the_proxy_for_answers() {
     let tls = ("X-Forwarded-Host", "tls.example");
     assert_eq!(host(&[tls]), "any");
     assert_eq!(host(&[tls, ("X-Forwarded-Proto", "https")]), "encrypted");
+}
+
+/// Headers of the PROXY protocol that tell of the same client, in both versions.
+const HEADERS: [&[u8]; 2] = [
+    b"PROXY TCP4 192.0.2.1 198.51.100.2 56324 443\r\n",
+    b"\r\n\r\n\0\r\nQUIT\n\x21\x11\x00\x0c\xc0\x00\x02\x01\xc6\x33\x64\x02\xdc\x04\x01\xbb",
+];
+
+/// The same about the proxy itself, as when it looks whether the server lives.
+const LOCAL: [&[u8]; 2] = [
+    b"PROXY UNKNOWN\r\n",
+    b"\r\n\r\n\0\r\nQUIT\n\x20\x00\x00\x00",
+];
+
+/// A server that asks the PROXY protocol and tells between whom a request travelled.
+fn behind_haproxy(config: Config) -> TestServer {
+    TestServer::start_at("127.0.0.1:0?proxy-protocol", |host, _| {
+        let between = |request: &mut Request, response: &mut Response| {
+            let info = request.connection();
+            let (remote, local) = (&info.remote_address, &info.local_address);
+            response.end(format!("{remote} {local} {}", request.client_address()));
+        };
+        Server::new().config(config).host(host.add(between))
+    })
+}
+
+fn expect_answer(client: &mut Client, expected: &str) {
+    let response = client.read_response();
+    assert_eq!(response.status, 200, "{response:?}");
+    assert_eq!(String::from_utf8_lossy(&response.body), expected);
+}
+
+const GET: &[u8] = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n";
+const BETWEEN: &str = "192.0.2.1:56324 198.51.100.2:443 192.0.2.1:56324";
+
+#[test]
+fn the_addresses_of_a_proxy_header_are_those_of_the_connection() {
+    let server = behind_haproxy(Config::default());
+    for header in HEADERS {
+        // With the first request in one segment, before it, and in pieces.
+        let mut client = Client::connect(server.address);
+        client.send_raw([header, GET, GET].concat());
+        expect_answer(&mut client, BETWEEN);
+        expect_answer(&mut client, BETWEEN);
+        client.send_raw(GET);
+        expect_answer(&mut client, BETWEEN);
+        let mut client = Client::connect(server.address);
+        client.send_bytewise([header, GET].concat());
+        expect_answer(&mut client, BETWEEN);
+    }
+    for header in LOCAL {
+        let mut client = Client::connect(server.address);
+        client.send_raw([header, GET].concat());
+        let (peer, server) = (client.local_address(), server.address);
+        expect_answer(&mut client, &format!("{peer} {server} {peer}"));
+    }
+}
+
+#[test]
+fn a_websocket_is_opened_behind_a_proxy_header() {
+    let (sender, infos) = channel();
+    let server = TestServer::start_at("127.0.0.1:0?proxy-protocol", |host, events| {
+        let endpoint = aerys::websocket(|ws| {
+            Recorder::new(ws, events, move |ws, event| {
+                echo(ws, event);
+                if let Event::Open(client, _) = event {
+                    let _ = sender.send(ws.info(*client).expect("it is open").remote_address);
+                }
+            })
+        });
+        Server::new().host(host.add(endpoint))
+    });
+    let mut client = Client::connect(server.address);
+    client.send_raw([HEADERS[1], handshake("/").as_bytes()].concat());
+    assert_eq!(client.read_response().status, 101);
+    client.send_text("hello");
+    assert_eq!(client.read_text(), "hello");
+    let address: SocketAddr = "192.0.2.1:56324".parse().expect("an address");
+    assert_eq!(infos.recv().expect("a client"), address);
+}
+
+#[test]
+fn without_a_proxy_header_a_connection_is_closed_and_nothing_answered() {
+    let server = behind_haproxy(Config::default());
+    for bytes in [
+        GET,
+        b"\x16\x03\x01\x02\x00",
+        b"PROXY TCP4 192.0.2.1\r\n",
+        b"PROXY TCP4 192.0.2.1 198.51.100.2 56324 443\n",
+        b"\r\n\r\n\0\r\nQUIT\n\x11",
+        b"\r\n\r\n\0\r\nQUIT\n\x21\x11\xff\xff",
+        &[b'P'; 300],
+    ] {
+        let mut client = Client::connect(server.address);
+        client.send_raw(bytes);
+        client.expect_eof();
+    }
+    // One that leaves amid it does no harm.
+    let mut client = Client::connect(server.address);
+    client.send_raw("PROXY ");
+    client.shut_down_write();
+    client.expect_eof();
+}
+
+#[test]
+fn a_proxy_header_and_the_first_request_share_the_header_timeout() {
+    let config = Config {
+        header_timeout: Duration::from_millis(300),
+        ..Config::default()
+    };
+    let server = behind_haproxy(config);
+    for bytes in [&b""[..], &HEADERS[0][..20], &HEADERS[1][..13], HEADERS[0]] {
+        let mut client = Client::connect(server.address);
+        client.send_raw(bytes);
+        client.expect_late_eof();
+    }
+    let mut client = Client::connect(server.address);
+    client.send_raw([HEADERS[0], b"GET / HTTP/1.1\r\n"].concat());
+    assert_eq!(client.read_response().status, 408);
+}
+
+#[test]
+fn a_proxy_header_is_taken_from_trusted_proxies_alone_if_there_are_some() {
+    let server = behind_haproxy(trusting(&["127.0.0.1"]));
+    let mut client = Client::connect(server.address);
+    // It replaces the peer, which is no proxy itself: what it forwards is not believed.
+    client.send_raw(
+        [
+            HEADERS[0],
+            b"GET / HTTP/1.1\r\nHost: a\r\nX-Forwarded-For: 203.0.113.1\r\n\r\n",
+        ]
+        .concat(),
+    );
+    expect_answer(&mut client, BETWEEN);
+    let server = behind_haproxy(trusting(&["10.0.0.0/8"]));
+    let mut client = Client::connect(server.address);
+    client.try_send_raw(HEADERS[0]);
+    client.try_send_raw(GET);
+    assert_eq!(client.read_to_end_or_reset(), b"");
+}
+
+#[test]
+fn a_proxy_of_http_behind_one_of_tcp_is_believed_by_its_own_address() {
+    let server = behind_haproxy(trusting(&["127.0.0.1", "192.0.2.1"]));
+    let mut client = Client::connect(server.address);
+    client.send_raw(
+        [
+            HEADERS[1],
+            b"GET / HTTP/1.1\r\nHost: a\r\nX-Forwarded-For: 203.0.113.1\r\n\r\n",
+        ]
+        .concat(),
+    );
+    let expected = "192.0.2.1:56324 198.51.100.2:443 203.0.113.1:0";
+    expect_answer(&mut client, expected);
+}
+
+#[test]
+fn a_stop_waits_for_no_proxy_header() {
+    let mut server = behind_haproxy(Config::default());
+    let mut client = Client::connect(server.address);
+    client.send_raw("PROXY ");
+    let mut other = Client::connect(server.address);
+    other.send_raw([HEADERS[0], GET].concat());
+    expect_answer(&mut other, BETWEEN);
+    drop(other);
+    server.stop();
+    client.expect_eof();
+    drop(client);
+    assert_eq!(server.join(), Ok(()));
 }
