@@ -127,3 +127,8 @@ pub mod internals {
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 struct Readme;
+
+/// And so does that of the page on hosts.
+#[cfg(doctest)]
+#[doc = include_str!("../docs/hosts.md")]
+struct HostsPage;

@@ -124,6 +124,8 @@ impl Protocol {
                 match awaited.receive(input) {
                     Ok(None) => return None,
                     Ok(Some(info)) => {
+                        let (slot, remote) = (cx.slot, &info.remote_address);
+                        log::debug!("the client in slot {slot} is connected from {remote}");
                         let (host, since) = awaited.origin();
                         *self = Self::accepted(host, info, since);
                     }

@@ -19,7 +19,7 @@ impl WebSocketHandler for Printer {
 
     fn on_handshake(&mut self, request: &Request, response: &mut Response) -> Option<Address> {
         if request.param("password").as_deref() == Some("reallyverysecure") {
-            return Some(request.connection().remote_address.clone());
+            return Some(request.client_address().clone());
         }
         // Any status but 101: an ordinary answer, and no WebSocket connection.
         response

@@ -131,7 +131,7 @@ impl App {
     }
 
     /// The host that `request` is for, of those with the names of that number.
-    #[cold]
+    #[inline(never)]
     fn choose(&self, names: usize, request: &Request) -> usize {
         let default_port = if request.is_encrypted() { 443 } else { 80 };
         self.names[names]

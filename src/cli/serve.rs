@@ -14,7 +14,7 @@ use std::time::Duration;
 
 #[derive(Debug, Args)]
 pub(crate) struct ServeArgs {
-    /// Address to listen on, port 0 for a free one; may be given several times
+    /// Address to listen on, port 0 for a free one, or unix:PATH; may be given several times
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:1337", value_parser = address)]
     listen: Vec<String>,
 
