@@ -3,6 +3,7 @@
 //! Two plain structures: [`Config`] for the server, [`WebSocketConfig`] for one WebSocket
 //! endpoint. No behaviour lives here but to bring absurd values within bounds.
 
+use crate::trust::{ForwardedField, TrustedProxy};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -82,6 +83,12 @@ pub struct Config {
     /// once. Half of a lone round trip is going to sleep and waking up; a loop that spins spares
     /// it and takes a whole processor as long as somebody sends.
     pub busy_poll: Duration,
+    /// Proxies whose word on their clients is believed. Default: none, since anybody can send those
+    /// fields. See [`Request::client_address`](crate::Request::client_address).
+    pub trusted_proxies: Vec<TrustedProxy>,
+    /// By which fields the trusted proxies tell of their clients. Default
+    /// [`ForwardedField::XForwarded`].
+    pub forwarded_field: ForwardedField,
 }
 
 /// As long as any server runs: a longer time is no limit either, and no clock could hold it.
@@ -164,6 +171,8 @@ impl Default for Config {
             max_remote_bytes: 16 * MIB,
             listen_backlog: 4096,
             busy_poll: Duration::ZERO,
+            trusted_proxies: Vec::new(),
+            forwarded_field: ForwardedField::default(),
         }
     }
 }

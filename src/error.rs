@@ -16,6 +16,23 @@ pub enum Error {
     },
     /// No host has an address to listen on.
     NoAddress,
+    /// What was given to [`Host::name`](crate::Host::name) is no name.
+    InvalidName {
+        /// As it was given.
+        name: String,
+    },
+    /// Two hosts that listen on the same address have the same name.
+    NameInUse {
+        /// As each of the two gave it.
+        names: [String; 2],
+        /// Where both listen.
+        address: String,
+    },
+    /// Two hosts that listen on the same address have no name: nothing tells them apart.
+    NamelessHosts {
+        /// Where both listen.
+        address: String,
+    },
     /// A WebSocket endpoint is part of another server already.
     EndpointInUse,
     /// An endpoint's [`on_start`](crate::WebSocketHandler::on_start) failed.
@@ -47,11 +64,26 @@ impl fmt::Display for Error {
             Self::Bind { address, source } if source.kind() == io::ErrorKind::AddrInUse => {
                 write!(
                     f,
-                    "{address} is in use; stop who listens there, or listen on port 0 to get a free one"
+                    "{address} is in use; stop who listens there, or listen elsewhere (port 0 is a free one)"
                 )
             }
             Self::Bind { address, source } => write!(f, "cannot listen on {address}: {source}"),
             Self::NoAddress => f.write_str("no host has an address to listen on; see Host::listen"),
+            Self::InvalidName { name } => write!(
+                f,
+                "{name:?} is no name of a host; write example.com, *.example.com, or either with :port"
+            ),
+            Self::NameInUse {
+                names: [first, second],
+                address,
+            } => write!(
+                f,
+                "two hosts that listen on {address} have the same name, {first} and {second}"
+            ),
+            Self::NamelessHosts { address } => write!(
+                f,
+                "two hosts that listen on {address} have no name; see Host::name"
+            ),
             Self::EndpointInUse => {
                 f.write_str("a WebSocket endpoint belongs to another server already")
             }
@@ -68,7 +100,12 @@ impl std::error::Error for Error {
         match self {
             Self::Bind { source, .. } | Self::Poll(source) | Self::Io(source) => Some(source),
             Self::Start(error) => Some(&**error),
-            Self::NoAddress | Self::EndpointInUse | Self::Interrupted => None,
+            Self::NoAddress
+            | Self::InvalidName { .. }
+            | Self::NameInUse { .. }
+            | Self::NamelessHosts { .. }
+            | Self::EndpointInUse
+            | Self::Interrupted => None,
         }
     }
 }

@@ -58,6 +58,8 @@
 
 mod config;
 
+mod trust;
+
 mod error;
 
 mod server;
@@ -71,6 +73,8 @@ mod client_id;
 mod moment;
 
 mod input;
+
+mod proxy_protocol;
 
 mod protocol;
 
@@ -99,11 +103,14 @@ pub use client_id::ClientId;
 pub use config::{BacklogPolicy, Compression, CompressionMode, Config, WebSocketConfig};
 pub use error::Error;
 pub use http::{
-    Body, BodyFlow, BodyHandler, BodyPlan, ConnectionInfo, Cookie, Form, FormError, FormField,
-    HeaderName, HeaderValue, Headers, InvalidCookie, InvalidField, Method, RemoteStream, Request,
-    Response, ResponseStream, SameSite, ServerSentEvent, StatusCode, StreamError, Version,
+    Address, Body, BodyFlow, BodyHandler, BodyPlan, ConnectionInfo, Cookie, Form, FormError,
+    FormField, HeaderName, HeaderValue, Headers, InvalidCookie, InvalidField, Method, RemoteStream,
+    Request, Response, ResponseStream, SameSite, ServerSentEvent, StatusCode, StreamError,
+    UnixAddress, Version,
 };
+pub use ipnet::IpNet;
 pub use server::{Bound, Handle, Host, Server};
+pub use trust::{ForwardedField, InvalidProxy, TrustedProxy};
 pub use websocket::{CloseCode, Frame, InvalidClose, Message};
 
 /// What stands around the responders of a host or a router: the [`Middleware`] that there is
@@ -138,3 +145,7 @@ struct Readme;
 #[cfg(doctest)]
 #[doc = include_str!("../docs/middleware.md")]
 struct MiddlewarePage;
+/// And so does that of the page on hosts.
+#[cfg(doctest)]
+#[doc = include_str!("../docs/hosts.md")]
+struct HostsPage;

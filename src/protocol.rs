@@ -1,6 +1,8 @@
 //! One client without I/O: which protocol it speaks now, the upgrade, its deadlines.
 //!
 //! ```text
+//! Proxied ──▶ Http1    where the PROXY protocol is spoken
+//!
 //!            101                  both Close frames, a failure
 //! Http1 ───────────▶ WebSocket ────────────────────────────────▶ Lingering ──▶ (socket closed)
 //!   └──────────────────────────────────────────────────────────────▲
@@ -15,6 +17,7 @@ use crate::http1::connection::{self as http1, Http1Connection, Step, Then};
 use crate::input::Input;
 use crate::moment::{Moment, Stamp};
 use crate::output::{Bytes, Output, Unit};
+use crate::proxy_protocol::Awaited;
 use crate::websocket::connection::{self as websocket, Receiving, WebSocketConnection, Wire};
 use crate::websocket::deflate::{Agreement, Inflaters};
 use crate::websocket::{CloseCode, Received};
@@ -107,7 +110,10 @@ pub(crate) enum Expiry {
 /// What a connection is now. 24 bytes: a server of a million clients has a million of these.
 #[derive(Debug)]
 pub(crate) enum Protocol {
-    /// HTTP/1.1 requests and responses, and the host whose listener accepted the connection.
+    /// A proxy is to say first who is connected to it.
+    Proxied(Box<Awaited>),
+    /// HTTP/1.1 requests and responses, and the host whose listener accepted the connection, or the
+    /// choice among several.
     Http1(Box<Http1Connection>, u16),
     /// Frames of an endpoint's client.
     WebSocket(WebSocketConnection),
@@ -122,6 +128,11 @@ impl Protocol {
         Self::Http1(Box::new(Http1Connection::new(info, now)), host)
     }
 
+    /// The same where a PROXY header is to come first.
+    pub(crate) fn proxied(host: u16, info: ConnectionInfo, now: Moment) -> Self {
+        Self::Proxied(Box::new(Awaited::new(host, info, now)))
+    }
+
     /// The next event in `input`. `None`: all was consumed, or the rest is to be offered again
     /// when [`paused_until`](Self::paused_until) says so.
     #[inline(never)] // within its caller, both have too few registers: 200 instructions
@@ -131,6 +142,23 @@ impl Protocol {
         cx: &mut Context<'_>,
     ) -> Option<Event<'b>> {
         match self {
+            Self::Proxied(awaited) => {
+                match awaited.receive(input) {
+                    Ok(None) => return None,
+                    Ok(Some(info)) => {
+                        let (slot, remote) = (cx.slot, &info.remote_address);
+                        log::debug!("the client in slot {slot} is connected from {remote}");
+                        let (host, since) = awaited.origin();
+                        *self = Self::accepted(host, info, since);
+                    }
+                    Err(malformed) => {
+                        log::debug!("the client in slot {} is closed: {malformed}", cx.slot);
+                        // To answer would be to speak to nobody knows whom.
+                        *self = Self::Lingering(None);
+                    }
+                }
+                self.next_event(input, cx)
+            }
             Self::Http1(connection, _) => {
                 let step = connection.next(input, &cx.settings.server, cx.now, cx.spare);
                 let event = self.http1_event(step, cx);
@@ -183,7 +211,7 @@ impl Protocol {
     }
 
     /// The request that announced a body, and its host.
-    pub(crate) fn announced(&self) -> Option<(u16, &Request)> {
+    pub(crate) fn announced(&mut self) -> Option<(u16, &mut Request)> {
         match self {
             Self::Http1(connection, host) => connection.announced().map(|request| (*host, request)),
             _ => None,
@@ -329,7 +357,7 @@ impl Protocol {
         match self {
             // Who is sent a response in pieces has left.
             Self::Http1(connection, _) if connection.is_streaming() => (true, None),
-            Self::Http1(..) => {
+            Self::Proxied(_) | Self::Http1(..) => {
                 *self = Self::Lingering(None);
                 (!unwritten, None)
             }
@@ -388,7 +416,7 @@ impl Protocol {
             Self::WebSocket(connection) if connection.is_open() => {
                 Some(settings.endpoint(connection.endpoint()).soft_backlog_bytes)
             }
-            Self::WebSocket(_) | Self::Lingering(_) => None,
+            Self::Proxied(_) | Self::WebSocket(_) | Self::Lingering(_) => None,
         }
     }
 
@@ -397,13 +425,14 @@ impl Protocol {
         match self {
             Self::WebSocket(connection) => connection.paused_until(),
             Self::Http1(connection, _) => connection.is_paused().then_some(Moment::NEVER),
-            Self::Lingering(_) => None,
+            Self::Proxied(_) | Self::Lingering(_) => None,
         }
     }
 
     /// Bytes held for what is unfinished.
     pub(crate) fn buffered_bytes(&self) -> usize {
         match self {
+            Self::Proxied(awaited) => awaited.buffered_bytes(),
             Self::Http1(connection, _) => connection.buffered_bytes(),
             Self::WebSocket(connection) => connection.buffered_bytes(),
             Self::Lingering(_) => 0,
@@ -413,6 +442,7 @@ impl Protocol {
     /// When [`on_deadline`](Self::on_deadline) is to be called, at the latest.
     pub(crate) fn deadline(&self, settings: &Settings) -> Option<Moment> {
         match self {
+            Self::Proxied(awaited) => awaited.deadline(&settings.server),
             Self::Http1(connection, _) => connection.deadline(&settings.server),
             Self::WebSocket(connection) => {
                 connection.deadline(settings.endpoint(connection.endpoint()))
@@ -438,6 +468,13 @@ impl Protocol {
     /// A deadline passed, or a timer was early; `reads_paused` by us.
     pub(crate) fn on_deadline(&mut self, reads_paused: bool, cx: &mut Context<'_>) -> Expiry {
         match self {
+            Self::Proxied(awaited) => {
+                let deadline = awaited.deadline(&cx.settings.server);
+                match deadline {
+                    Some(deadline) if deadline <= cx.now => Expiry::Drop,
+                    _ => Expiry::Nothing,
+                }
+            }
             // While its answers wait for the peer, the write timeout judges it.
             Self::Http1(..) if cx.output.has_output(cx.slot) => Expiry::Nothing,
             Self::Http1(connection, _) => match connection.on_deadline(cx.now, &cx.settings.server)
@@ -470,9 +507,13 @@ impl Protocol {
         }
     }
 
-    /// Whether a stop may drop the connection at once: HTTP between two requests.
+    /// Whether a stop may drop the connection at once: HTTP between two requests, or not begun.
     pub(crate) fn is_idle_http(&self) -> bool {
-        matches!(self, Self::Http1(connection, _) if connection.is_idle())
+        match self {
+            Self::Proxied(_) => true,
+            Self::Http1(connection, _) => connection.is_idle(),
+            Self::WebSocket(_) | Self::Lingering(_) => false,
+        }
     }
 }
 

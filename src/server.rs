@@ -1,19 +1,25 @@
 //! The public front door: hosts, bind, run, stop. Builds the loop, then hands over to it.
 
+mod addresses;
+mod plan;
+
 use crate::app::handler::Responder;
 use crate::app::middleware::{Layers, Middleware, Surrounded};
+use crate::app::names::Names;
 use crate::config::Config;
 use crate::error::Error;
 use crate::event_loop::control::Control;
 use crate::event_loop::kernel::Kernel;
 use crate::event_loop::listener::ListeningSocket;
 use crate::event_loop::system::Listener;
-use crate::event_loop::{EventLoop, SIGNALS, WAKER};
+use crate::event_loop::{EventLoop, Listening, SIGNALS, WAKER};
+use crate::http::Address;
+use addresses::Options;
+use plan::Sites;
 use std::fmt;
-use std::net::{SocketAddr, ToSocketAddrs};
 use std::sync::Arc;
 
-/// Addresses to listen on, and who answers there.
+/// Addresses to listen on, names, and who answers to them.
 ///
 /// ```
 /// use aerys::{Host, Request, Response};
@@ -26,19 +32,32 @@ use std::sync::Arc;
 #[derive(Default)]
 pub struct Host {
     addresses: Vec<String>,
+    names: Vec<String>,
     responders: Vec<Box<dyn Responder>>,
     middleware: Layers,
 }
 
 impl Host {
-    /// A host that listens nowhere and answers 404.
+    /// A host that names no address and answers 404. With others in a server, it is served on all of
+    /// their addresses.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
     /// Listens on `address` too: `127.0.0.1:1337`, `[::1]:80`, `localhost:8080` (on each address
-    /// that the name has), port 0 for a free one.
+    /// that the name has), port 0 for a free one; `unix:/run/aerys.sock` for a Unix socket,
+    /// `unix:@name` for an abstract one (Linux).
+    ///
+    /// `unix:/run/aerys.sock?mode=660` sets the mode of the socket file, in octal digits; without
+    /// it the umask decides. A file that a killed server left behind is replaced, any other is an
+    /// error; it is removed when the server begins to stop.
+    ///
+    /// `10.0.0.1:80?proxy-protocol`, with any address, asks the PROXY protocol, version 1 or 2, of
+    /// every connection: its header has to come first, within
+    /// [`Config::header_timeout`](crate::Config::header_timeout), and what it says are the addresses
+    /// of the connection. One without is closed, and so is whoever is none of
+    /// [`Config::trusted_proxies`](crate::Config::trusted_proxies), if there are some.
     #[must_use]
     #[expect(
         clippy::needless_pass_by_value,
@@ -46,6 +65,26 @@ impl Host {
     )]
     pub fn listen(mut self, address: impl ToString) -> Self {
         self.addresses.push(address.to_string());
+        self
+    }
+
+    /// Gives it that name too: `example.com`, `*.example.com` for all names below that, or either with
+    /// a port (`example.com:8080`), which then has to be the one that is asked for.
+    ///
+    /// Names matter where several hosts listen on the same address: they share it, and each request
+    /// is answered by the host whose name it gives, in the target or else in its `Host` field (RFC
+    /// 9110 section 7.2). An exact name goes before a `*`, and of those the longest. Any other name
+    /// is answered by the host that has none, or else by the first of them that was added.
+    ///
+    /// ```
+    /// use aerys::{Host, Server};
+    /// let server = Server::new()
+    ///     .host(Host::new().listen("0.0.0.0:80").name("example.com").name("www.example.com"))
+    ///     .host(Host::new().listen("0.0.0.0:80").name("*.api.example.com"));
+    /// ```
+    #[must_use]
+    pub fn name(mut self, name: impl Into<String>) -> Self {
+        self.names.push(name.into());
         self
     }
 
@@ -78,6 +117,7 @@ impl fmt::Debug for Host {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Host")
             .field("addresses", &self.addresses)
+            .field("names", &self.names)
             .field("responders", &self.responders.len())
             .field("middleware", &self.middleware.len())
             .finish()
@@ -132,42 +172,66 @@ impl Server {
     ///
     /// # Errors
     ///
-    /// [`Error::Bind`], [`Error::NoAddress`], [`Error::EndpointInUse`], [`Error::Poll`].
+    /// [`Error::Bind`], [`Error::NoAddress`], [`Error::InvalidName`], [`Error::NameInUse`],
+    /// [`Error::NamelessHosts`], [`Error::EndpointInUse`], [`Error::Poll`].
     pub fn bind(self) -> Result<Bound, Error> {
         let Self {
             hosts,
             config,
             stop_on_signals,
         } = self;
-        let mut listeners = Vec::new();
-        let mut responders = Vec::new();
-        for (index, host) in (0..).zip(hosts) {
-            for address in &host.addresses {
-                bind_all(address, index, &config, &mut listeners)?;
-            }
-            responders.push(host.into_responders());
-        }
-        if listeners.is_empty() {
+        let planned = plan::plan(&hosts)?;
+        if planned.is_empty() {
             return Err(Error::NoAddress);
         }
-        let address = |(listener, _): &(ListeningSocket, u16)| listener.address();
+        let mut sites = Sites::new(&hosts);
+        let mut listeners = Vec::new();
+        for planned in &planned {
+            let site = sites.site(planned)?;
+            let Options {
+                mode,
+                proxy_protocol,
+            } = planned.options;
+            let backlog = config.listen_backlog;
+            let listener = ListeningSocket::bind(&planned.address, mode, backlog);
+            let listener = listener.map_err(|source| Error::Bind {
+                address: planned.text.clone(),
+                source,
+            })?;
+            listeners.push(Listening::new(listener, site, proxy_protocol));
+        }
+        let names = sites.into_names();
+        let responders = hosts.into_iter().map(Host::into_responders).collect();
+        let address =
+            |listening: &Listening<ListeningSocket>| listening.listener().address().clone();
         let addresses: Vec<_> = listeners.iter().map(address).collect();
         log::info!("listening on {addresses:?}");
         let (mut kernel, control) = Kernel::new(WAKER).map_err(Error::Poll)?;
         if stop_on_signals {
             kernel.take_signals(SIGNALS).map_err(Error::Poll)?;
         }
-        let event_loop = EventLoop::new(kernel, control, listeners, responders, config)?;
+        let event_loop = EventLoop::new(kernel, control, listeners, responders, names, config)?;
         Ok(Bound {
             event_loop,
             addresses,
         })
     }
 
-    /// What each host answers with, and the configuration.
-    pub(crate) fn into_parts(self) -> (Vec<Vec<Box<dyn Responder>>>, Config) {
-        let responders = self.hosts.into_iter().map(Host::into_responders);
-        (responders.collect(), self.config)
+    /// `listener` as one that all hosts share, what each host answers with, the choice among them,
+    /// and the configuration.
+    ///
+    /// # Errors
+    ///
+    /// As [`bind`](Self::bind), of names and addresses.
+    pub(crate) fn into_parts<L>(self, listener: L) -> Result<Parts<L>, Error> {
+        let planned = plan::plan(&self.hosts)?;
+        let proxy_protocol = planned.iter().any(|planned| planned.options.proxy_protocol);
+        let mut sites = Sites::new(&self.hosts);
+        let site = sites.site_of_all("the simulated address")?;
+        let listening = Listening::new(listener, site, proxy_protocol);
+        let names = sites.into_names();
+        let responders = self.hosts.into_iter().map(Host::into_responders).collect();
+        Ok((listening, responders, names, self.config))
     }
 
     /// Binds and runs: `bind()?.run()`.
@@ -180,34 +244,24 @@ impl Server {
     }
 }
 
-/// Binds each address that `address` resolves to.
-fn bind_all(
-    address: &str,
-    host: u16,
-    config: &Config,
-    listeners: &mut Vec<(ListeningSocket, u16)>,
-) -> Result<(), Error> {
-    let failed = |source| Error::Bind {
-        address: address.to_owned(),
-        source,
-    };
-    for resolved in address.to_socket_addrs().map_err(failed)? {
-        let listener = ListeningSocket::bind(resolved, config.listen_backlog).map_err(failed)?;
-        listeners.push((listener, host));
-    }
-    Ok(())
-}
+/// See [`Server::into_parts`].
+type Parts<L> = (
+    Listening<L>,
+    Vec<Vec<Box<dyn Responder>>>,
+    Vec<Names>,
+    Config,
+);
 
 /// A server whose addresses are bound: clients can connect, and are served once it runs.
 pub struct Bound {
     event_loop: EventLoop<Kernel>,
-    addresses: Vec<SocketAddr>,
+    addresses: Vec<Address>,
 }
 
 impl Bound {
     /// The addresses that it listens on, with the ports that were picked.
     #[must_use]
-    pub fn addresses(&self) -> &[SocketAddr] {
+    pub fn addresses(&self) -> &[Address] {
         &self.addresses
     }
 

@@ -22,17 +22,18 @@ impl Simulation {
     /// What each simulated socket takes in memory while nothing waits in it.
     pub const SOCKET_BYTES: usize = simulated::SOCKET_BYTES;
 
-    /// Starts `server`, all of whose hosts' addresses are the same simulated one of its first.
+    /// Starts `server`, all of whose hosts share one simulated address.
     ///
     /// # Errors
     ///
     /// As [`Server::bind`] and [`Bound::run`](crate::Bound::run), but for those of sockets.
     pub fn new(server: Server) -> Result<Self, Error> {
         simulated::reset();
-        let (responders, config) = server.into_parts();
-        let listeners = vec![(SimulatedListener, 0)];
+        let (listening, responders, names, config) = server.into_parts(SimulatedListener)?;
+        let listeners = vec![listening];
         let control = Control::new(None);
-        let mut event_loop = EventLoop::new(Simulated, control, listeners, responders, config)?;
+        let mut event_loop =
+            EventLoop::new(Simulated, control, listeners, responders, names, config)?;
         event_loop.start()?;
         Ok(Self { event_loop })
     }
@@ -233,6 +234,21 @@ mod tests {
         simulation.advance(Duration::from_millis(1));
         simulation.settle().expect("it goes on");
         assert_eq!(simulation.take_output(peer), b"\x89\x00", "a ping");
+    }
+
+    #[test]
+    fn a_proxy_header_buys_the_first_request_no_time() {
+        let host = Host::new().listen("127.0.0.1:0?proxy-protocol");
+        let mut simulation = Simulation::new(Server::new().host(host)).expect("it starts");
+        let peer = simulation.connect(true);
+        simulation.settle().expect("it goes on");
+        simulation.advance(Duration::from_millis(9_999));
+        simulation.send(peer, b"PROXY TCP4 192.0.2.1 198.51.100.2 56324 443\r\n");
+        simulation.settle().expect("it goes on");
+        assert!(!simulation.is_closed(peer));
+        simulation.advance(Duration::from_millis(1));
+        simulation.settle().expect("it goes on");
+        assert!(simulation.is_closed(peer));
     }
 
     #[test]

@@ -147,8 +147,10 @@ fn with_server(test: impl FnOnce(std::net::SocketAddr)) {
         );
         let server = Server::new().host(Host::new().listen("127.0.0.1:0").add(router));
         let bound = server.bind().expect("a free port");
+        let address = bound.addresses()[0].socket_addr();
+        let address = address.expect("a TCP socket");
         sender
-            .send((bound.addresses()[0], bound.handle()))
+            .send((address, bound.handle()))
             .expect("the test waits");
         bound.run()
     });

@@ -31,8 +31,10 @@ impl Running {
             let host = Host::new().listen("127.0.0.1:0").add(endpoint);
             let server = Server::new().config(config).host(host);
             let bound = server.bind().expect("a free port");
+            let address = bound.addresses()[0].socket_addr();
+            let address = address.expect("a TCP socket");
             sender
-                .send((bound.addresses()[0], bound.handle()))
+                .send((address, bound.handle()))
                 .expect("the bench waits");
             bound.run().expect("a graceful stop");
         });

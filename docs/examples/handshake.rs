@@ -2,25 +2,24 @@
 //! address it prints, or try `/ws` without the password and get a 403.
 
 use aerys::{
-    ClientId, CloseCode, Host, Message, Request, Response, Router, Server, WebSocketHandler,
-    respond, websocket,
+    Address, ClientId, CloseCode, Host, Message, Request, Response, Router, Server,
+    WebSocketHandler, respond, websocket,
 };
 use std::collections::HashMap;
-use std::net::SocketAddr;
 
 /// Prints what happens to its clients.
 #[derive(Default)]
 struct Printer {
-    addresses: HashMap<ClientId, SocketAddr>,
+    addresses: HashMap<ClientId, Address>,
 }
 
 impl WebSocketHandler for Printer {
     /// Where the client comes from: there is no id yet that it could be stored under.
-    type HandshakeData = SocketAddr;
+    type HandshakeData = Address;
 
-    fn on_handshake(&mut self, request: &Request, response: &mut Response) -> Option<SocketAddr> {
+    fn on_handshake(&mut self, request: &Request, response: &mut Response) -> Option<Address> {
         if request.param("password").as_deref() == Some("reallyverysecure") {
-            return Some(request.connection().remote_address);
+            return Some(request.client_address().clone());
         }
         // Any status but 101: an ordinary answer, and no WebSocket connection.
         response
@@ -29,9 +28,9 @@ impl WebSocketHandler for Printer {
         None
     }
 
-    fn on_open(&mut self, client: ClientId, address: SocketAddr) {
-        self.addresses.insert(client, address);
+    fn on_open(&mut self, client: ClientId, address: Address) {
         println!("Successful handshake for user with client id {client} from {address}");
+        self.addresses.insert(client, address);
     }
 
     fn on_data(&mut self, client: ClientId, message: Message<'_>) {

@@ -3,6 +3,7 @@
 //! Answers at once, inside a callback too; the connections themselves are out of reach there.
 
 use crate::client_id::{ClientId, SLOT_BITS};
+use crate::http::Address;
 use crate::moment::{Moment, Stamp};
 use crate::websocket::Received;
 use slab::Slab;
@@ -12,8 +13,9 @@ use std::time::Instant;
 /// What is known of one client.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClientInfo {
-    /// Where it connected from.
-    pub remote_address: SocketAddr,
+    /// Where it is, as [`Request::client_address`](crate::Request::client_address) of its opening
+    /// handshake said.
+    pub remote_address: Address,
     /// Bytes read, frame headers included, the opening handshake excluded.
     pub bytes_read: u64,
     /// Bytes that the socket took, counted alike.
@@ -46,11 +48,11 @@ struct PackedAddress {
 }
 
 impl PackedAddress {
-    fn pack(address: SocketAddr, others: &mut Slab<SocketAddr>) -> Self {
+    fn pack(address: &Address, others: &mut Slab<Address>) -> Self {
         let (bits, port) = match address {
-            SocketAddr::V4(v4) if v4.port() != 0 => (v4.ip().to_bits(), v4.port()),
+            Address::Ip(SocketAddr::V4(v4)) if v4.port() != 0 => (v4.ip().to_bits(), v4.port()),
             other => {
-                let place = others.insert(other);
+                let place = others.insert(other.clone());
                 (u32::try_from(place).expect("one for each of 2^24 slots"), 0)
             }
         };
@@ -68,10 +70,10 @@ impl PackedAddress {
         (self.port == 0).then_some(self.bits() as usize)
     }
 
-    fn unpack(self, others: &Slab<SocketAddr>) -> SocketAddr {
+    fn unpack(self, others: &Slab<Address>) -> Address {
         match self.place() {
-            Some(place) => others[place],
-            None => (Ipv4Addr::from_bits(self.bits()), self.port).into(),
+            Some(place) => others[place].clone(),
+            None => Address::Ip((Ipv4Addr::from_bits(self.bits()), self.port).into()),
         }
     }
 }
@@ -138,7 +140,7 @@ pub(crate) struct Directory {
     started: Instant,
     entries: Vec<Entry>,
     /// Addresses that do not fit in an entry.
-    addresses: Slab<SocketAddr>,
+    addresses: Slab<Address>,
 }
 
 impl Directory {
@@ -166,7 +168,7 @@ impl Directory {
         &mut self,
         id: ClientId,
         endpoint: u16,
-        remote_address: SocketAddr,
+        remote_address: &Address,
         now: Moment,
     ) {
         let entry = Entry {
@@ -277,11 +279,12 @@ impl Directory {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::http::UnixAddress;
 
-    fn directory() -> (Directory, SocketAddr, Moment) {
+    fn directory() -> (Directory, Address, Moment) {
         (
             Directory::new(Instant::now()),
-            SocketAddr::from(([127, 0, 0, 1], 80)),
+            Address::Ip(([127, 0, 0, 1], 80).into()),
             Moment::from_millis(1),
         )
     }
@@ -290,7 +293,7 @@ mod tests {
     fn a_client_is_a_member_of_its_endpoint_alone() {
         let (mut directory, address, now) = directory();
         let id = ClientId::new(3, 1);
-        directory.open(id, 1, address, now);
+        directory.open(id, 1, &address, now);
         assert_eq!(directory.member(id, 1), Some(3));
         assert_eq!(directory.member(id, 0), None);
         assert_eq!(directory.id_at(2), None);
@@ -300,10 +303,10 @@ mod tests {
     fn a_retired_id_is_dead_and_a_later_client_in_its_slot_is_another() {
         let (mut directory, address, now) = directory();
         let (first, second) = (ClientId::new(0, 1), ClientId::new(0, 2));
-        directory.open(first, 0, address, now);
+        directory.open(first, 0, &address, now);
         assert!(directory.retire(first));
         assert!(!directory.retire(first));
-        directory.open(second, 0, address, now);
+        directory.open(second, 0, &address, now);
         assert_eq!(directory.member(first, 0), None);
         assert!(!directory.retire(first));
         assert_eq!(directory.member(second, 0), Some(0));
@@ -312,7 +315,7 @@ mod tests {
     #[test]
     fn never_is_told_from_at_once() {
         let (mut directory, address, now) = directory();
-        directory.open(ClientId::new(0, 0), 0, address, now);
+        directory.open(ClientId::new(0, 0), 0, &address, now);
         assert_eq!(directory.info(0).map(|info| info.last_read), Some(None));
         directory.count_read(0, 5, now);
         let info = directory.info(0).expect("open");
@@ -321,26 +324,25 @@ mod tests {
     }
 
     #[test]
-    fn addresses_of_both_families_come_back_and_leave_nothing_behind() {
+    fn addresses_of_all_families_come_back_and_leave_nothing_behind() {
         let (mut directory, _, now) = directory();
-        for (generation, text) in [
+        let ips = [
             "1.2.3.4:65535",
             "[2001:db8::1]:443",
             "[fe80::1%7]:9",
             "10.0.0.1:0",
             "[::1]:1",
-        ]
-        .into_iter()
-        .enumerate()
-        {
-            let address: SocketAddr = text.parse().expect("an address");
+        ];
+        let ips = ips.map(|text| Address::Ip(text.parse().expect("an address")));
+        let unix = [UnixAddress::new(b"/a"), UnixAddress::UNNAMED].map(Address::Unix);
+        for (generation, address) in ips.into_iter().chain(unix).enumerate() {
             let id = ClientId::new(2, generation as u64);
-            directory.open(id, 9, address, now);
+            directory.open(id, 9, &address, now);
             let info = directory.info(2).expect("open");
             assert_eq!(info.remote_address, address);
             assert_eq!(directory.endpoint_of(id), Some(9));
             assert!(directory.retire(id));
-            assert!(directory.addresses.is_empty(), "{text}");
+            assert!(directory.addresses.is_empty(), "{address}");
         }
     }
 

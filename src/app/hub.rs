@@ -13,9 +13,9 @@ use crate::client_id::ClientId;
 use crate::config::{
     BacklogPolicy, CENTURY, Compression, CompressionMode, Config, WebSocketConfig,
 };
-use crate::http::ResponseStream;
 use crate::http::remote_stream::Wake;
 use crate::http::stream::{Later, Sink, WeakStream};
+use crate::http::{Address, ResponseStream};
 use crate::moment::Moment;
 use crate::output::{LogId, LogLimits, Output};
 use crate::websocket::deflate::Agreement;
@@ -138,7 +138,7 @@ impl Hub {
         &self,
         client: ClientId,
         endpoint: u16,
-        remote_address: std::net::SocketAddr,
+        remote_address: &Address,
     ) -> Option<Agreement> {
         let agreement = self.agreed.take();
         let log = match agreement {

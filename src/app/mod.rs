@@ -9,6 +9,7 @@ pub(crate) mod endpoint;
 pub(crate) mod handler;
 pub(crate) mod hub;
 pub(crate) mod middleware;
+pub(crate) mod names;
 pub(crate) mod remote;
 pub(crate) mod router;
 pub(crate) mod schedule;
@@ -17,9 +18,12 @@ pub(crate) mod stream;
 pub(crate) mod upload;
 pub(crate) mod websocket;
 
-use crate::http::{BodyPlan, Request, Response, StatusCode};
+use crate::config::Config;
+use crate::http::{BodyPlan, Request, Response, StatusCode, forwarded};
+use crate::trust::{ForwardedField, TrustedProxy, is_trusted};
 use handler::Responder;
 use hub::Hub;
+use names::Names;
 use std::any::Any;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -30,14 +34,24 @@ use websocket::AnyApplication;
 pub(crate) struct App {
     /// By host: the responders, in the order in which they are asked.
     hosts: Vec<Vec<Box<dyn Responder>>>,
+    /// The choices among hosts that share a listener: their numbers go on behind the hosts'.
+    names: Vec<Names>,
     endpoints: Vec<Rc<dyn AnyApplication>>,
+    /// Peers whose word on their clients is believed, and in which fields they give it.
+    trusted: Vec<TrustedProxy>,
+    forwarded_field: ForwardedField,
 }
 
 impl App {
     /// Takes the hosts' responders and makes the endpoints among them part of `hub`.
     ///
     /// `None` if one of them belongs to another server already.
-    pub(crate) fn new(hosts: Vec<Vec<Box<dyn Responder>>>, hub: &Rc<Hub>) -> Option<Self> {
+    pub(crate) fn new(
+        hosts: Vec<Vec<Box<dyn Responder>>>,
+        names: Vec<Names>,
+        config: &Config,
+        hub: &Rc<Hub>,
+    ) -> Option<Self> {
         let mut found: Vec<Rc<dyn AnyApplication>> = Vec::new();
         for responder in hosts.iter().flatten() {
             responder.visit_endpoints(&mut |endpoint: &dyn Any| {
@@ -62,7 +76,10 @@ impl App {
         }
         Some(Self {
             hosts,
+            names,
             endpoints: found,
+            trusted: config.trusted_proxies.clone(),
+            forwarded_field: config.forwarded_field,
         })
     }
 
@@ -74,12 +91,14 @@ impl App {
         &*self.endpoints[usize::from(index)]
     }
 
-    /// Asks `host`'s responders until one starts `response`, which nobody has yet; 404 if none
-    /// does, 500 if one panics.
+    /// Asks the responders of `host`, or of the one that `request` is for if several share the
+    /// listener, until one starts `response`, which nobody has yet; 404 if none does, 500 if one
+    /// panics.
     pub(crate) fn respond(&mut self, host: u16, request: &mut Request, response: &mut Response) {
+        let host = self.host_of(host, request);
         // Filled where it stays: handed on, it would be copied each time.
         let is_answered = Self::call("a responder", || {
-            self.hosts[usize::from(host)].iter_mut().any(|responder| {
+            self.hosts[host].iter_mut().any(|responder| {
                 responder.respond(request, response);
                 response.is_started() || request.has_receiver()
             })
@@ -96,12 +115,44 @@ impl App {
     }
 
     /// How the body of a request to `host` is taken, if one of its responders says so.
-    pub(crate) fn body_plan(&self, host: u16, request: &Request) -> Option<BodyPlan> {
-        let responders = &self.hosts[usize::from(host)];
+    pub(crate) fn body_plan(&self, host: u16, request: &mut Request) -> Option<BodyPlan> {
+        let responders = &self.hosts[self.host_of(host, request)];
         Self::call("a responder", || {
             let mut plans = responders.iter();
             plans.find_map(|responder| responder.body_plan(request))
         })?
+    }
+
+    /// The host that is asked: the only one of its listener, or the one that `request` is for.
+    #[inline]
+    fn host_of(&self, host: u16, request: &mut Request) -> usize {
+        if !self.trusted.is_empty() {
+            self.believe(request);
+        }
+        let host = usize::from(host);
+        if host >= self.hosts.len() {
+            return self.choose(host - self.hosts.len(), request);
+        }
+        host
+    }
+
+    /// Takes what a trusted peer says of its client.
+    #[inline(never)]
+    fn believe(&self, request: &mut Request) {
+        if is_trusted(&self.trusted, request.connection().remote_address.ip()) {
+            let (headers, field) = (request.headers(), self.forwarded_field);
+            let forwarded = forwarded::read(headers, field, &self.trusted);
+            request.set_forwarded(forwarded);
+        }
+    }
+
+    /// The host that `request` is for, of those with the names of that number.
+    #[inline(never)]
+    fn choose(&self, names: usize, request: &Request) -> usize {
+        let default_port = if request.is_encrypted() { 443 } else { 80 };
+        self.names[names]
+            .choose(request.host(), default_port)
+            .into()
     }
 
     /// Calls application code; `None` if it panicked, which is logged.
@@ -162,8 +213,9 @@ impl fmt::Debug for App {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("App")
             .field("hosts", &self.hosts.len())
+            .field("names", &self.names.len())
             .field("endpoints", &self.endpoints.len())
-            .finish()
+            .finish_non_exhaustive()
     }
 }
 

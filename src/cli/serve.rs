@@ -2,7 +2,9 @@
 
 use crate::cli::demo;
 use crate::cli::units::{Switchable, address, bytes, duration, duration_or_off, micros_or_off};
-use aerys::{Compression, CompressionMode, Config, Host, Server, StaticFiles, WebSocketConfig};
+use aerys::{
+    Address, Compression, CompressionMode, Config, Host, Server, StaticFiles, WebSocketConfig,
+};
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, value_parser};
 use std::io::{self, Write};
@@ -12,7 +14,7 @@ use std::time::Duration;
 
 #[derive(Debug, Args)]
 pub(crate) struct ServeArgs {
-    /// Address to listen on, port 0 for a free one; may be given several times
+    /// Address to listen on, port 0 for a free one, or unix:PATH; may be given several times
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:1337", value_parser = address)]
     listen: Vec<String>,
 
@@ -175,10 +177,13 @@ fn log_level() -> impl TypedValueParser<Value = log::LevelFilter> {
     PossibleValuesParser::new(names).map(|name| name.parse().unwrap_or(log::LevelFilter::Info))
 }
 
-fn announce(addresses: &[SocketAddr]) -> io::Result<()> {
+fn announce(addresses: &[Address]) -> io::Result<()> {
     let mut out = io::stdout().lock();
     for address in addresses {
-        writeln!(out, "http://{}/", openable(*address))?;
+        match address {
+            Address::Ip(address) => writeln!(out, "http://{}/", openable(*address))?,
+            Address::Unix(address) => writeln!(out, "{address}")?,
+        }
     }
     out.flush()
 }

@@ -78,13 +78,23 @@ fn time(value: &str, bare: &str) -> Result<Duration, String> {
         .map_err(|_| format!("'{value}' is too long a time"))
 }
 
-/// A host and a port, of which only the form is judged: whether they are there, binding tells.
+/// A host and a port, or a Unix socket, of which only the form is judged: whether they are there,
+/// binding tells.
 pub(crate) fn address(value: &str) -> Result<String, String> {
-    match value.rsplit_once(':') {
+    if value
+        .strip_prefix("unix:")
+        .is_some_and(|name| !name.is_empty())
+    {
+        return Ok(value.to_owned());
+    }
+    let place = value.split_once('?').map_or(value, |(place, _)| place);
+    match place.rsplit_once(':') {
         Some((host, port)) if !host.is_empty() && port.parse::<u16>().is_ok() => {
             Ok(value.to_owned())
         }
-        _ => Err("write HOST:PORT, as 127.0.0.1:1337, [::1]:80 or localhost:8080".into()),
+        _ => Err(
+            "write HOST:PORT, as 127.0.0.1:1337, [::1]:80 or localhost:8080, or unix:PATH".into(),
+        ),
     }
 }
 
@@ -173,7 +183,7 @@ mod tests {
 
     #[test]
     fn an_address_has_a_host_and_a_port() {
-        for text in ["127.0.0.1:0", "[::1]:80", "localhost:8080"] {
+        for text in ["127.0.0.1:0", "[::1]:80", "localhost:8080", "unix:/a"] {
             assert_eq!(address(text).as_deref(), Ok(text));
         }
         for text in [
@@ -182,6 +192,7 @@ mod tests {
             "localhost",
             "localhost:http",
             "a:65536",
+            "unix:",
             "",
         ] {
             assert!(address(text).is_err(), "{text}");

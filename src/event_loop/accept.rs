@@ -4,11 +4,11 @@ use crate::app::schedule::Due;
 use crate::event_loop::clients::Client;
 use crate::event_loop::system::{Accepted, Listener, Socket, System};
 use crate::event_loop::{EventLoop, token_of};
-use crate::http::ConnectionInfo;
+use crate::http::{Address, ConnectionInfo};
 use crate::output::{Bytes, Unit};
 use crate::protocol::Protocol;
+use crate::trust::is_trusted;
 use std::io;
-use std::net::SocketAddr;
 use std::time::Duration;
 
 /// Accepts a turn and listener: a storm of connects does not hold up those who are served.
@@ -34,8 +34,7 @@ impl<S: System> EventLoop<S> {
             let listening = &mut self.listeners[index];
             match listening.listener.accept() {
                 Accepted::Client(socket, address) => {
-                    let (host, local) = (listening.host, listening.listener.address());
-                    self.admit(socket, address, host, local);
+                    self.admit(socket, address, index);
                 }
                 Accepted::Nobody => {
                     listening.ready = false;
@@ -76,14 +75,16 @@ impl<S: System> EventLoop<S> {
         }
     }
 
-    /// A connection was accepted: makes it a client, or refuses it.
-    pub(super) fn admit(
-        &mut self,
-        mut socket: S::Socket,
-        address: SocketAddr,
-        host: u16,
-        local: SocketAddr,
-    ) {
+    /// A connection was accepted by the listener `index`: makes it a client, or refuses it.
+    pub(super) fn admit(&mut self, mut socket: S::Socket, address: Address, index: usize) {
+        let trusted = &self.settings.server.trusted_proxies;
+        if self.listeners[index].proxy_protocol
+            && !trusted.is_empty()
+            && !is_trusted(trusted, address.ip())
+        {
+            log::debug!("{address} is closed: it is no trusted proxy");
+            return;
+        }
         let full = self.clients.len() >= self.max_clients;
         if full {
             self.warn(&format!(
@@ -105,11 +106,14 @@ impl<S: System> EventLoop<S> {
             log::error!("a client was lost, its socket could not be registered: {error}");
             return;
         }
-        let local_address = if local.ip().is_unspecified() {
-            socket.local_address().unwrap_or(local)
-        } else {
-            local
-        };
+        let listening = &self.listeners[index];
+        let mut local_address = listening.listener.address().clone();
+        if local_address.ip().is_some_and(|ip| ip.is_unspecified())
+            && let Ok(address) = socket.local_address()
+        {
+            local_address = address.into();
+        }
+        log::debug!("client {id} connected from {address}");
         let info = ConnectionInfo {
             remote_address: address,
             local_address,
@@ -121,12 +125,13 @@ impl<S: System> EventLoop<S> {
         let protocol = if full {
             output.send(id.slot(), Unit::default(), Bytes::Parts(REFUSAL, b""));
             Protocol::Lingering(None)
+        } else if listening.proxy_protocol {
+            Protocol::proxied(listening.host, info, now)
         } else {
-            Protocol::accepted(host, info, now)
+            Protocol::accepted(listening.host, info, now)
         };
         drop(output);
         self.clients.insert(Client::new(socket, protocol, now));
-        log::debug!("client {id} connected from {address}");
         self.arm(id.slot());
     }
 }

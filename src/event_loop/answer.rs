@@ -214,17 +214,12 @@ impl<S: System> EventLoop<S> {
             response.set_header("Connection", "close");
         }
         let in_chunks = request.version() != Version::HTTP_10;
-        if request.has_values() {
-            App::call("what a request kept", || request.drop_values());
-        }
-        let remote_address = request.connection().remote_address;
-        self.spare = request.into_spare();
         if response.content().is_stream() {
             response.settle_stream();
         }
         self.keep_date();
         match self.protocol(slot, |protocol, cx| protocol.respond(response, cx)) {
-            Some(Answered::Upgrade(endpoint)) => self.open(id, endpoint, remote_address),
+            Some(Answered::Upgrade(endpoint)) => self.open(id, endpoint, request.client_address()),
             Some(Answered::Stream) => {
                 if let Content::Stream(stream) = response.take_content() {
                     self.open_stream(id, &stream, in_chunks);
@@ -236,6 +231,10 @@ impl<S: System> EventLoop<S> {
                 }
             }
         }
+        if request.has_values() {
+            App::call("what a request kept", || request.drop_values());
+        }
+        self.spare = request.into_spare();
     }
 
     /// Keeps the date of responses, which need not be more exact than the loop's own time.

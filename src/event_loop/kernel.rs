@@ -3,7 +3,7 @@
 use crate::event_loop::control::Control;
 use crate::event_loop::listener::ListeningSocket;
 use crate::event_loop::signals::Signals;
-use crate::event_loop::socket::TcpSocket;
+use crate::event_loop::socket::StreamSocket;
 use crate::event_loop::system::{Ready, System};
 use mio::{Events, Poll, Token};
 use std::io::{self, ErrorKind};
@@ -56,7 +56,7 @@ fn nanos() -> u64 {
 }
 
 impl System for Kernel {
-    type Socket = TcpSocket;
+    type Socket = StreamSocket;
     type Listener = ListeningSocket;
 
     type Events = Events;
@@ -92,11 +92,11 @@ impl System for Kernel {
         })
     }
 
-    fn register(&mut self, socket: &mut TcpSocket, token: usize) -> io::Result<()> {
+    fn register(&mut self, socket: &mut StreamSocket, token: usize) -> io::Result<()> {
         socket.register(self.poll.registry(), Token(token))
     }
 
-    fn watch_writable(&mut self, socket: &mut TcpSocket, token: usize) -> io::Result<()> {
+    fn watch_writable(&mut self, socket: &mut StreamSocket, token: usize) -> io::Result<()> {
         socket.watch_writable(self.poll.registry(), Token(token))
     }
 

@@ -1,7 +1,9 @@
 //! Listening sockets: bound with what their clients inherit, accepting so many a turn.
 
-use crate::event_loop::socket::TcpSocket;
+use crate::event_loop::socket::StreamSocket;
 use crate::event_loop::system::{Accepted, Listener};
+use crate::event_loop::unix::{self, SocketFile};
+use crate::http::Address;
 use mio::{Interest, Registry, Token};
 use socket2::{Domain, Protocol, Type};
 use std::io::{self, ErrorKind};
@@ -10,17 +12,41 @@ use std::net::SocketAddr;
 /// One listening socket.
 #[derive(Debug)]
 pub(crate) struct ListeningSocket {
-    socket: mio::net::TcpListener,
-    address: SocketAddr,
+    /// Before the socket, so that it goes first: as long as the socket is open, no other file can
+    /// be taken for this one.
+    _file: Option<SocketFile>,
+    socket: Kind,
+    address: Address,
+}
+
+#[derive(Debug)]
+enum Kind {
+    Tcp(mio::net::TcpListener),
+    Unix(mio::net::UnixListener),
 }
 
 impl ListeningSocket {
-    /// Binds `address`; port 0 picks a free one.
+    /// Binds `address`; port 0 picks a free one. `mode` is that of a Unix socket's file.
     ///
     /// # Errors
     ///
     /// Whatever the system says: the address is in use, not of this machine, not allowed.
-    pub(crate) fn bind(address: SocketAddr, backlog: u32) -> io::Result<Self> {
+    pub(crate) fn bind(address: &Address, mode: Option<u32>, backlog: u32) -> io::Result<Self> {
+        let backlog = i32::try_from(backlog).unwrap_or(i32::MAX);
+        match address {
+            Address::Ip(address) => Self::bind_tcp(*address, backlog),
+            Address::Unix(name) => {
+                let (socket, file) = unix::bind(name, mode, backlog)?;
+                Ok(Self {
+                    _file: file,
+                    socket: Kind::Unix(socket),
+                    address: address.clone(),
+                })
+            }
+        }
+    }
+
+    fn bind_tcp(address: SocketAddr, backlog: i32) -> io::Result<Self> {
         let socket = socket2::Socket::new(
             Domain::for_address(address),
             Type::STREAM,
@@ -36,27 +62,42 @@ impl ListeningSocket {
         socket.set_tcp_nodelay(true)?;
         socket.set_nonblocking(true)?;
         socket.bind(&address.into())?;
-        socket.listen(i32::try_from(backlog).unwrap_or(i32::MAX))?;
+        socket.listen(backlog)?;
         let socket = mio::net::TcpListener::from_std(socket.into());
-        let address = socket.local_addr()?;
-        Ok(Self { socket, address })
+        let address = socket.local_addr()?.into();
+        Ok(Self {
+            _file: None,
+            socket: Kind::Tcp(socket),
+            address,
+        })
     }
 
     pub(crate) fn register(&mut self, registry: &Registry, token: Token) -> io::Result<()> {
-        registry.register(&mut self.socket, token, Interest::READABLE)
+        match &mut self.socket {
+            Kind::Tcp(socket) => registry.register(socket, token, Interest::READABLE),
+            Kind::Unix(socket) => registry.register(socket, token, Interest::READABLE),
+        }
     }
 }
 
 impl Listener for ListeningSocket {
-    type Socket = TcpSocket;
+    type Socket = StreamSocket;
 
-    fn address(&self) -> SocketAddr {
-        self.address
+    fn address(&self) -> &Address {
+        &self.address
     }
 
-    fn accept(&mut self) -> Accepted<TcpSocket> {
-        match self.socket.accept() {
-            Ok((stream, address)) => Accepted::Client(TcpSocket::new(stream), address),
+    fn accept(&mut self) -> Accepted<StreamSocket> {
+        let accepted = match &self.socket {
+            Kind::Tcp(socket) => socket
+                .accept()
+                .map(|(stream, peer)| (StreamSocket::new(stream), peer.into())),
+            Kind::Unix(socket) => socket
+                .accept()
+                .map(|(stream, peer)| (StreamSocket::new(stream), unix::peer(&peer).into())),
+        };
+        match accepted {
+            Ok((stream, peer)) => Accepted::Client(stream, peer),
             Err(error) => match error.kind() {
                 ErrorKind::WouldBlock => Accepted::Nobody,
                 _ if is_exhaustion(&error) => Accepted::Exhausted(error),
@@ -83,13 +124,15 @@ mod tests {
     use std::net::Ipv4Addr;
 
     fn bind() -> ListeningSocket {
-        ListeningSocket::bind((Ipv4Addr::LOCALHOST, 0).into(), 16).expect("a free port")
+        let address = Address::Ip((Ipv4Addr::LOCALHOST, 0).into());
+        ListeningSocket::bind(&address, None, 16).expect("a free port")
     }
 
     #[test]
     fn accepted_sockets_send_without_delay() {
         let mut listener = bind();
-        let _client = std::net::TcpStream::connect(listener.address()).expect("it listens");
+        let address = listener.address().socket_addr().expect("a TCP socket");
+        let _client = std::net::TcpStream::connect(address).expect("it listens");
         let Accepted::Client(stream, _) = listener.accept() else {
             panic!("somebody waits");
         };

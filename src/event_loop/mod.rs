@@ -17,9 +17,11 @@ pub(crate) mod simulated;
 mod socket;
 mod stop;
 pub(crate) mod system;
+mod unix;
 
 use crate::app::App;
 use crate::app::hub::{CloseRequest, Hub, Pending};
+use crate::app::names::Names;
 use crate::app::remote::RemoteCommand;
 use crate::app::websocket::AnyApplication;
 use crate::client_id::ClientId;
@@ -62,12 +64,31 @@ const FIRST_LISTENER: usize = usize::MAX - 2;
 
 /// A listener, and what the loop has to remember of it.
 #[derive(Debug)]
-struct Listening<L> {
+pub(crate) struct Listening<L> {
     listener: L,
-    /// The host that its clients are of.
+    /// The host that its clients are of, or the choice among several.
     host: u16,
+    /// Its clients are proxies, which say first who is connected to them.
+    proxy_protocol: bool,
     /// Somebody may wait: an edge came, and no accept has found nobody since.
     ready: bool,
+}
+
+impl<L> Listening<L> {
+    /// A bound listener whose clients are of `host`, or of the choice among several; whether a PROXY
+    /// header is asked of them.
+    pub(crate) const fn new(listener: L, host: u16, proxy_protocol: bool) -> Self {
+        Self {
+            listener,
+            host,
+            proxy_protocol,
+            ready: true,
+        }
+    }
+
+    pub(crate) const fn listener(&self) -> &L {
+        &self.listener
+    }
 }
 
 /// What few clients have at a time, by slot, so that the others need not have a place for it.
@@ -150,7 +171,8 @@ pub(crate) struct EventLoop<S: System> {
 }
 
 impl<S: System> EventLoop<S> {
-    /// A loop over bound listeners, each with the host that its clients are of.
+    /// A loop over bound listeners. The number of a host behind the last one is the place in `names`
+    /// of the choice among several.
     ///
     /// # Errors
     ///
@@ -158,21 +180,16 @@ impl<S: System> EventLoop<S> {
     pub(crate) fn new(
         mut system: S,
         control: Arc<Control>,
-        listeners: Vec<(S::Listener, u16)>,
+        mut listeners: Vec<Listening<S::Listener>>,
         hosts: Vec<Vec<Box<dyn crate::Responder>>>,
+        names: Vec<Names>,
         config: Config,
     ) -> Result<Self, Error> {
         let config = config.bounded();
-        let mut listening = Vec::new();
-        for (index, (mut listener, host)) in listeners.into_iter().enumerate() {
+        for (index, listening) in listeners.iter_mut().enumerate() {
             system
-                .listen(&mut listener, FIRST_LISTENER - index)
+                .listen(&mut listening.listener, FIRST_LISTENER - index)
                 .map_err(Error::Poll)?;
-            listening.push(Listening {
-                listener,
-                host,
-                ready: true,
-            });
         }
         let (events, events_per_poll) = system.events();
         let clock = system.clock();
@@ -194,7 +211,7 @@ impl<S: System> EventLoop<S> {
         hub.output.borrow_mut().reserve(max_clients);
         hub.directory.borrow_mut().reserve(max_clients);
         hub.schedule.borrow_mut().wheel.reserve(max_clients);
-        let app = App::new(hosts, &hub).ok_or(Error::EndpointInUse)?;
+        let app = App::new(hosts, names, &config, &hub).ok_or(Error::EndpointInUse)?;
         let waker = Waker::from(Arc::clone(&control));
         let mut endpoints = Vec::new();
         for (index, endpoint) in (0..).zip(app.endpoints()) {
@@ -207,7 +224,7 @@ impl<S: System> EventLoop<S> {
         Ok(Self {
             events: Some(events),
             events_per_poll,
-            listeners: listening,
+            listeners,
             control,
             clients: Clients::with_capacity(max_clients),
             asides: Asides::default(),

@@ -6,7 +6,7 @@ use crate::config::Settings;
 use crate::event_loop::clients::{Client, fact};
 use crate::event_loop::system::{ReadOutcome, Ready, Socket, System};
 use crate::event_loop::{EARLY_FLUSH_BYTES, EventLoop, Held, client_of, unblock};
-use crate::http::StatusCode;
+use crate::http::{Address, StatusCode};
 use crate::input::Input;
 use crate::moment::Moment;
 use crate::output::LEND_BYTES;
@@ -454,12 +454,7 @@ impl<S: System> EventLoop<S> {
     }
 
     /// The 101 is queued: the client is open.
-    pub(super) fn open(
-        &mut self,
-        id: ClientId,
-        endpoint: u16,
-        remote_address: std::net::SocketAddr,
-    ) {
+    pub(super) fn open(&mut self, id: ClientId, endpoint: u16, remote_address: &Address) {
         let deflate = self.hub.open(id, endpoint, remote_address);
         self.protocol(id.slot(), |protocol, cx| {
             protocol.upgrade(endpoint, deflate, cx);

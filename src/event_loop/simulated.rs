@@ -8,6 +8,7 @@
 use crate::event_loop::system::{
     Accepted, Listener, ReadOutcome, Ready, Socket, System, WriteOutcome,
 };
+use crate::http::Address;
 use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::io::{self, IoSlice};
@@ -339,8 +340,8 @@ pub(crate) struct SimulatedListener;
 impl Listener for SimulatedListener {
     type Socket = SimulatedSocket;
 
-    fn address(&self) -> SocketAddr {
-        LISTENING_AT
+    fn address(&self) -> &Address {
+        const { &Address::Ip(LISTENING_AT) }
     }
 
     fn accept(&mut self) -> Accepted<SimulatedSocket> {
@@ -349,7 +350,7 @@ impl Listener for SimulatedListener {
             let [a, b, c, d] = socket.to_be_bytes();
             // An address of its own for each, as far as they go.
             let address = SocketAddr::from(([10, b, c, d], 1024 + u16::from(a)));
-            Accepted::Client(SimulatedSocket(socket), address)
+            Accepted::Client(SimulatedSocket(socket), address.into())
         })
     }
 }

@@ -2,6 +2,7 @@
 //! `kernel.rs` is the operating system's, `simulated.rs` is memory, in which a million clients
 //! fit and time passes when it is told to.
 
+use crate::http::Address;
 use std::io::{self, IoSlice};
 use std::net::SocketAddr;
 use std::time::{Duration, SystemTime};
@@ -48,7 +49,7 @@ pub(crate) enum WriteOutcome {
 #[derive(Debug)]
 pub(crate) enum Accepted<S> {
     /// A client, and where it comes from.
-    Client(S, SocketAddr),
+    Client(S, Address),
     /// Nobody waits.
     Nobody,
     /// A client was lost before it could be accepted; others may wait.
@@ -67,7 +68,11 @@ pub(crate) trait Socket {
     fn write_vectored(&mut self, slices: &[IoSlice<'_>]) -> WriteOutcome;
     /// Ends our sending side.
     fn shut_down(&mut self);
-    /// The address that the peer connected to.
+    /// The IP address and port that the peer connected to.
+    ///
+    /// # Errors
+    ///
+    /// It is no TCP socket, or broken.
     fn local_address(&self) -> io::Result<SocketAddr>;
 }
 
@@ -75,7 +80,7 @@ pub(crate) trait Socket {
 pub(crate) trait Listener {
     type Socket: Socket;
     /// Where it listens, with the port that was picked.
-    fn address(&self) -> SocketAddr;
+    fn address(&self) -> &Address;
     /// Accepts one client.
     fn accept(&mut self) -> Accepted<Self::Socket>;
 }

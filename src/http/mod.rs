@@ -4,10 +4,12 @@
 //! they look on the wire is `http1/`. [`Method`], [`StatusCode`], [`Version`], [`HeaderName`]
 //! and [`HeaderValue`] are those of the `http` crate.
 
+pub(crate) mod address;
 pub(crate) mod bytes;
 pub(crate) mod cookie;
 pub(crate) mod date;
 pub(crate) mod form;
+pub(crate) mod forwarded;
 pub(crate) mod headers;
 pub(crate) mod remote_stream;
 pub(crate) mod request;
@@ -17,6 +19,7 @@ pub(crate) mod stream;
 pub(crate) mod target;
 pub(crate) mod upload;
 
+pub use self::address::{Address, UnixAddress};
 pub use self::cookie::{Cookie, InvalidCookie, SameSite};
 pub use self::form::{Form, FormError, FormField};
 pub use self::headers::{Headers, InvalidField};

@@ -1,23 +1,24 @@
 //! A request as a plain value (RFC 9110 section 9): what a handler reads.
 
 use std::borrow::Cow;
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use super::form::{self, Form, FormError};
+use super::forwarded::Forwarded;
 use super::target::{Target, TargetForm, TargetParts};
 use super::upload::{BodyFlow, BodyHandler, Incoming, Witness};
-use super::{Headers, Method, Version, cookie};
+use super::{Address, Headers, Method, Version, cookie};
 use ::http::Extensions;
 
 /// Between whom a request travelled.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ConnectionInfo {
-    /// Address and port of the peer: the client, or a proxy in front of it.
-    pub remote_address: SocketAddr,
-    /// Address and port that the peer connected to.
-    pub local_address: SocketAddr,
+    /// Address of the peer: the client, or a proxy in front of it. On a Unix socket it seldom has
+    /// a name.
+    pub remote_address: Address,
+    /// Address that the peer connected to.
+    pub local_address: Address,
     /// Whether the connection is encrypted.
     pub encrypted: bool,
 }
@@ -40,6 +41,8 @@ pub struct Request {
     announces_body: bool,
     body: Vec<u8>,
     connection: ConnectionInfo,
+    /// What trusted proxies say of the client.
+    forwarded: Option<Box<Forwarded>>,
     /// What the router found in the path: name and decoded text, in the order of the pattern.
     captures: Vec<(Arc<str>, String)>,
     /// Set while its body follows in pieces.
@@ -76,6 +79,7 @@ impl Request {
             announces_body: false,
             body: Vec::new(),
             connection,
+            forwarded: None,
             captures: Vec::new(),
             incoming: None,
             values: Extensions::new(),
@@ -103,6 +107,7 @@ impl Request {
             announces_body,
             body,
             connection: _, // given anew
+            forwarded,
             captures,
             incoming,
             values,
@@ -113,6 +118,7 @@ impl Request {
         headers.clear();
         *announces_body = false;
         body.clear();
+        *forwarded = None;
         *captures = Vec::new();
         *incoming = None;
         values.clear();
@@ -352,11 +358,15 @@ impl Request {
         self.version
     }
 
-    /// Whom the request is for, with port if it was given: the host in the target, else the
-    /// `Host` field. Only an HTTP/1.0 request may have none.
+    /// Whom the request is for, with port if it was given: what a trusted proxy says that its client
+    /// asked for, else the host in the target, else the `Host` field. Only an HTTP/1.0 request may
+    /// have none.
     #[must_use]
     pub fn host(&self) -> Option<&str> {
-        self.target.authority().or_else(|| self.header("Host"))
+        self.forwarded()
+            .and_then(|forwarded| forwarded.host.as_deref())
+            .or_else(|| self.target.authority())
+            .or_else(|| self.header("Host"))
     }
 
     /// Keeps `value` for whoever sees this request later, in place of an earlier one of its type:
@@ -399,7 +409,41 @@ impl Request {
         self.values.clear();
     }
 
-    /// Addresses and encryption of the connection.
+    /// Where the client is. That is the peer of the connection, unless it is one of
+    /// [`Config::trusted_proxies`](crate::Config::trusted_proxies): then it is the last address that
+    /// such a proxy told of and that is none of them. Of most of these the port is not known and 0.
+    #[must_use]
+    pub fn client_address(&self) -> &Address {
+        self.forwarded()
+            .and_then(|forwarded| forwarded.client.as_ref())
+            .unwrap_or(&self.connection.remote_address)
+    }
+
+    /// Whether the client's own connection is encrypted: to a trusted proxy, if that says so, or else
+    /// to this server.
+    #[must_use]
+    pub fn is_encrypted(&self) -> bool {
+        self.forwarded()
+            .and_then(|forwarded| forwarded.is_encrypted)
+            .unwrap_or(self.connection.encrypted)
+    }
+
+    /// `https` if [`is_encrypted`](Self::is_encrypted), else `http`: for addresses of one's own.
+    #[must_use]
+    pub fn scheme(&self) -> &'static str {
+        if self.is_encrypted() { "https" } else { "http" }
+    }
+
+    fn forwarded(&self) -> Option<&Forwarded> {
+        self.forwarded.as_deref()
+    }
+
+    /// Sets what trusted proxies say of the client.
+    pub(crate) fn set_forwarded(&mut self, forwarded: Forwarded) {
+        self.forwarded = Some(Box::new(forwarded));
+    }
+
+    /// Addresses and encryption of the connection itself, also if the peer is a proxy.
     #[must_use]
     pub const fn connection(&self) -> &ConnectionInfo {
         &self.connection
@@ -429,8 +473,8 @@ impl ConnectionInfo {
     /// Two addresses of the documentation block.
     pub(crate) fn for_test() -> Self {
         Self {
-            remote_address: ([192, 0, 2, 1], 50000).into(),
-            local_address: ([192, 0, 2, 2], 80).into(),
+            remote_address: Address::Ip(([192, 0, 2, 1], 50000).into()),
+            local_address: Address::Ip(([192, 0, 2, 2], 80).into()),
             encrypted: false,
         }
     }

@@ -211,6 +211,16 @@ pub(crate) fn is_authority(text: &[u8]) -> bool {
     host_is_legal && is_port(port)
 }
 
+/// Host and port of an authority that was checked; `None`: it gives no port.
+pub(crate) fn split_authority(authority: &str) -> (&str, Option<u16>) {
+    // The colons of an IPv6 address stand in brackets.
+    let end = authority.find(']').map_or(0, |bracket| bracket + 1);
+    match authority[end..].split_once(':') {
+        Some((host, port)) => (&authority[..end + host.len()], port.parse().ok()),
+        None => (authority, None),
+    }
+}
+
 /// `text` up to the first byte that is no `part`, and from there on.
 fn split_where_not(text: &[u8], is_part: impl Fn(&u8) -> bool) -> (&[u8], &[u8]) {
     let len = text.iter().position(|byte| !is_part(byte));
@@ -370,6 +380,20 @@ mod tests {
             "a:65536", "a\u{e4}", "<a>",
         ] {
             assert!(!is_authority(text.as_bytes()), "{text}");
+        }
+    }
+
+    #[test]
+    fn an_authority_comes_apart_into_host_and_port() {
+        for (text, host, port) in [
+            ("a.b", "a.b", None),
+            ("a:80", "a", Some(80)),
+            ("a:", "a", None),
+            ("[::1]", "[::1]", None),
+            ("[::1]:65535", "[::1]", Some(65535)),
+            ("[::1]:", "[::1]", None),
+        ] {
+            assert_eq!(split_authority(text), (host, port), "{text}");
         }
     }
 

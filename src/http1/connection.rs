@@ -364,7 +364,7 @@ impl Http1Connection {
         if !self.is_new {
             self.since = now;
         }
-        let mut request = Request::boxed(spare.take(), self.info);
+        let mut request = Request::boxed(spare.take(), self.info.clone());
         if let Some((outline, len)) = straight::parse(input.rest(), config, &mut request) {
             input.take(len);
             return self.begin_answer(request, &outline);
@@ -420,7 +420,7 @@ impl Http1Connection {
         spare: &mut Option<Box<Request>>,
     ) -> Step<'static> {
         let is_head_request = scan.is_head_request();
-        let mut request = Request::boxed(spare.take(), self.info);
+        let mut request = Request::boxed(spare.take(), self.info.clone());
         match scan.parse(head, &mut request) {
             Ok(outline) => self.begin_answer(request, &outline),
             Err(refused) => self.refuse(refused, is_head_request),

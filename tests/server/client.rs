@@ -5,6 +5,9 @@
 use std::fmt::Write as _;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use socket2::SockRef;
@@ -134,7 +137,7 @@ impl Client {
     }
 
     /// Connects from a local address of the caller's choice.
-    #[cfg(all(feature = "cli", target_os = "linux"))]
+    #[cfg(target_os = "linux")]
     pub(crate) fn connect_from(local: SocketAddr, address: SocketAddr) -> Self {
         let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None)
             .expect("a socket");
@@ -145,8 +148,21 @@ impl Client {
         Self::from_stream(socket.into())
     }
 
+    /// Connects to a Unix socket: for what is done with it here, one stream is like the other.
+    pub(crate) fn connect_unix(path: &Path) -> Self {
+        Self::from_unix(UnixStream::connect(path).expect("the server accepts"))
+    }
+
+    pub(crate) fn from_unix(stream: UnixStream) -> Self {
+        Self::with_timeouts(OwnedFd::from(stream).into())
+    }
+
     pub(crate) fn from_stream(stream: TcpStream) -> Self {
         stream.set_nodelay(true).expect("a TCP socket");
+        Self::with_timeouts(stream)
+    }
+
+    fn with_timeouts(stream: TcpStream) -> Self {
         stream
             .set_read_timeout(Some(PATIENCE))
             .expect("a TCP socket");

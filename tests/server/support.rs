@@ -121,14 +121,26 @@ impl TestServer {
     pub(crate) fn start(
         build: impl FnOnce(Host, Sender<Event>) -> Server + Send + 'static,
     ) -> Self {
+        Self::start_at("127.0.0.1:0", build)
+    }
+
+    /// The same at an address of the test's choice.
+    pub(crate) fn start_at(
+        address: &str,
+        build: impl FnOnce(Host, Sender<Event>) -> Server + Send + 'static,
+    ) -> Self {
+        let address = address.to_owned();
         let (events_sender, events) = channel();
         let (ready_sender, ready) = channel();
         let thread = std::thread::spawn(move || {
-            let server = build(Host::new().listen("127.0.0.1:0"), events_sender);
+            let server = build(Host::new().listen(address), events_sender);
             let bound = server.bind().map_err(|error| error.to_string())?;
             let handle = bound.handle();
             let stop: Box<dyn Fn() + Send> = Box::new(move || handle.stop());
-            let _ = ready_sender.send((bound.addresses()[0], stop));
+            // Of a Unix socket the test knows the path already.
+            let address = bound.addresses()[0].socket_addr();
+            let address = address.unwrap_or_else(|| ([0; 4], 0).into());
+            let _ = ready_sender.send((address, stop));
             bound.run().map_err(|error| error.to_string())
         });
         let Ok((address, stop)) = ready.recv_timeout(PATIENCE) else {

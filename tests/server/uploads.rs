@@ -6,7 +6,9 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
 
 use aerys::middleware::{after, before};
-use aerys::{BodyFlow, BodyHandler, Config, Request, Response, Router, Server, body_limit, upload};
+use aerys::{
+    BodyFlow, BodyHandler, Config, Host, Request, Response, Router, Server, body_limit, upload,
+};
 
 use crate::client::{Client, HttpResponse, PATIENCE, pattern};
 use crate::support::TestServer;
@@ -386,4 +388,23 @@ fn a_route_may_take_longer_bodies_as_a_whole() {
     let response = client.post("/whole", &body);
     assert_eq!(response.body, b"300000");
     assert_eq!(client.post("/usual", &body).status, 413);
+}
+
+#[test]
+fn the_limit_of_a_body_is_that_of_the_host_it_is_for() {
+    let server = TestServer::start(|host, _| {
+        let len = |request: &mut Request, response: &mut Response| {
+            response.end(request.body().len().to_string());
+        };
+        let small = host.name("small.example").add(body_limit(10, len));
+        let large = Host::new().name("large.example").add(body_limit(1000, len));
+        Server::new().host(small).host(large)
+    });
+    for (name, status) in [("small.example", 413), ("large.example", 200)] {
+        let mut client = Client::connect(server.address);
+        let head = format!("POST / HTTP/1.1\r\nHost: {name}\r\nContent-Length: 500\r\n\r\n");
+        client.send_raw(head);
+        client.try_send_raw(pattern(500));
+        assert_eq!(client.read_response().status, status, "{name}");
+    }
 }

@@ -196,7 +196,7 @@ impl Middleware for SecurityHeaders {
         }
         // Over any other connection it must not be sent (RFC 6797 section 7.2).
         if let Some(https_only) = &self.https_only
-            && request.connection().encrypted
+            && request.is_encrypted()
         {
             set_if_missing(response, HSTS, https_only.as_bytes());
         }

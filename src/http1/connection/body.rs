@@ -33,9 +33,9 @@ pub(super) struct Receiving {
 
 impl Http1Connection {
     /// The request that announces a body, if one did.
-    pub(crate) fn announced(&self) -> Option<&Request> {
-        match &self.state {
-            State::Announced(partial) => Some(&partial.request),
+    pub(crate) fn announced(&mut self) -> Option<&mut Request> {
+        match &mut self.state {
+            State::Announced(partial) => Some(&mut partial.request),
             _ => None,
         }
     }

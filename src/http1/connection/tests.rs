@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use proptest::prelude::*;
 
 use super::*;
-use crate::http::BodyPlan;
+use crate::http::{Address, BodyPlan};
 use std::time::Duration;
 
 const DATE: &[u8; 37] = b"Date: Sun, 06 Nov 1994 08:49:37 GMT\r\n";
@@ -676,11 +676,11 @@ fn a_request_made_of_another_has_its_own_connection() {
     let mut peer = Peer::new();
     peer.spare = spare;
     let info = ConnectionInfo {
-        remote_address: ([198, 51, 100, 7], 7).into(),
+        remote_address: Address::Ip(([198, 51, 100, 7], 7).into()),
         encrypted: true,
         ..ConnectionInfo::for_test()
     };
-    peer.connection = Http1Connection::new(info, peer.now);
+    peer.connection = Http1Connection::new(info.clone(), peer.now);
     let Step::Request(request) = peer.send(DIFFERENT[0]) else {
         panic!("no request");
     };

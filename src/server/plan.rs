@@ -1,0 +1,153 @@
+//! Which hosts listen where: each address once, with all who share it.
+
+use super::Host;
+use super::addresses::{self, Options};
+use crate::app::names::{NameError, Names};
+use crate::error::Error;
+use crate::http::Address;
+use std::io::{self, ErrorKind};
+
+/// An address to be bound.
+#[derive(Debug)]
+pub(super) struct Planned {
+    /// As the first of its hosts wrote it.
+    pub(super) text: String,
+    pub(super) address: Address,
+    pub(super) options: Options,
+    /// Who listens there, in the order in which they were added.
+    hosts: Vec<u16>,
+}
+
+/// The addresses of `hosts`. Who names none is served on all of the others.
+///
+/// # Errors
+///
+/// [`Error::Bind`], if an address is none or is to be listened on in two ways.
+pub(super) fn plan(hosts: &[Host]) -> Result<Vec<Planned>, Error> {
+    let mut planned: Vec<Planned> = Vec::new();
+    for (index, host) in (0..).zip(hosts) {
+        for text in &host.addresses {
+            let failed = |source| Error::Bind {
+                address: text.clone(),
+                source,
+            };
+            let (addresses, options) = addresses::resolve(text).map_err(failed)?;
+            for address in addresses {
+                let known = planned
+                    .iter_mut()
+                    .find(|known| known.address == address && is_definite(&address));
+                let Some(known) = known else {
+                    planned.push(Planned {
+                        text: text.clone(),
+                        address,
+                        options,
+                        hosts: vec![index],
+                    });
+                    continue;
+                };
+                known.options = known.options.and(options).ok_or_else(|| {
+                    let reason = "it is listened on with other options before";
+                    failed(io::Error::new(ErrorKind::InvalidInput, reason))
+                })?;
+                if !known.hosts.contains(&index) {
+                    known.hosts.push(index);
+                }
+            }
+        }
+    }
+    for (index, _) in (0..)
+        .zip(hosts)
+        .filter(|(_, host)| host.addresses.is_empty())
+    {
+        for known in &mut planned {
+            known.hosts.push(index);
+            known.hosts.sort_unstable();
+        }
+    }
+    Ok(planned)
+}
+
+/// Whether two who listen there mean the same: each port 0 is another free port.
+fn is_definite(address: &Address) -> bool {
+    address
+        .socket_addr()
+        .is_none_or(|address| address.port() != 0)
+}
+
+/// Who answers at each listener: a host, or one of several by name.
+#[derive(Debug)]
+pub(super) struct Sites<'h> {
+    hosts: &'h [Host],
+    /// Each list of hosts that share a listener, and the choice among them.
+    shared: Vec<(Vec<u16>, Names)>,
+}
+
+impl<'h> Sites<'h> {
+    pub(super) const fn new(hosts: &'h [Host]) -> Self {
+        Self {
+            hosts,
+            shared: Vec::new(),
+        }
+    }
+
+    /// What the clients of a listener are accepted with: the number of its host, or one behind those
+    /// of all hosts, if there are several.
+    ///
+    /// # Errors
+    ///
+    /// Their names do not tell them apart; they are too many.
+    pub(super) fn site(&mut self, planned: &Planned) -> Result<u16, Error> {
+        self.site_of(&planned.hosts, &planned.text)
+    }
+
+    /// The same where all hosts listen, at `address`.
+    pub(super) fn site_of_all(&mut self, address: &str) -> Result<u16, Error> {
+        let all: Vec<u16> = (0..).zip(self.hosts).map(|(index, _)| index).collect();
+        self.site_of(&all, address)
+    }
+
+    fn site_of(&mut self, hosts: &[u16], address: &str) -> Result<u16, Error> {
+        let known = self.shared.iter().position(|(known, _)| known == hosts);
+        let position = match (hosts, known) {
+            ([host], _) if usize::from(*host) < self.hosts.len() => {
+                // Its names are not needed, but to be wrong all the same.
+                self.names(&[*host], address)?;
+                return Ok(*host);
+            }
+            (_, Some(position)) => position,
+            (_, None) => {
+                let names = self.names(hosts, address)?;
+                self.shared.push((hosts.to_vec(), names));
+                self.shared.len() - 1
+            }
+        };
+        u16::try_from(self.hosts.len() + position).map_err(|_| Error::Bind {
+            address: address.to_owned(),
+            source: io::Error::new(
+                ErrorKind::InvalidInput,
+                "a server has fewer than 65,536 hosts",
+            ),
+        })
+    }
+
+    fn names(&self, hosts: &[u16], address: &str) -> Result<Names, Error> {
+        let named: Vec<_> = hosts
+            .iter()
+            .map(|host| (*host, &*self.hosts[usize::from(*host)].names))
+            .collect();
+        let address = address.to_owned();
+        Names::new(&named).map_err(|error| match error {
+            NameError::Invalid(name) => Error::InvalidName { name },
+            NameError::Twice(first, second) => Error::NameInUse {
+                names: [first, second],
+                address,
+            },
+            NameError::Nameless => Error::NamelessHosts { address },
+        })
+    }
+
+    /// The choices, in the order of the numbers behind those of all hosts.
+    pub(super) fn into_names(self) -> Vec<Names> {
+        self.shared.into_iter().map(|(_, names)| names).collect()
+    }
+}
