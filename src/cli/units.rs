@@ -1,5 +1,7 @@
 //! Values of flags as people write them: `30s`, `1.5m`, `64KiB`, or a bare number.
 
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 /// Splits a value into its number and its unit.
@@ -78,14 +80,122 @@ fn time(value: &str, bare: &str) -> Result<Duration, String> {
         .map_err(|_| format!("'{value}' is too long a time"))
 }
 
-/// A host and a port, of which only the form is judged: whether they are there, binding tells.
+/// What the address of a Unix socket begins with. Its path follows, or its name behind an `@`.
+pub(crate) const UNIX: &str = "unix:";
+
+/// Longest name of a Unix socket, in bytes: what the system has room for, less a zero.
+const MAX_UNIX_NAME_BYTES: usize = 107;
+
+/// A host and a port, or a Unix socket, of which only the form is judged: whether they are there,
+/// binding tells. The same address is returned in the same spelling.
 pub(crate) fn address(value: &str) -> Result<String, String> {
-    match value.rsplit_once(':') {
-        Some((host, port)) if !host.is_empty() && port.parse::<u16>().is_ok() => {
-            Ok(value.to_owned())
-        }
-        _ => Err("write HOST:PORT, as 127.0.0.1:1337, [::1]:80 or localhost:8080".into()),
+    if let Some(rest) = value.strip_prefix(UNIX) {
+        return unix_address(rest).map(|()| value.to_owned());
     }
+    match value.rsplit_once(':') {
+        Some((host, port)) if is_host(host) && port.parse::<u16>().is_ok() => {
+            Ok(match value.parse::<SocketAddr>() {
+                Ok(address) => address.to_string(),
+                Err(_) => value.to_ascii_lowercase(),
+            })
+        }
+        _ => Err(format!(
+            "'{value}' is no address: write HOST:PORT, as 127.0.0.1:1337, [::1]:80 or \
+             localhost:8080, or unix:PATH"
+        )),
+    }
+}
+
+/// An address as [`address`] takes it, and its options, which only Unix sockets have.
+pub(crate) fn split_options(address: &str) -> (&str, &str) {
+    address.rsplit_once('?').unwrap_or((address, ""))
+}
+
+/// Judges what stands behind `unix:`, with `?mode=660` of the socket's file or without.
+fn unix_address(rest: &str) -> Result<(), String> {
+    let (name, options) = split_options(rest);
+    if matches!(name, "" | "@") || name.contains('\0') {
+        return Err("write unix:PATH, as unix:/run/aerys.sock".into());
+    }
+    if name.len() > MAX_UNIX_NAME_BYTES {
+        return Err(format!(
+            "'{name}' is longer than the {MAX_UNIX_NAME_BYTES} bytes that a socket's name may have"
+        ));
+    }
+    let is_mode = |mode: &str| {
+        matches!(mode.len(), 1..=3) && mode.bytes().all(|digit| matches!(digit, b'0'..=b'7'))
+    };
+    match options.strip_prefix("mode=") {
+        Some(mode) if is_mode(mode) && !name.starts_with('@') => Ok(()),
+        None if options.is_empty() => Ok(()),
+        _ => Err(format!(
+            "'?{options}' is no option: a socket's file has a mode of octal digits, ?mode=660"
+        )),
+    }
+}
+
+/// Whether it has the form of a name or an address of a machine, those of IPv6 in brackets.
+fn is_host(host: &str) -> bool {
+    match host.strip_prefix('[') {
+        Some(rest) => rest.ends_with(']'),
+        None => !host.is_empty() && !host.contains([':', '/', ' ']),
+    }
+}
+
+/// Peers that a rule applies to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Network {
+    /// All that come over Unix sockets.
+    Unix,
+    /// Those whose address has the same first bits.
+    Addresses {
+        /// All other bits are zero.
+        first: IpAddr,
+        prefix_bits: u8,
+    },
+}
+
+/// As it was written, with its length.
+impl fmt::Display for Network {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unix => f.write_str("unix"),
+            Self::Addresses { first, prefix_bits } => write!(f, "{first}/{prefix_bits}"),
+        }
+    }
+}
+
+/// `10.0.0.0/8`, a single address, or `unix`.
+pub(crate) fn network(value: &str) -> Result<Network, String> {
+    if value == "unix" {
+        return Ok(Network::Unix);
+    }
+    let wrong = || {
+        format!("'{value}' is no network: write 10.0.0.0/8, fd00::/8, a single address, or unix")
+    };
+    let (address, prefix) = match value.split_once('/') {
+        Some((address, prefix)) => (address, Some(prefix)),
+        None => (value, None),
+    };
+    let first: IpAddr = address.parse().map_err(|_| wrong())?;
+    let (bits, all_bits) = match first {
+        IpAddr::V4(ip) => (u128::from(ip.to_bits()) << 96, 32),
+        IpAddr::V6(ip) => (ip.to_bits(), 128),
+    };
+    let prefix_bits = match prefix {
+        None => all_bits,
+        Some(prefix) => match prefix.parse() {
+            Ok(prefix) if prefix <= all_bits => prefix,
+            _ => return Err(wrong()),
+        },
+    };
+    // Rather a slip in one of the two than a network: who is trusted is no place to guess.
+    if bits.checked_shl(prefix_bits.into()).unwrap_or(0) != 0 {
+        return Err(format!(
+            "'{value}' has bits behind its first {prefix_bits}: is another length meant?"
+        ));
+    }
+    Ok(Network::Addresses { first, prefix_bits })
 }
 
 /// A length of time, or `off`.
@@ -172,8 +282,18 @@ mod tests {
     }
 
     #[test]
-    fn an_address_has_a_host_and_a_port() {
-        for text in ["127.0.0.1:0", "[::1]:80", "localhost:8080"] {
+    fn an_address_has_a_host_and_a_port_or_is_a_path() {
+        let longest = format!("unix:/{}", "a".repeat(106));
+        for text in [
+            "127.0.0.1:0",
+            "[::1]:80",
+            "localhost:8080",
+            "unix:/run/a.sock",
+            "unix:a",
+            "unix:@name",
+            "unix:/run/a.sock?mode=660",
+            &longest,
+        ] {
             assert_eq!(address(text).as_deref(), Ok(text));
         }
         for text in [
@@ -182,9 +302,55 @@ mod tests {
             "localhost",
             "localhost:http",
             "a:65536",
+            "::1:80",
+            "http://a:80",
+            "127.0.0.1:80?mode=660",
+            "unix:",
+            "unix:@",
+            "unix:/a?mode=8",
+            "unix:/a?mode=",
+            "unix:/a?mode=1777",
+            "unix:@a?mode=660",
+            "unix:/a?b=c",
+            &format!("{longest}a"),
             "",
         ] {
             assert!(address(text).is_err(), "{text}");
+        }
+        for (text, same) in [("[::0]:80", "[::]:80"), ("LocalHost:1", "localhost:1")] {
+            assert_eq!(address(text).as_deref(), Ok(same));
+        }
+    }
+
+    #[test]
+    fn a_network_has_no_bits_behind_its_length() {
+        assert_eq!(network("unix"), Ok(Network::Unix));
+        for (text, first, prefix_bits) in [
+            ("10.0.0.0/8", "10.0.0.0", 8),
+            ("10.0.0.1", "10.0.0.1", 32),
+            ("0.0.0.0/0", "0.0.0.0", 0),
+            ("fd00::/8", "fd00::", 8),
+            ("::1", "::1", 128),
+            ("::/0", "::", 0),
+        ] {
+            let first = first.parse().expect("an address");
+            let expected = Network::Addresses { first, prefix_bits };
+            assert_eq!(network(text), Ok(expected), "{text}");
+            let written = expected.to_string();
+            assert_eq!(network(&written), Ok(expected), "{written}");
+        }
+        for text in [
+            "10.0.0.1/8",
+            "10.0.0.0/33",
+            "10.0.0/8",
+            "fd00::1/64",
+            "::/129",
+            "10.0.0.0/",
+            "localhost",
+            "Unix",
+            "",
+        ] {
+            assert!(network(text).is_err(), "{text}");
         }
     }
 }

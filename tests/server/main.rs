@@ -30,5 +30,9 @@ mod timers;
 mod churn;
 #[cfg(feature = "cli")]
 mod cli;
+#[cfg(feature = "cli")]
+mod configuration;
+#[cfg(feature = "cli")]
+mod configuration_example;
 mod slow_reader;
 mod stop;
