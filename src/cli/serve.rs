@@ -1,180 +1,51 @@
-//! `aerys serve`: flags to configuration, the server, its addresses on standard output.
+//! `aerys serve`: the server by its settings, its addresses on standard output.
 
-use crate::cli::demo;
-use crate::cli::units::{Switchable, address, bytes, duration, duration_or_off, micros_or_off};
-use aerys::{
-    Address, Compression, CompressionMode, Config, Host, Server, StaticFiles, WebSocketConfig,
-};
-use clap::builder::{PossibleValuesParser, TypedValueParser};
-use clap::{Args, value_parser};
+use crate::cli::flags::{self, ServeArgs};
+use crate::cli::host::{FileSettings, HostSettings, Located};
+use crate::cli::{Failure, build};
+use aerys::Address;
+use std::env;
 use std::io::{self, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::path::PathBuf;
-use std::time::Duration;
 
-#[derive(Debug, Args)]
-pub(crate) struct ServeArgs {
-    /// Address to listen on, port 0 for a free one, or unix:PATH; may be given several times
-    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:1337", value_parser = address)]
-    listen: Vec<String>,
-
-    /// Folder whose files are served at / in place of the demo page
-    #[arg(long, value_name = "FOLDER")]
-    root: Option<PathBuf>,
-
-    /// Largest WebSocket message taken, in bytes
-    #[arg(long, value_name = "BYTES", default_value = "16MiB", value_parser = bytes)]
-    max_message_bytes: usize,
-
-    /// Largest WebSocket frame taken, in bytes
-    #[arg(long, value_name = "BYTES", default_value = "16MiB", value_parser = bytes)]
-    max_frame_bytes: usize,
-
-    /// Backlog of a WebSocket client, in bytes, above which it is closed with 1008
-    #[arg(long, value_name = "BYTES", default_value = "1MiB", value_parser = bytes)]
-    max_backlog_bytes: usize,
-
-    /// Whether WebSocket messages are compressed for clients that offer it: `shared` keeps nothing
-    /// per client, `dedicated` lets messages refer to earlier ones
-    #[arg(long, value_name = "MODE", default_value = "off", value_parser = compression_mode())]
-    compression: Compressing,
-
-    /// Length of a WebSocket message, in bytes, from which on it is compressed
-    #[arg(long, value_name = "BYTES", default_value = "1KiB", value_parser = bytes)]
-    compression_threshold_bytes: usize,
-
-    /// How hard WebSocket messages are compressed, 1 (fast) to 9 (small)
-    #[arg(long, value_name = "LEVEL", default_value = "1", value_parser = value_parser!(u8).range(1..=9))]
-    compression_level: u8,
-
-    /// Greatest window of compressed WebSocket messages either way, as a power of two in bytes, 8 to
-    /// 15
-    #[arg(long, value_name = "BITS", default_value = "15", value_parser = value_parser!(u8).range(8..=15))]
-    compression_window_bits: u8,
-
-    /// Largest request body, in bytes
-    #[arg(long, value_name = "BYTES", default_value = "128KiB", value_parser = bytes)]
-    max_body_bytes: usize,
-
-    /// Most connections at once [default: as many as descriptors allow]
-    #[arg(long, value_name = "COUNT")]
-    max_connections: Option<usize>,
-
-    /// Silence of a WebSocket client after which it is pinged, in seconds, or `off`
-    #[arg(long, value_name = "SECONDS", default_value = "10s", value_parser = duration_or_off)]
-    heartbeat: Switchable,
-
-    /// Time for a WebSocket closing handshake, in seconds
-    #[arg(long, value_name = "SECONDS", default_value = "3s", value_parser = duration)]
-    close_timeout: Duration,
-
-    /// Idle time between two requests after which a connection is closed, in seconds
-    #[arg(long, value_name = "SECONDS", default_value = "15s", value_parser = duration)]
-    idle_timeout: Duration,
-
-    /// Time for a whole header section of a request, in seconds
-    #[arg(long, value_name = "SECONDS", default_value = "10s", value_parser = duration)]
-    header_timeout: Duration,
-
-    /// Time after which a client that takes none of its waiting output is dropped, in seconds
-    #[arg(long, value_name = "SECONDS", default_value = "30s", value_parser = duration)]
-    write_timeout: Duration,
-
-    /// Time for a graceful stop, in seconds
-    #[arg(long, value_name = "SECONDS", default_value = "5s", value_parser = duration)]
-    stop_timeout: Duration,
-
-    /// Spin that long after the last event before sleeping, in microseconds, or `off`
-    #[arg(long, value_name = "MICROSECONDS", default_value = "off", value_parser = micros_or_off)]
-    busy_poll: Duration,
-
-    /// Log what is at least as grave: error, warn, info, debug, trace or off
-    #[arg(long, value_name = "LEVEL", default_value = "info", value_parser = log_level())]
-    log_level: log::LevelFilter,
-}
-
-impl ServeArgs {
-    fn config(&self) -> Config {
-        Config {
-            max_connections: self.max_connections,
-            max_body_bytes: self.max_body_bytes,
-            keep_alive_timeout: self.idle_timeout,
-            header_timeout: self.header_timeout,
-            write_timeout: self.write_timeout,
-            stop_timeout: self.stop_timeout,
-            busy_poll: self.busy_poll,
-            ..Config::default()
-        }
-    }
-
-    fn websocket_config(&self) -> WebSocketConfig {
-        WebSocketConfig {
-            heartbeat: self.heartbeat.0,
-            close_timeout: self.close_timeout,
-            max_frame_bytes: self.max_frame_bytes as u64,
-            max_message_bytes: self.max_message_bytes as u64,
-            hard_backlog_bytes: self.max_backlog_bytes,
-            compression: self.compression.0.map(|mode| Compression {
-                mode,
-                level: self.compression_level,
-                threshold_bytes: self.compression_threshold_bytes,
-                server_window_bits: self.compression_window_bits,
-                client_window_bits: self.compression_window_bits,
-                ..Compression::default()
-            }),
-            ..WebSocketConfig::default()
-        }
-    }
-}
-
-/// Serves until a signal stops it.
+/// Serves until a signal stops it: the hosts of a file, if it has some, else the one of the flags.
 ///
 /// # Errors
 ///
 /// One line that says what failed.
-pub(crate) fn serve(arguments: &ServeArgs) -> Result<(), String> {
+pub(crate) fn serve(flags: &ServeArgs, hosts: Vec<HostSettings>) -> Result<(), Failure> {
+    let mut hosts = hosts;
+    if hosts.is_empty() {
+        hosts.push(host_of_flags(flags));
+    }
     env_logger::Builder::new()
-        .filter_level(arguments.log_level)
+        .filter_level(flags.log_level)
         .init();
-    raise_descriptor_limit(arguments.max_connections);
-    let routes = demo::router(&arguments.websocket_config(), arguments.root.is_none());
-    let mut host = Host::new().add(routes);
-    if let Some(root) = &arguments.root {
-        let files = StaticFiles::new(root);
-        host =
-            host.add(files.map_err(|error| format!("cannot serve {}: {error}", root.display()))?);
+    for word in flags::words_on_variables(env::vars_os().map(|(name, _)| name)) {
+        log::warn!("{word}");
     }
-    for address in &arguments.listen {
-        host = host.listen(address);
-    }
-    let server = Server::new()
-        .config(arguments.config())
-        .host(host)
-        .stop_on_signals(true);
-    let bound = server.bind().map_err(|error| error.to_string())?;
+    raise_descriptor_limit(flags.max_connections);
+    let server = build::server(flags, &hosts).map_err(Failure::AtRunTime)?;
+    let failed = |error: aerys::Error| Failure::AtRunTime(error.to_string());
+    let bound = server.bind().map_err(failed)?;
     // Who starts the program in a script waits for this line, but need not read it.
     let _ = announce(bound.addresses());
-    bound.run().map_err(|error| error.to_string())
+    bound.run().map_err(failed)
 }
 
-/// A mode of compression, or none.
-#[derive(Clone, Copy, Debug)]
-struct Compressing(Option<CompressionMode>);
-
-fn compression_mode() -> impl TypedValueParser<Value = Compressing> {
-    PossibleValuesParser::new(["off", "shared", "dedicated"]).map(|mode| {
-        Compressing(match mode.as_str() {
-            "shared" => Some(CompressionMode::Shared),
-            "dedicated" => Some(CompressionMode::Dedicated),
-            _ => None,
-        })
-    })
-}
-
-/// The levels by name, so that help and errors list them.
-fn log_level() -> impl TypedValueParser<Value = log::LevelFilter> {
-    let names = ["off", "error", "warn", "info", "debug", "trace"];
-    PossibleValuesParser::new(names).map(|name| name.parse().unwrap_or(log::LevelFilter::Info))
+/// The one host that there is without a file that has others.
+fn host_of_flags(flags: &ServeArgs) -> HostSettings {
+    let listen = flags.listen.iter().cloned();
+    let files = flags.root.clone().map(|root| FileSettings {
+        root,
+        ..FileSettings::default()
+    });
+    HostSettings {
+        listen: listen.map(|text| Located { text, line: 0 }).collect(),
+        demo: true,
+        files,
+        ..HostSettings::default()
+    }
 }
 
 fn announce(addresses: &[Address]) -> io::Result<()> {

@@ -1,5 +1,7 @@
 //! Values of flags as people write them: `30s`, `1.5m`, `64KiB`, or a bare number.
 
+use aerys::{InvalidProxy, TrustedProxy};
+use std::net::SocketAddr;
 use std::time::Duration;
 
 /// Splits a value into its number and its unit.
@@ -78,23 +80,103 @@ fn time(value: &str, bare: &str) -> Result<Duration, String> {
         .map_err(|_| format!("'{value}' is too long a time"))
 }
 
-/// A host and a port, or a Unix socket, of which only the form is judged: whether they are there,
-/// binding tells.
+/// What the address of a Unix socket begins with. Its path follows, or its name behind an `@`.
+pub(crate) const UNIX: &str = "unix:";
+
+/// Longest name of a Unix socket, in bytes: what the system has room for, less a zero.
+const MAX_UNIX_NAME_BYTES: usize = 107;
+
+/// A host and a port, or a Unix socket, and options, of which only the form is judged: whether they
+/// are there, binding tells. The same address is returned in the same spelling.
 pub(crate) fn address(value: &str) -> Result<String, String> {
-    if value
-        .strip_prefix("unix:")
-        .is_some_and(|name| !name.is_empty())
-    {
-        return Ok(value.to_owned());
-    }
-    let place = value.split_once('?').map_or(value, |(place, _)| place);
-    match place.rsplit_once(':') {
-        Some((host, port)) if !host.is_empty() && port.parse::<u16>().is_ok() => {
-            Ok(value.to_owned())
+    let (place, options) = split_options(value);
+    let (place, has_file) = match place.strip_prefix(UNIX) {
+        Some(name) => {
+            judge_unix_name(name)?;
+            (place.to_owned(), !name.starts_with('@'))
         }
-        _ => Err(
-            "write HOST:PORT, as 127.0.0.1:1337, [::1]:80 or localhost:8080, or unix:PATH".into(),
-        ),
+        None => (ip_address(place)?, false),
+    };
+    judge_options(options, has_file)?;
+    Ok(match options {
+        "" => place,
+        options => format!("{place}?{options}"),
+    })
+}
+
+/// An address as [`address`] takes it, and its options.
+pub(crate) fn split_options(address: &str) -> (&str, &str) {
+    address.rsplit_once('?').unwrap_or((address, ""))
+}
+
+fn ip_address(place: &str) -> Result<String, String> {
+    match place.rsplit_once(':') {
+        Some((host, port)) if is_host(host) && port.parse::<u16>().is_ok() => {
+            Ok(match place.parse::<SocketAddr>() {
+                Ok(address) => address.to_string(),
+                Err(_) => place.to_ascii_lowercase(),
+            })
+        }
+        _ => Err(format!(
+            "'{place}' is no address: write HOST:PORT, as 127.0.0.1:1337, [::1]:80 or \
+             localhost:8080, or unix:PATH"
+        )),
+    }
+}
+
+/// Judges what stands behind `unix:`.
+fn judge_unix_name(name: &str) -> Result<(), String> {
+    if matches!(name, "" | "@") || name.contains('\0') {
+        return Err("write unix:PATH, as unix:/run/aerys.sock".into());
+    }
+    if name.len() > MAX_UNIX_NAME_BYTES {
+        return Err(format!(
+            "'{name}' is longer than the {MAX_UNIX_NAME_BYTES} bytes that a socket's name may have"
+        ));
+    }
+    Ok(())
+}
+
+/// Judges what stands behind the question mark of an address.
+fn judge_options(options: &str, has_file: bool) -> Result<(), String> {
+    let is_mode = |mode: &str| {
+        matches!(mode.len(), 1..=3) && mode.bytes().all(|digit| matches!(digit, b'0'..=b'7'))
+    };
+    for option in options.split('&').filter(|option| !option.is_empty()) {
+        match option.split_once('=') {
+            None if option == "proxy-protocol" => {}
+            Some(("mode", mode)) if has_file && is_mode(mode) => {}
+            _ => {
+                return Err(format!(
+                    "'?{option}' is no option: there are ?proxy-protocol, and for the file of a \
+                     socket its mode in octal digits, ?mode=660"
+                ));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Whether it has the form of a name or an address of a machine, those of IPv6 in brackets.
+fn is_host(host: &str) -> bool {
+    match host.strip_prefix('[') {
+        Some(rest) => rest.ends_with(']'),
+        None => !host.is_empty() && !host.contains([':', '/', ' ']),
+    }
+}
+
+/// `10.0.0.0/8`, a single address, or `unix`.
+pub(crate) fn trusted_proxy(value: &str) -> Result<TrustedProxy, String> {
+    let proxy: TrustedProxy = value
+        .parse()
+        .map_err(|error: InvalidProxy| error.to_string())?;
+    match proxy {
+        // More likely a slip than meant: of 10.0.0.1/8, either half.
+        TrustedProxy::Network(network) if network != network.trunc() => Err(format!(
+            "'{value}' has bits behind its length: write {}",
+            network.trunc()
+        )),
+        _ => Ok(proxy),
     }
 }
 
@@ -182,8 +264,18 @@ mod tests {
     }
 
     #[test]
-    fn an_address_has_a_host_and_a_port() {
-        for text in ["127.0.0.1:0", "[::1]:80", "localhost:8080", "unix:/a"] {
+    fn an_address_has_a_host_and_a_port_or_is_a_path() {
+        let longest = format!("unix:/{}", "a".repeat(106));
+        for text in [
+            "127.0.0.1:0",
+            "[::1]:80",
+            "localhost:8080",
+            "unix:/run/a.sock",
+            "unix:a",
+            "unix:@name",
+            "unix:/run/a.sock?mode=660",
+            &longest,
+        ] {
             assert_eq!(address(text).as_deref(), Ok(text));
         }
         for text in [
@@ -192,10 +284,41 @@ mod tests {
             "localhost",
             "localhost:http",
             "a:65536",
+            "::1:80",
+            "http://a:80",
+            "127.0.0.1:80?mode=660",
             "unix:",
+            "unix:@",
+            "unix:/a?mode=8",
+            "unix:/a?mode=",
+            "unix:/a?mode=1777",
+            "unix:@a?mode=660",
+            "unix:/a?b=c",
+            "a:1?proxy",
+            &format!("{longest}a"),
             "",
         ] {
             assert!(address(text).is_err(), "{text}");
+        }
+        for (text, same) in [("[::0]:80", "[::]:80"), ("LocalHost:1", "localhost:1")] {
+            assert_eq!(address(text).as_deref(), Ok(same));
+        }
+    }
+
+    #[test]
+    fn a_trusted_network_has_no_bits_behind_its_length() {
+        for text in [
+            "unix",
+            "10.0.0.0/8",
+            "10.0.0.1",
+            "0.0.0.0/0",
+            "fd00::/8",
+            "::1",
+        ] {
+            assert!(trusted_proxy(text).is_ok(), "{text}");
+        }
+        for text in ["10.0.0.1/8", "10.0.0.0/33", "fd00::1/64", "localhost", ""] {
+            assert!(trusted_proxy(text).is_err(), "{text}");
         }
     }
 }

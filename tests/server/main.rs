@@ -41,6 +41,10 @@ mod churn;
 #[cfg(feature = "cli")]
 mod cli;
 #[cfg(feature = "cli")]
+mod configuration;
+#[cfg(feature = "cli")]
+mod configuration_example;
+#[cfg(feature = "cli")]
 mod log_lines;
 mod slow_reader;
 mod stop;

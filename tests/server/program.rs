@@ -51,7 +51,8 @@ impl Program {
         log
     }
 
-    fn start(mut command: Command) -> Self {
+    /// The same by a command of one's own, which has to say where it listens.
+    pub(crate) fn start(mut command: Command) -> Self {
         let mut child = command
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -196,7 +197,8 @@ pub(crate) fn run_with_descriptors(count: u32, arguments: &[&str]) -> (Option<i3
     (status, errors)
 }
 
-fn run_command(mut command: Command) -> (Option<i32>, String, String) {
+/// The same for a command of one's own.
+pub(crate) fn run_command(mut command: Command) -> (Option<i32>, String, String) {
     let mut child = command
         .stdin(Stdio::null())
         .stdout(Stdio::piped())

@@ -1,0 +1,154 @@
+//! Settings to a server: the one place where flags and files meet the library's types.
+
+use crate::cli::demo;
+use crate::cli::flags::ServeArgs;
+use crate::cli::host::{FileSettings, HostSettings};
+use aerys::{
+    Compression, Config, Host, Request, Response, Server, StaticFiles, StatusCode, WebSocketConfig,
+};
+use std::path::Path;
+
+/// A server that has yet to be bound.
+///
+/// # Errors
+///
+/// One line that says what failed.
+pub(crate) fn server(flags: &ServeArgs, hosts: &[HostSettings]) -> Result<Server, String> {
+    let mut server = Server::new().config(config(flags)).stop_on_signals(true);
+    for host in hosts {
+        server = server.host(build_host(host, flags)?);
+    }
+    Ok(server)
+}
+
+fn config(flags: &ServeArgs) -> Config {
+    Config {
+        trusted_proxies: flags.trusted_proxies.clone(),
+        forwarded_field: flags.forwarded,
+        max_connections: flags.max_connections,
+        max_body_bytes: flags.max_body_bytes,
+        keep_alive_timeout: flags.idle_timeout,
+        header_timeout: flags.header_timeout,
+        write_timeout: flags.write_timeout,
+        stop_timeout: flags.stop_timeout,
+        busy_poll: flags.busy_poll,
+        ..Config::default()
+    }
+}
+
+fn websocket_config(flags: &ServeArgs) -> WebSocketConfig {
+    WebSocketConfig {
+        heartbeat: flags.heartbeat.0,
+        close_timeout: flags.close_timeout,
+        max_frame_bytes: flags.max_frame_bytes as u64,
+        max_message_bytes: flags.max_message_bytes as u64,
+        hard_backlog_bytes: flags.max_backlog_bytes,
+        compression: flags.compression.0.map(|mode| Compression {
+            mode,
+            level: flags.compression_level,
+            threshold_bytes: flags.compression_threshold_bytes,
+            server_window_bits: flags.compression_window_bits,
+            client_window_bits: flags.compression_window_bits,
+            ..Compression::default()
+        }),
+        ..WebSocketConfig::default()
+    }
+}
+
+fn build_host(settings: &HostSettings, flags: &ServeArgs) -> Result<Host, String> {
+    let mut host = Host::new();
+    for name in &settings.names {
+        host = host.name(&name.text);
+    }
+    for address in &settings.listen {
+        host = host.listen(&address.text);
+    }
+    if let Some(base) = settings.redirect.clone() {
+        return Ok(
+            host.add(move |request: &mut Request, response: &mut Response| {
+                redirect(&base, request, response);
+            }),
+        );
+    }
+    if settings.demo {
+        let has_page = settings.files.is_none();
+        host = host.add(demo::router(&websocket_config(flags), has_page));
+    }
+    match &settings.files {
+        Some(files) => Ok(host.add(build_files(files)?)),
+        None => Ok(host),
+    }
+}
+
+fn build_files(settings: &FileSettings) -> Result<StaticFiles, String> {
+    let root = &settings.root;
+    let mut files = StaticFiles::new(root)
+        .map_err(|error| format!("cannot serve {}: {error}", root.display()))?;
+    // Place for: `StaticFiles::header` of each of `headers`, and `listing`, `precompressed` and
+    // `compress` where they are set.
+    if let Some(index) = &settings.index {
+        let names: Vec<&str> = index.iter().map(String::as_str).collect();
+        files = files.index(&names);
+    }
+    if let Some(page) = &settings.fallback {
+        files = files.fallback(page);
+    }
+    if let Some(page) = &settings.not_found {
+        files = files.not_found(page);
+    }
+    for (extension, content_type) in &settings.types {
+        files = files.content_type(extension, content_type);
+    }
+    Ok(files)
+}
+
+/// Sends a request to the same path and query below `base`.
+fn redirect(base: &str, request: &Request, response: &mut Response) {
+    let mut location = base.to_owned();
+    // `*`, of OPTIONS, is no path: put behind a host, it would name another.
+    if request.path().starts_with('/') {
+        location.push_str(request.path());
+    }
+    if let Some(query) = request.query() {
+        location.push('?');
+        location.push_str(query);
+    }
+    // A browser takes a backslash for a slash.
+    let location = location.replace('\\', "%5C");
+    response.redirect(StatusCode::PERMANENT_REDIRECT, location);
+}
+
+/// Whether files below a folder could be served, judged by who would serve them.
+///
+/// # Errors
+///
+/// Why not.
+pub(crate) fn readable_root(path: &Path) -> Result<(), String> {
+    match StaticFiles::new(path) {
+        Ok(_) => Ok(()),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::forms::{file_name, media_type, page_below};
+    use proptest::prelude::*;
+
+    proptest! {
+        /// The library panics at what it cannot use: what comes from a file is judged before.
+        #[test]
+        fn what_is_judged_right_can_be_served(text in "[a./%\\\\; \u{0}\u{7f}\u{e4}?=*-]{0,8}") {
+            let settings = FileSettings {
+                root: env!("CARGO_MANIFEST_DIR").into(),
+                index: file_name(&text).ok().map(|name| vec![name]),
+                fallback: page_below(None, &text).ok(),
+                not_found: page_below(None, &text).ok(),
+                types: media_type(&text).into_iter().map(|kind| ("a".to_owned(), kind)).collect(),
+                ..FileSettings::default()
+            };
+            prop_assert!(build_files(&settings).is_ok());
+        }
+    }
+}

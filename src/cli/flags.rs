@@ -1,0 +1,389 @@
+//! The flags of `aerys serve`, each of which is an environment variable and a key of the file too.
+//!
+//! One definition: variables and keys follow from the long name of a flag, their values are judged
+//! by its parser, and what the file says takes the place of its default.
+
+use crate::cli::file::nearest;
+use crate::cli::units::{
+    Switchable, address, bytes, duration, duration_or_off, micros_or_off, trusted_proxy,
+};
+use aerys::{CompressionMode, ForwardedField, TrustedProxy};
+use clap::builder::{PossibleValuesParser, TypedValueParser};
+use clap::error::{ContextKind, ContextValue};
+use clap::{Arg, ArgAction, Args, Command, ValueHint, value_parser};
+use std::error::Error as _;
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::time::Duration;
+
+#[derive(Debug, Args)]
+pub(crate) struct ServeArgs {
+    /// File with hosts and with whatever else these flags say
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) config: Option<PathBuf>,
+
+    /// Address to listen on, port 0 for a free one, or `unix:PATH`; may be given several times
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:1337", value_parser = address)]
+    pub(crate) listen: Vec<String>,
+
+    /// Folder whose files are served at / in place of the demo page
+    #[arg(long, value_name = "FOLDER", value_hint = ValueHint::DirPath)]
+    pub(crate) root: Option<PathBuf>,
+
+    /// Log what is at least as grave: error, warn, info, debug, trace or off
+    #[arg(long, value_name = "LEVEL", default_value = "info", value_parser = log_level())]
+    pub(crate) log_level: log::LevelFilter,
+
+    /// Proxy that is believed whom it speaks for: addresses as 10.0.0.0/8, or `unix` for those on
+    /// Unix sockets; may be given several times
+    #[arg(long, value_name = "NETWORK", value_parser = trusted_proxy)]
+    pub(crate) trusted_proxies: Vec<TrustedProxy>,
+
+    /// Field in which trusted proxies name the client
+    #[arg(long, value_name = "FIELD", default_value = "x-forwarded-for", value_parser = forwarded())]
+    pub(crate) forwarded: ForwardedField,
+
+    /// Largest WebSocket message taken, in bytes
+    #[arg(long, value_name = "BYTES", default_value = "16MiB", value_parser = bytes, help_heading = WEBSOCKET)]
+    pub(crate) max_message_bytes: usize,
+
+    /// Largest WebSocket frame taken, in bytes
+    #[arg(long, value_name = "BYTES", default_value = "16MiB", value_parser = bytes, help_heading = WEBSOCKET)]
+    pub(crate) max_frame_bytes: usize,
+
+    /// Backlog of a WebSocket client, in bytes, above which it is closed with 1008
+    #[arg(long, value_name = "BYTES", default_value = "1MiB", value_parser = bytes, help_heading = WEBSOCKET)]
+    pub(crate) max_backlog_bytes: usize,
+
+    /// Silence of a WebSocket client after which it is pinged, in seconds, or `off`
+    #[arg(long, value_name = "SECONDS", default_value = "10s", value_parser = duration_or_off, help_heading = WEBSOCKET)]
+    pub(crate) heartbeat: Switchable,
+
+    /// Time for a WebSocket closing handshake, in seconds
+    #[arg(long, value_name = "SECONDS", default_value = "3s", value_parser = duration, help_heading = WEBSOCKET)]
+    pub(crate) close_timeout: Duration,
+
+    /// Whether WebSocket messages are compressed for clients that offer it: `shared` keeps nothing
+    /// per client, `dedicated` lets messages refer to earlier ones
+    #[arg(long, value_name = "MODE", default_value = "off", value_parser = compression_mode(), help_heading = WEBSOCKET)]
+    pub(crate) compression: Compressing,
+
+    /// Length of a WebSocket message, in bytes, from which on it is compressed
+    #[arg(long, value_name = "BYTES", default_value = "1KiB", value_parser = bytes, help_heading = WEBSOCKET)]
+    pub(crate) compression_threshold_bytes: usize,
+
+    /// How hard WebSocket messages are compressed, 1 (fast) to 9 (small)
+    #[arg(long, value_name = "LEVEL", default_value = "1", value_parser = value_parser!(u8).range(1..=9), help_heading = WEBSOCKET)]
+    pub(crate) compression_level: u8,
+
+    /// Greatest window of compressed WebSocket messages either way, as a power of two in bytes, 8 to
+    /// 15
+    #[arg(long, value_name = "BITS", default_value = "15", value_parser = value_parser!(u8).range(8..=15), help_heading = WEBSOCKET)]
+    pub(crate) compression_window_bits: u8,
+
+    /// Largest request body, in bytes
+    #[arg(long, value_name = "BYTES", default_value = "128KiB", value_parser = bytes, help_heading = LIMITS)]
+    pub(crate) max_body_bytes: usize,
+
+    /// Most connections at once [default: as many as descriptors allow]
+    #[arg(long, value_name = "COUNT", help_heading = LIMITS)]
+    pub(crate) max_connections: Option<usize>,
+
+    /// Idle time between two requests after which a connection is closed, in seconds
+    #[arg(long, value_name = "SECONDS", default_value = "15s", value_parser = duration, help_heading = LIMITS)]
+    pub(crate) idle_timeout: Duration,
+
+    /// Time for a whole header section of a request, in seconds
+    #[arg(long, value_name = "SECONDS", default_value = "10s", value_parser = duration, help_heading = LIMITS)]
+    pub(crate) header_timeout: Duration,
+
+    /// Time after which a client that takes none of its waiting output is dropped, in seconds
+    #[arg(long, value_name = "SECONDS", default_value = "30s", value_parser = duration, help_heading = LIMITS)]
+    pub(crate) write_timeout: Duration,
+
+    /// Time for a graceful stop, in seconds
+    #[arg(long, value_name = "SECONDS", default_value = "5s", value_parser = duration, help_heading = LIMITS)]
+    pub(crate) stop_timeout: Duration,
+
+    /// Spin that long after the last event before sleeping, in microseconds, or `off`
+    #[arg(long, value_name = "MICROSECONDS", default_value = "off", value_parser = micros_or_off, help_heading = LIMITS)]
+    pub(crate) busy_poll: Duration,
+}
+
+const WEBSOCKET: &str = "WebSocket";
+const LIMITS: &str = "Limits and times";
+
+/// What `-h` shows; `--help` shows all.
+const COMMON: [&str; 6] = [
+    "config",
+    "listen",
+    "root",
+    "max-message-bytes",
+    "heartbeat",
+    "log-level",
+];
+
+/// A mode of compression, or none.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Compressing(pub(crate) Option<CompressionMode>);
+
+fn compression_mode() -> impl TypedValueParser<Value = Compressing> {
+    PossibleValuesParser::new(["off", "shared", "dedicated"]).map(|mode| {
+        Compressing(match mode.as_str() {
+            "shared" => Some(CompressionMode::Shared),
+            "dedicated" => Some(CompressionMode::Dedicated),
+            _ => None,
+        })
+    })
+}
+
+fn forwarded() -> impl TypedValueParser<Value = ForwardedField> {
+    PossibleValuesParser::new(["x-forwarded-for", "forwarded"]).map(|field| match field.as_str() {
+        "forwarded" => ForwardedField::Forwarded,
+        _ => ForwardedField::XForwarded,
+    })
+}
+
+/// The levels by name, so that help and errors list them.
+fn log_level() -> impl TypedValueParser<Value = log::LevelFilter> {
+    let names = ["off", "error", "warn", "info", "debug", "trace"];
+    PossibleValuesParser::new(names).map(|name| name.parse().unwrap_or(log::LevelFilter::Info))
+}
+
+/// What the file says in place of a flag's default: the flag's id and its values.
+pub(crate) type FileDefault = (String, Vec<OsString>);
+
+/// All flags, in the order of their definition.
+pub(crate) fn all() -> Vec<Arg> {
+    let command = ServeArgs::augment_args(Command::new("serve"));
+    command.get_arguments().cloned().collect()
+}
+
+/// The flags that a file may set: it does not name another.
+pub(crate) fn settable() -> Vec<Arg> {
+    let mut flags = all();
+    flags.retain(|arg| key(arg) != "config");
+    flags
+}
+
+/// The name of a flag, and of its key in the file.
+pub(crate) fn key(arg: &Arg) -> &str {
+    arg.get_long().unwrap_or_default()
+}
+
+/// What all variables begin with.
+const PREFIX: &str = "AERYS_";
+
+/// The variable of a flag.
+pub(crate) fn variable(arg: &Arg) -> String {
+    format!("{PREFIX}{}", key(arg).to_uppercase().replace('-', "_"))
+}
+
+/// Whether a flag has several values: a list in the file, separated by commas elsewhere.
+pub(crate) fn is_list(arg: &Arg) -> bool {
+    matches!(arg.get_action(), ArgAction::Append)
+}
+
+/// What a value of a flag is, by its name in the help.
+fn value_name(arg: &Arg) -> &str {
+    let names = arg.get_value_names().unwrap_or_default();
+    names.first().map_or("", |name| name.as_str())
+}
+
+pub(crate) fn is_address(arg: &Arg) -> bool {
+    value_name(arg) == "ADDRESS"
+}
+
+/// What a value of a flag counts, if it is a number.
+pub(crate) fn unit(arg: &Arg) -> Option<&'static str> {
+    match value_name(arg) {
+        "BYTES" => Some("bytes"),
+        "SECONDS" => Some("seconds"),
+        "MICROSECONDS" => Some("microseconds"),
+        "BITS" => Some("bits"),
+        "COUNT" => Some("count"),
+        "LEVEL" if key(arg) != "log-level" => Some("level"),
+        _ => None,
+    }
+}
+
+/// A flag as the command line has it: with its variable if `has_variable`.
+pub(crate) fn finished(arg: Arg, has_variable: bool) -> Arg {
+    let (variable, is_list) = (variable(&arg), is_list(&arg));
+    let is_common = COMMON.contains(&key(&arg));
+    let arg = arg.hide_short_help(!is_common).hide_env_values(true);
+    let arg = if has_variable { arg.env(variable) } else { arg };
+    if is_list {
+        arg.value_delimiter(',')
+    } else {
+        arg
+    }
+}
+
+/// A word on each variable that is nearly one of a flag. Others may begin as ours do all the same:
+/// where a service has this program's name, its surroundings are told so.
+pub(crate) fn words_on_variables(names: impl Iterator<Item = OsString>) -> Vec<String> {
+    let known: Vec<String> = all().iter().map(|arg| key(arg).to_owned()).collect();
+    let word = |name: OsString| {
+        let name = name.to_str()?;
+        let ours = name.strip_prefix(PREFIX)?;
+        let nearest = format!("{PREFIX}{}", nearest(ours, &known)?);
+        let nearest = nearest.to_uppercase().replace('-', "_");
+        (name != nearest).then(|| format!("{name} is no setting, did you mean {nearest}?"))
+    };
+    names.filter_map(word).collect()
+}
+
+/// Judges a value by the parser of its flag.
+///
+/// # Errors
+///
+/// What is wrong with it.
+pub(crate) fn judge(arg: &Arg, value: &str) -> Result<(), String> {
+    let flag = format!("--{}={value}", key(arg));
+    Command::new("value")
+        .no_binary_name(true)
+        .arg(arg.clone())
+        .try_get_matches_from([flag])
+        .map(drop)
+        .map_err(|error| reason(&error))
+}
+
+/// What is wrong with a value, without the flag that it was given to.
+pub(crate) fn reason(error: &clap::Error) -> String {
+    if let Some(source) = error.source() {
+        return source.to_string();
+    }
+    match (
+        error.get(ContextKind::InvalidValue),
+        error.get(ContextKind::ValidValue),
+    ) {
+        (Some(ContextValue::String(value)), Some(ContextValue::Strings(known)))
+            if !known.is_empty() =>
+        {
+            format!("'{value}' is none of {}", known.join(", "))
+        }
+        _ => "it is empty".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::HashSet;
+
+    #[test]
+    fn names_follow_from_the_flag() {
+        let flags = settable();
+        let named = |name: &str| flags.iter().find(|arg| key(arg) == name).expect("a flag");
+        let arg = named("max-message-bytes");
+        assert_eq!(variable(arg), "AERYS_MAX_MESSAGE_BYTES");
+        assert!(!is_list(arg) && is_list(named("listen")));
+        assert!(flags.iter().all(|arg| key(arg) != "config"));
+    }
+
+    /// Whether a value may be a plain number in the file is told by its name in the help.
+    #[test]
+    fn every_value_has_a_name_that_says_what_it_is() {
+        for arg in settable() {
+            let name = value_name(&arg);
+            let texts = ["ADDRESS", "FOLDER", "NETWORK", "FIELD", "MODE", "LEVEL"];
+            let is_known = unit(&arg).is_some() || texts.contains(&name);
+            assert!(is_known, "{}: {name}", key(&arg));
+            let takes_numbers = judge(&arg, "9").is_ok() && key(&arg) != "root";
+            assert_eq!(unit(&arg).is_some(), takes_numbers, "{}", key(&arg));
+        }
+    }
+
+    /// What `docs/configuration.md` has on a flag.
+    fn documented(arg: &Arg) -> String {
+        let default = match arg.get_default_values() {
+            [] => String::new(),
+            values => format!("`{}`", values[0].display()),
+        };
+        let mut help = arg.get_help().expect("a help").to_string();
+        if let Some(end) = help.find(" [default") {
+            help.truncate(end);
+        }
+        let name = key(arg);
+        let key = match name {
+            "config" => String::new(),
+            name => format!("`{name}`"),
+        };
+        format!(
+            "| {key} | `--{name}` | `{}` | {default} | {} | {help} |",
+            variable(arg),
+            unit(arg).unwrap_or_default(),
+        )
+    }
+
+    #[test]
+    fn every_flag_is_documented_with_key_variable_default_and_unit() {
+        let page = include_str!("../../docs/configuration.md");
+        let missing: Vec<String> = all()
+            .iter()
+            .map(documented)
+            .filter(|row| !page.lines().any(|line| line == row))
+            .collect();
+        assert!(missing.is_empty(), "rows to add:\n{}", missing.join("\n"));
+    }
+
+    /// Nothing that is asked for by flags can be asked for under another name.
+    #[test]
+    fn every_flag_has_a_variable_and_a_key() {
+        let command = crate::cli::command(&["aerys".into(), "serve".into()], &[]);
+        let serve = command.find_subcommand("serve").expect("a command");
+        let mut variables = HashSet::new();
+        for arg in serve.get_arguments() {
+            let name = key(arg);
+            assert!(!name.is_empty(), "{arg} has no long name");
+            let env = arg.get_env().expect(name).to_str().expect("UTF-8");
+            assert_eq!(env, variable(arg));
+            assert!(variables.insert(env.to_owned()), "{env}");
+            assert!(
+                is_list(arg) == arg.get_value_delimiter().is_some(),
+                "{name}"
+            );
+            assert!(name == "config" || settable().iter().any(|arg| key(arg) == name));
+        }
+        assert!(variables.len() > 20, "{variables:?}");
+    }
+
+    #[test]
+    fn a_variable_that_is_misspelt_is_worth_a_word() {
+        let names = [
+            "PATH",
+            "AERYS_ROOT",
+            "AERYS_CONFIG",
+            "AERYS_MAX_MESAGE_BYTES",
+            "AERYS_PORT",
+        ];
+        let words = words_on_variables(names.into_iter().map(OsString::from));
+        assert_eq!(
+            words,
+            ["AERYS_MAX_MESAGE_BYTES is no setting, did you mean AERYS_MAX_MESSAGE_BYTES?",]
+        );
+    }
+
+    #[test]
+    fn a_value_is_judged_by_its_flag() {
+        let flags = settable();
+        let judged = |name: &str, value: &str| {
+            let arg = flags.iter().find(|arg| key(arg) == name).expect("a flag");
+            judge(arg, value)
+        };
+        assert_eq!(judged("heartbeat", "30s"), Ok(()));
+        for (name, value, problem) in [
+            ("heartbeat", "soon", "'soon' does not begin with a number"),
+            ("compression-level", "0", "0 is not in 1..=9"),
+            (
+                "compression",
+                "on",
+                "'on' is none of off, shared, dedicated",
+            ),
+            ("root", "", "it is empty"),
+        ] {
+            assert_eq!(judged(name, value), Err(problem.to_owned()), "{name}");
+        }
+    }
+}
