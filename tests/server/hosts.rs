@@ -191,6 +191,15 @@ fn names_that_tell_no_two_hosts_apart_are_errors_at_bind() {
     assert!(invalid.contains("\"http://a\" is no name"), "{invalid}");
     let nowhere = Server::new().host(Host::new().name("a")).bind();
     assert!(matches!(nowhere, Err(Error::NoAddress)), "{nowhere:?}");
+    let two_ways = Server::new()
+        .host(Host::new().listen(format!("{address}?mode=600")).name("a"))
+        .host(Host::new().listen(format!("{address}?mode=660")).name("b"));
+    let two_ways = two_ways
+        .bind()
+        .expect_err("one file has one mode")
+        .to_string();
+    assert!(two_ways.contains("with another mode"), "{two_ways}");
+    assert!(!folder.socket().exists(), "nothing was bound");
     // The same at another address is another matter, as are two free ports.
     let other = text_of(&folder.0.join("other"));
     let bound = Server::new()
