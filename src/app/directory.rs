@@ -355,6 +355,16 @@ mod tests {
     }
 
     #[test]
+    fn the_last_place_is_told_from_the_first_address() {
+        let packed = |high, low| {
+            let address = PackedAddress { high, low, port: 0 };
+            address.place()
+        };
+        assert_eq!(packed(0x00FF, 0xFFFF), Some((1 << SLOT_BITS) - 1));
+        assert_eq!(packed(0x0100, 0), None);
+    }
+
+    #[test]
     fn an_entry_takes_56_bytes() {
         assert_eq!(size_of::<Entry>(), 56);
     }

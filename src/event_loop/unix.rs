@@ -97,6 +97,8 @@ fn make_room(path: &Path, name: &SockAddr) -> io::Result<()> {
     // Or it would wait for room in the backlog of a server that is busy.
     probe.set_nonblocking(true)?;
     match probe.connect(name) {
+        // Linux says so of a file that nobody listens at, and of nothing else; other systems also
+        // where a backlog is full.
         Err(error) if error.kind() == ErrorKind::ConnectionRefused => {
             log::info!("nobody listens at {} any more: replaced", path.display());
             fs::remove_file(path)
