@@ -185,9 +185,10 @@ impl Server {
             return Err(Error::NoAddress);
         }
         let mut sites = Sites::new(&hosts);
+        let site_of = |planned| sites.site(planned);
+        let places = planned.iter().map(site_of).collect::<Result<Vec<_>, _>>()?;
         let mut listeners = Vec::new();
-        for planned in &planned {
-            let site = sites.site(planned)?;
+        for (planned, site) in planned.iter().zip(places) {
             let Options {
                 mode,
                 proxy_protocol,

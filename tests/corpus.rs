@@ -2,6 +2,8 @@
 
 #[path = "fuzz/cases/deflate.rs"]
 mod deflate;
+#[path = "fuzz/cases/proxies.rs"]
+mod proxies;
 
 /// Runs every file of `tests/fuzz/corpus/NAME`.
 fn replay(name: &str, run: fn(&[u8])) {
@@ -20,4 +22,9 @@ fn replay(name: &str, run: fn(&[u8])) {
 #[test]
 fn deflate_comes_to_an_end_and_comes_back() {
     replay("deflate", deflate::run);
+}
+
+#[test]
+fn nobody_but_a_trusted_proxy_is_believed() {
+    replay("proxies", proxies::run);
 }

@@ -38,8 +38,9 @@ pub struct ClientInfo {
     pub backlog_bytes: u64,
 }
 
-/// Where a client connected from, in six bytes. An IPv4 address and its port lie in them; of
-/// any other they hold the place in a table beside. No peer has port 0, which tells the two.
+/// Where a client is, in six bytes. An IPv4 address and its port lie in them; of any other they hold
+/// the place in a table beside. A place has less than 25 bits and no port, and no client has an address
+/// in 0.0.0.0/8, which tells the two, also where a proxy told of an address without a port.
 #[derive(Clone, Copy, Debug)]
 struct PackedAddress {
     high: u16,
@@ -50,7 +51,9 @@ struct PackedAddress {
 impl PackedAddress {
     fn pack(address: &Address, others: &mut Slab<Address>) -> Self {
         let (bits, port) = match address {
-            Address::Ip(SocketAddr::V4(v4)) if v4.port() != 0 => (v4.ip().to_bits(), v4.port()),
+            Address::Ip(SocketAddr::V4(v4)) if v4.port() != 0 || v4.ip().octets()[0] != 0 => {
+                (v4.ip().to_bits(), v4.port())
+            }
             other => {
                 let place = others.insert(other.clone());
                 (u32::try_from(place).expect("one for each of 2^24 slots"), 0)
@@ -67,7 +70,7 @@ impl PackedAddress {
 
     /// The place in the table, if it has one.
     fn place(self) -> Option<usize> {
-        (self.port == 0).then_some(self.bits() as usize)
+        (self.port == 0 && self.high < 0x100).then_some(self.bits() as usize)
     }
 
     fn unpack(self, others: &Slab<Address>) -> Address {
@@ -328,9 +331,12 @@ mod tests {
         let (mut directory, _, now) = directory();
         let ips = [
             "1.2.3.4:65535",
+            "1.0.0.0:0",
+            "255.255.255.255:0",
+            "0.1.2.3:1",
             "[2001:db8::1]:443",
             "[fe80::1%7]:9",
-            "10.0.0.1:0",
+            "0.255.255.255:0",
             "[::1]:1",
         ];
         let ips = ips.map(|text| Address::Ip(text.parse().expect("an address")));
@@ -340,10 +346,22 @@ mod tests {
             directory.open(id, 9, &address, now);
             let info = directory.info(2).expect("open");
             assert_eq!(info.remote_address, address);
+            let is_beside = !directory.addresses.is_empty();
+            assert_eq!(is_beside, generation > 3, "{address}");
             assert_eq!(directory.endpoint_of(id), Some(9));
             assert!(directory.retire(id));
             assert!(directory.addresses.is_empty(), "{address}");
         }
+    }
+
+    #[test]
+    fn the_last_place_is_told_from_the_first_address() {
+        let packed = |high, low| {
+            let address = PackedAddress { high, low, port: 0 };
+            address.place()
+        };
+        assert_eq!(packed(0x00FF, 0xFFFF), Some((1 << SLOT_BITS) - 1));
+        assert_eq!(packed(0x0100, 0), None);
     }
 
     #[test]

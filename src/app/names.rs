@@ -16,12 +16,12 @@ pub(crate) struct Names {
 }
 
 /// A host that has a name, for all ports that a request may ask or for one.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 struct Named {
     port: Option<u16>,
     host: u16,
-    /// Which of the host's names it is.
-    place: usize,
+    /// The name as it was given.
+    text: String,
 }
 
 /// Why the names of hosts tell no two of them apart.
@@ -45,25 +45,19 @@ impl Names {
     ///
     /// See [`NameError`].
     pub(crate) fn new(hosts: &[(u16, &[String])]) -> Result<Self, NameError> {
-        let names_of = |host| hosts.iter().find(|(other, _)| *other == host);
         let mut table: HashMap<Box<str>, Vec<Named>> = HashMap::new();
         for (host, names) in hosts {
-            for (place, text) in names.iter().enumerate() {
+            for text in *names {
                 let parsed = parse(text).ok_or_else(|| NameError::Invalid(text.clone()))?;
                 let (name, port) = parsed;
-                let others = table.entry(name.into()).or_default();
-                let same = others.iter().find(|other| other.port == port);
-                match same.copied() {
+                let named = table.entry(name.into()).or_default();
+                match named.iter().find(|other| other.port == port) {
                     Some(same) if same.host == *host => {}
-                    Some(same) => {
-                        let first = names_of(same.host).map(|(_, names)| &names[same.place]);
-                        let first = first.unwrap_or(text).clone();
-                        return Err(NameError::Twice(first, text.clone()));
-                    }
-                    None => others.push(Named {
+                    Some(same) => return Err(NameError::Twice(same.text.clone(), text.clone())),
+                    None => named.push(Named {
                         port,
                         host: *host,
-                        place,
+                        text: text.clone(),
                     }),
                 }
             }

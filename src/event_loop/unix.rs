@@ -1,15 +1,16 @@
 //! Listening on a Unix socket: who may have its file, and who removes it.
 
+use crate::http::UnixAddress;
 use mio::net::UnixListener;
 use socket2::{Domain, SockAddr, Socket, Type};
+use std::ffi::OsStr;
 use std::fs;
 use std::io::{self, ErrorKind};
 use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::os::unix::net as std_net;
 use std::path::{Path, PathBuf};
-
-use crate::http::UnixAddress;
 
 /// The file of a listening socket: removed with it, unless another stands in its place.
 #[derive(Debug)]
@@ -47,7 +48,11 @@ pub(super) fn bind(
             Some(file)
         }
         (None, Some(name)) => {
-            socket.bind(&abstract_address(name)?)?;
+            if !cfg!(target_os = "linux") {
+                return Err(invalid("only Linux has abstract Unix sockets"));
+            }
+            let name = [&[0], name].concat();
+            socket.bind(&SockAddr::unix(OsStr::from_bytes(&name))?)?;
             None
         }
         (None, None) => return Err(invalid("a Unix socket needs a path, or @ and a name")),
@@ -57,30 +62,16 @@ pub(super) fn bind(
     Ok((UnixListener::from_std(socket), file))
 }
 
-#[cfg(any(target_os = "linux", target_os = "android"))]
-fn abstract_address(name: &[u8]) -> io::Result<SockAddr> {
-    use std::ffi::OsStr;
-    use std::os::unix::ffi::OsStrExt;
-    let name = [&[0], name].concat();
-    SockAddr::unix(OsStr::from_bytes(&name))
-}
-
-#[cfg(not(any(target_os = "linux", target_os = "android")))]
-fn abstract_address(_: &[u8]) -> io::Result<SockAddr> {
-    Err(invalid("only Linux has abstract Unix sockets"))
-}
-
 fn invalid(reason: &'static str) -> io::Error {
     io::Error::new(ErrorKind::InvalidInput, reason)
 }
 
 /// The address of the other end of an accepted connection.
 pub(super) fn peer(address: &std_net::SocketAddr) -> UnixAddress {
-    use std::os::unix::ffi::OsStrExt;
     if let Some(path) = address.as_pathname() {
         return UnixAddress::new(path.as_os_str().as_bytes());
     }
-    #[cfg(any(target_os = "linux", target_os = "android"))]
+    #[cfg(target_os = "linux")]
     {
         use std::os::linux::net::SocketAddrExt;
         if let Some(name) = address.as_abstract_name() {
@@ -106,6 +97,8 @@ fn make_room(path: &Path, name: &SockAddr) -> io::Result<()> {
     // Or it would wait for room in the backlog of a server that is busy.
     probe.set_nonblocking(true)?;
     match probe.connect(name) {
+        // Linux says so of a file that nobody listens at, and of nothing else; other systems also
+        // where a backlog is full.
         Err(error) if error.kind() == ErrorKind::ConnectionRefused => {
             log::info!("nobody listens at {} any more: replaced", path.display());
             fs::remove_file(path)

@@ -24,47 +24,63 @@ pub(super) struct Planned {
 ///
 /// [`Error::Bind`], if an address is none or is to be listened on in two ways.
 pub(super) fn plan(hosts: &[Host]) -> Result<Vec<Planned>, Error> {
-    let mut planned: Vec<Planned> = Vec::new();
-    for (index, host) in (0..).zip(hosts) {
+    let mut planned = Vec::new();
+    for (index, host) in hosts.iter().enumerate() {
         for text in &host.addresses {
             let failed = |source| Error::Bind {
                 address: text.clone(),
                 source,
             };
+            let index = u16::try_from(index).map_err(|_| failed(invalid(TOO_MANY)))?;
             let (addresses, options) = addresses::resolve(text).map_err(failed)?;
             for address in addresses {
-                let known = planned
-                    .iter_mut()
-                    .find(|known| known.address == address && is_definite(&address));
-                let Some(known) = known else {
-                    planned.push(Planned {
-                        text: text.clone(),
-                        address,
-                        options,
-                        hosts: vec![index],
-                    });
-                    continue;
-                };
-                known.options = known.options.and(options).ok_or_else(|| {
-                    let reason = "it is listened on with other options before";
-                    failed(io::Error::new(ErrorKind::InvalidInput, reason))
-                })?;
-                if !known.hosts.contains(&index) {
-                    known.hosts.push(index);
-                }
+                listen(&mut planned, index, text, address, options).map_err(failed)?;
             }
         }
     }
-    for (index, _) in (0..)
-        .zip(hosts)
-        .filter(|(_, host)| host.addresses.is_empty())
-    {
-        for known in &mut planned {
-            known.hosts.push(index);
-            known.hosts.sort_unstable();
+    for (index, host) in (0..=u16::MAX).zip(hosts) {
+        if host.addresses.is_empty() {
+            for known in &mut planned {
+                known.hosts.push(index);
+                known.hosts.sort_unstable();
+            }
         }
     }
     Ok(planned)
+}
+
+/// `host` listens at `address`, for itself or with those who do already.
+fn listen(
+    planned: &mut Vec<Planned>,
+    host: u16,
+    text: &str,
+    address: Address,
+    options: Options,
+) -> io::Result<()> {
+    let known = planned
+        .iter_mut()
+        .find(|known| known.address == address && is_definite(&address));
+    let Some(known) = known else {
+        planned.push(Planned {
+            text: text.to_owned(),
+            address,
+            options,
+            hosts: vec![host],
+        });
+        return Ok(());
+    };
+    let options = known.options.and(options);
+    known.options = options.ok_or_else(|| invalid("it is listened on with another mode before"))?;
+    if !known.hosts.contains(&host) {
+        known.hosts.push(host);
+    }
+    Ok(())
+}
+
+const TOO_MANY: &str = "a server has fewer than 65,536 hosts and choices among them";
+
+fn invalid(reason: &str) -> io::Error {
+    io::Error::new(ErrorKind::InvalidInput, reason)
 }
 
 /// Whether two who listen there mean the same: each port 0 is another free port.
@@ -102,31 +118,30 @@ impl<'h> Sites<'h> {
 
     /// The same where all hosts listen, at `address`.
     pub(super) fn site_of_all(&mut self, address: &str) -> Result<u16, Error> {
-        let all: Vec<u16> = (0..).zip(self.hosts).map(|(index, _)| index).collect();
+        let all: Vec<u16> = (0..=u16::MAX)
+            .zip(self.hosts)
+            .map(|(index, _)| index)
+            .collect();
         self.site_of(&all, address)
     }
 
     fn site_of(&mut self, hosts: &[u16], address: &str) -> Result<u16, Error> {
+        if let [host] = hosts {
+            // Its names are not needed, but to be wrong all the same.
+            self.names(hosts, address)?;
+            return Ok(*host);
+        }
         let known = self.shared.iter().position(|(known, _)| known == hosts);
-        let position = match (hosts, known) {
-            ([host], _) if usize::from(*host) < self.hosts.len() => {
-                // Its names are not needed, but to be wrong all the same.
-                self.names(&[*host], address)?;
-                return Ok(*host);
-            }
-            (_, Some(position)) => position,
-            (_, None) => {
-                let names = self.names(hosts, address)?;
-                self.shared.push((hosts.to_vec(), names));
-                self.shared.len() - 1
-            }
+        let position = if let Some(position) = known {
+            position
+        } else {
+            let names = self.names(hosts, address)?;
+            self.shared.push((hosts.to_vec(), names));
+            self.shared.len() - 1
         };
         u16::try_from(self.hosts.len() + position).map_err(|_| Error::Bind {
             address: address.to_owned(),
-            source: io::Error::new(
-                ErrorKind::InvalidInput,
-                "a server has fewer than 65,536 hosts",
-            ),
+            source: invalid(TOO_MANY),
         })
     }
 

@@ -191,6 +191,15 @@ fn names_that_tell_no_two_hosts_apart_are_errors_at_bind() {
     assert!(invalid.contains("\"http://a\" is no name"), "{invalid}");
     let nowhere = Server::new().host(Host::new().name("a")).bind();
     assert!(matches!(nowhere, Err(Error::NoAddress)), "{nowhere:?}");
+    let two_ways = Server::new()
+        .host(Host::new().listen(format!("{address}?mode=600")).name("a"))
+        .host(Host::new().listen(format!("{address}?mode=660")).name("b"));
+    let two_ways = two_ways
+        .bind()
+        .expect_err("one file has one mode")
+        .to_string();
+    assert!(two_ways.contains("with another mode"), "{two_ways}");
+    assert!(!folder.socket().exists(), "nothing was bound");
     // The same at another address is another matter, as are two free ports.
     let other = text_of(&folder.0.join("other"));
     let bound = Server::new()
@@ -289,16 +298,23 @@ fn a_unix_socket_at_which_somebody_listens_is_in_use() {
     assert_eq!(kind, ErrorKind::AddrInUse);
     assert!(text.contains("is in use"), "{text}");
     assert_eq!(Client::connect_unix(&path).get("/").body, b"first");
-    // And where nobody accepts, and where it is another kind of socket.
-    let full = folder.0.join("full.sock");
-    let listener = UnixListener::bind(&full).expect("a path");
-    rustix::net::listen(&listener, 0).expect("a listening socket");
-    let _waiting = std::os::unix::net::UnixStream::connect(&full).expect("room for one");
-    assert_eq!(bind_error(&text_of(&full)).0, ErrorKind::AddrInUse);
+    // And where it is another kind of socket.
     let datagrams = folder.0.join("datagrams.sock");
     let _datagrams = UnixDatagram::bind(&datagrams).expect("a path");
     assert_eq!(bind_error(&text_of(&datagrams)).0, ErrorKind::AddrInUse);
-    assert!(is_socket(&full) && is_socket(&datagrams));
+    assert!(is_socket(&datagrams));
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_unix_socket_whose_backlog_is_full_is_in_use() {
+    let folder = Folder::new();
+    let path = folder.socket();
+    let listener = UnixListener::bind(&path).expect("a path");
+    rustix::net::listen(&listener, 0).expect("a listening socket");
+    let _waiting = std::os::unix::net::UnixStream::connect(&path).expect("room for one");
+    assert_eq!(bind_error(&text_of(&path)).0, ErrorKind::AddrInUse);
+    assert!(is_socket(&path));
 }
 
 #[test]
