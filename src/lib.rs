@@ -91,7 +91,7 @@ pub use app::endpoint::{Endpoint, Everyone, EveryoneExcept, Outgoing, Recipients
 pub use app::handler::{Responder, StartError, WebSocketHandler, respond};
 pub use app::remote::{RemoteEndpoint, RemoteError};
 pub use app::router::Router;
-pub use app::static_files::StaticFiles;
+pub use app::static_files::{FileCache, InvalidHeaderRule, StaticFiles};
 pub use app::websocket::{WebSocket, websocket};
 pub use client_id::ClientId;
 pub use config::{BacklogPolicy, Compression, CompressionMode, Config, WebSocketConfig};

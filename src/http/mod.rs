@@ -4,6 +4,7 @@
 //! they look on the wire is `http1/`. [`Method`], [`StatusCode`], [`Version`], [`HeaderName`]
 //! and [`HeaderValue`] are those of the `http` crate.
 
+pub(crate) mod accept;
 pub(crate) mod bytes;
 pub(crate) mod cookie;
 pub(crate) mod date;

@@ -5,6 +5,7 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::sync::Arc;
 
 use super::{Cookie, Headers, InvalidCookie, InvalidField, StatusCode};
 use crate::output::Source;
@@ -55,6 +56,8 @@ pub(crate) enum Content {
     Short([u8; SHORT_BYTES], u8),
     /// Bytes of its own.
     Bytes(Vec<u8>),
+    /// Bytes that others hold too: many answers, one copy.
+    Shared(Arc<[u8]>),
     /// Exactly `len` bytes that are pulled while the socket drains.
     Source {
         /// In bytes; `source` gives all of them or an error.
@@ -72,6 +75,7 @@ impl Content {
             Self::Static(bytes) => bytes.len() as u64,
             Self::Short(_, len) => u64::from(*len),
             Self::Bytes(bytes) => bytes.len() as u64,
+            Self::Shared(bytes) => bytes.len() as u64,
             Self::Source { len, .. } => *len,
         }
     }
@@ -83,6 +87,7 @@ impl Content {
             Self::Static(bytes) => Some(bytes),
             Self::Short(bytes, len) => Some(&bytes[..usize::from(*len)]),
             Self::Bytes(bytes) => Some(bytes),
+            Self::Shared(bytes) => Some(bytes),
             Self::Source { .. } => None,
         }
     }
@@ -245,6 +250,11 @@ impl Response {
         self.change(|headers| headers.set_known(name, value))
     }
 
+    /// Sets all of these header fields, each in place of those of its name.
+    pub(crate) fn set_headers(&mut self, fields: &Headers) -> &mut Self {
+        self.change(|headers| headers.set_all(fields))
+    }
+
     /// Adds a header field behind those of the same name.
     pub fn add_header(&mut self, name: impl AsRef<str>, value: impl AsRef<[u8]>) -> &mut Self {
         self.change(|headers| headers.append(name, value))
@@ -312,6 +322,14 @@ impl Response {
     pub(crate) fn end_with_source(&mut self, len: u64, source: Box<dyn Source>) -> &mut Self {
         self.end(Body {
             content: Content::Source { len, source },
+            is_text: false,
+        })
+    }
+
+    /// Sets a body that is not copied for this response.
+    pub(crate) fn end_with_shared(&mut self, bytes: Arc<[u8]>) -> &mut Self {
+        self.end(Body {
+            content: Content::Shared(bytes),
             is_text: false,
         })
     }

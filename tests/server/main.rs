@@ -27,6 +27,7 @@ mod stalls;
 mod timers;
 
 #[cfg(all(feature = "cli", target_os = "linux"))]
+mod changed_files;
 mod churn;
 #[cfg(feature = "cli")]
 mod cli;
