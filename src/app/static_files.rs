@@ -17,6 +17,7 @@ mod answer;
 mod cache;
 mod clock;
 mod file;
+mod listing;
 mod path;
 mod ranges;
 mod root;
@@ -86,6 +87,8 @@ impl StaticFiles {
             content_types: Vec::new(),
             rules: Rules::default(),
             precompressed: true,
+            listing: false,
+            compress: false,
         };
         let files = Self {
             site,
@@ -141,6 +144,30 @@ impl StaticFiles {
     #[must_use]
     pub const fn precompressed(mut self, is_on: bool) -> Self {
         self.site.precompressed = is_on;
+        self
+    }
+
+    /// Whether files are compressed for who takes gzip, where nobody did so
+    /// [beforehand](Self::precompressed). Default false.
+    ///
+    /// Once for each state of a file, and then kept: text of all kinds (HTML, CSS, JavaScript, JSON, XML,
+    /// SVG, WebAssembly) of 860 bytes to 1 MiB, at level 6, which takes up to 20 ms for the longest.
+    /// Not where `Cache-Control: no-transform` is set. Such an answer has a weak `ETag`, and no ranges:
+    /// who asks for a part gets it of the file as it is.
+    #[must_use]
+    pub const fn compress(mut self, is_on: bool) -> Self {
+        self.site.compress = is_on;
+        self
+    }
+
+    /// Whether a directory without an index file is answered with a list of what is in it: a page, or
+    /// JSON for who likes `application/json` better. Default false: it is as if it were not there.
+    ///
+    /// Listed is what is served, directories first, at most 10,000 entries; if there are more, the list
+    /// says so. It is made anew once a second at most.
+    #[must_use]
+    pub const fn listing(mut self, is_on: bool) -> Self {
+        self.site.listing = is_on;
         self
     }
 
@@ -265,6 +292,10 @@ impl StaticFiles {
             return Ok((found, None));
         };
         let coding = file.choose(headers);
+        if coding.is_some() {
+            // It may have been compressed only now.
+            self.cache.recount(path.as_key());
+        }
         if file.in_coding(coding).is_consistent() {
             return Ok((found, coding));
         }
@@ -272,7 +303,7 @@ impl StaticFiles {
         let found = self.find(path)?;
         let coding = match &*found {
             Found::File(file) => file.choose(headers),
-            Found::DirectoryWithoutSlash => None,
+            Found::DirectoryWithoutSlash | Found::Directory(_) => None,
         };
         Ok((found, coding))
     }
@@ -350,6 +381,18 @@ impl Responder for StaticFiles {
         }
         match &*found {
             Found::DirectoryWithoutSlash => redirect_to_slash(request, response),
+            Found::Directory(listing) => {
+                listing.answer(request.headers(), response);
+                for (name, value) in self.site.rules.of(path.as_key()) {
+                    if name.eq_ignore_ascii_case("Vary") {
+                        response.add_header(name, value);
+                    } else if !name.eq_ignore_ascii_case("Content-Type") {
+                        response.set_header(name, value);
+                    }
+                }
+                // It may have been written only now.
+                self.cache.recount(path.as_key());
+            }
             Found::File(file) => {
                 let file = file.in_coding(coding);
                 file.answer(request.headers(), is_head, response);

@@ -79,14 +79,12 @@ impl AcceptedCodings {
     }
 }
 
-#[allow(dead_code, reason = "for what comes next")]
 /// Whether `Accept` says that the first of two media types is liked better than the second. Both in
 /// lower case.
 pub(crate) fn prefers(headers: &Headers, first: &str, second: &str) -> bool {
     media_weight(headers, first) > media_weight(headers, second)
 }
 
-#[allow(dead_code, reason = "for what comes next")]
 /// The weight of the most specific range that holds `media_type`; any, if there is no field.
 fn media_weight(headers: &Headers, media_type: &str) -> Weight {
     let kind = media_type.split('/').next().unwrap_or_default();

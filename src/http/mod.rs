@@ -9,6 +9,7 @@ pub(crate) mod bytes;
 pub(crate) mod cookie;
 pub(crate) mod date;
 pub(crate) mod form;
+pub(crate) mod gzip;
 pub(crate) mod headers;
 pub(crate) mod request;
 pub(crate) mod response;

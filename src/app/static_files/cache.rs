@@ -162,7 +162,6 @@ impl<T: Kept + Clone> Cache<T> {
         self.places.insert(key.into(), place);
     }
 
-    #[allow(dead_code, reason = "for what comes next")]
     /// What is kept for `key` became larger, or smaller.
     pub(super) fn recount(&mut self, key: &[u8]) {
         let Some(&place) = self.places.get(key) else {

@@ -12,6 +12,8 @@ use std::time::{Duration, SystemTime};
 use super::source::read_exactly;
 use super::validators::Validators;
 use crate::http::accept::Coding;
+use crate::http::gzip::is_compressible;
+use crate::http::headers::list_has_token;
 use crate::http::{Headers, InvalidField, date};
 
 /// A regular file that was opened.
@@ -83,7 +85,22 @@ pub(super) struct Description<'s> {
 }
 
 impl Description<'_> {
-    fn fields(&self, validators: &Validators, has_ranges: bool) -> Result<Headers, InvalidField> {
+    /// Whether a file of that length is worth being compressed, and nobody said that it must not
+    /// be (RFC 9111 section 5.2.2.6).
+    pub(super) fn may_be_compressed(&self, len: u64) -> bool {
+        let must_not = |(name, value): &(&str, &[u8])| {
+            name.eq_ignore_ascii_case("Cache-Control") && list_has_token(value, "no-transform")
+        };
+        usize::try_from(len).is_ok_and(|len| COMPRESSED_BYTES.contains(&len))
+            && is_compressible(&self.content_type)
+            && !self.set.iter().any(must_not)
+    }
+
+    pub(super) fn fields(
+        &self,
+        validators: &Validators,
+        has_ranges: bool,
+    ) -> Result<Headers, InvalidField> {
         let mut fields = Headers::new();
         fields.append("Content-Type", &self.content_type)?;
         if let Some(coding) = self.coding {
@@ -108,6 +125,10 @@ impl Description<'_> {
         Ok(fields)
     }
 }
+
+/// Lengths of what is compressed. Shorter files fit in one packet anyway (of 1,500 bytes, without
+/// the head of a response); while a longer one is compressed, all others would wait.
+const COMPRESSED_BYTES: std::ops::RangeInclusive<usize> = 860..=1024 * 1024;
 
 /// Where the bytes are.
 #[derive(Clone, Debug)]
@@ -152,6 +173,30 @@ impl Representation {
             len: stamp.len(),
             content,
         })
+    }
+
+    /// The same meaning in other bytes, which say so.
+    pub(super) fn recoded(&self, validators: Validators, fields: Headers, bytes: Vec<u8>) -> Self {
+        Self {
+            validators,
+            fields,
+            len: bytes.len() as u64,
+            content: FileContent::Memory(bytes.into()),
+            content_type: self.content_type.clone(),
+            ..*self
+        }
+    }
+
+    /// All of it, as it was when it was looked at; `None` if it is not so any more.
+    pub(super) fn read_again(&self) -> Option<Arc<[u8]>> {
+        match &self.content {
+            FileContent::Memory(bytes) => Some(Arc::clone(bytes)),
+            FileContent::Open(file) => {
+                let mut bytes = Vec::new();
+                read_exactly(file, 0..self.len, &mut bytes).ok()?;
+                self.is_consistent().then(|| bytes.into())
+            }
+        }
     }
 
     /// Whether it is right still, as the file is now.

@@ -11,10 +11,11 @@ use rustix::io::Errno;
 
 use super::cache::Kept;
 use super::file::{Description, OpenFile, Representation, Stamp, content_type};
+use super::listing::Listing;
 use super::path::FilePath;
 use super::root::{OpenError, Root};
 use super::rules::Rules;
-use super::served::ServedFile;
+use super::served::{Gzip, ServedFile};
 use crate::http::accept::Coding;
 
 /// The directory, and how its files are served.
@@ -27,6 +28,10 @@ pub(super) struct Site {
     pub(super) rules: Rules,
     /// Whether files that were compressed beforehand are looked for.
     pub(super) precompressed: bool,
+    /// Whether files are compressed that were not.
+    pub(super) compress: bool,
+    /// Whether a directory without an index file is listed.
+    pub(super) listing: bool,
 }
 
 /// What a path leads to, as the file system says now.
@@ -34,6 +39,8 @@ pub(super) struct Site {
 pub(super) enum Opened {
     File(OpenFile, Siblings),
     DirectoryWithoutSlash,
+    /// It has no index file.
+    Directory(Listing),
 }
 
 /// What lies beside a file, by coding: the same, compressed beforehand.
@@ -43,8 +50,10 @@ pub(super) type Siblings = [Option<OpenFile>; Coding::ALL.len()];
 #[expect(clippy::large_enum_variant, reason = "most are files")]
 pub(super) enum Found {
     File(ServedFile),
-    /// It has an index file, but the path lacks the slash that relative links need.
+    /// It has something to show, but the path lacks the slash that relative links need.
     DirectoryWithoutSlash,
+    /// It has no index file.
+    Directory(Listing),
 }
 
 impl Found {
@@ -52,7 +61,7 @@ impl Found {
     pub(super) fn as_file(&self, coding: Option<Coding>) -> Option<&Representation> {
         match self {
             Self::File(file) => Some(file.in_coding(coding)),
-            Self::DirectoryWithoutSlash => None,
+            Self::DirectoryWithoutSlash | Self::Directory(_) => None,
         }
     }
 
@@ -61,6 +70,7 @@ impl Found {
         match (self, opened) {
             (Self::File(file), Opened::File(opened, siblings)) => file.is_still(opened, siblings),
             (Self::DirectoryWithoutSlash, Opened::DirectoryWithoutSlash) => true,
+            // What is in a directory has times of its own.
             _ => false,
         }
     }
@@ -70,6 +80,7 @@ impl Kept for Arc<Found> {
     fn bytes(&self) -> usize {
         match &**self {
             Found::File(file) => file.bytes(),
+            Found::Directory(listing) => listing.bytes(),
             Found::DirectoryWithoutSlash => 0,
         }
     }
@@ -77,7 +88,7 @@ impl Kept for Arc<Found> {
     fn open_files(&self) -> usize {
         match &**self {
             Found::File(file) => file.open_files(),
-            Found::DirectoryWithoutSlash => 0,
+            Found::Directory(_) | Found::DirectoryWithoutSlash => 0,
         }
     }
 }
@@ -116,7 +127,13 @@ impl Site {
                 Err(error) => return Err(error),
             }
         }
-        Err(OpenError::NotThere)
+        match (self.listing, path.has_final_slash()) {
+            (true, true) => {
+                Listing::read(&self.root, path.relative(), path.as_key()).map(Opened::Directory)
+            }
+            (true, false) => Ok(Opened::DirectoryWithoutSlash),
+            (false, _) => Err(OpenError::NotThere),
+        }
     }
 
     fn with_siblings(&self, file: OpenFile) -> Result<Opened, OpenError> {
@@ -161,6 +178,7 @@ impl Site {
                 .map(Found::File)
                 .map_err(failed),
             Opened::DirectoryWithoutSlash => Ok(Found::DirectoryWithoutSlash),
+            Opened::Directory(listing) => Ok(Found::Directory(listing)),
         }
     }
 
@@ -179,9 +197,13 @@ impl Site {
         let mut description = Description {
             content_type: own_type.map_or_else(|| self.type_of(&file.name), str::to_owned),
             coding: None,
-            varies: siblings.iter().any(Option::is_some),
+            varies: false,
             set,
         };
+        let is_compressed = self.compress
+            && siblings[Coding::Gzip as usize].is_none()
+            && description.may_be_compressed(file.stamp.len());
+        description.varies = is_compressed || siblings.iter().any(Option::is_some);
         let plain = Representation::load(file, &description, max_memory_bytes, now)?;
         let mut coded = [None, None, None];
         for (coding, sibling) in Coding::ALL.into_iter().zip(siblings) {
@@ -190,7 +212,13 @@ impl Site {
             let sibling = Representation::load(sibling, &description, max_memory_bytes, now)?;
             coded[coding as usize] = Some(sibling);
         }
-        Ok(ServedFile { plain, coded })
+        description.coding = Some(Coding::Gzip);
+        let gzip = is_compressed.then(|| Gzip::new(&plain, &description));
+        Ok(ServedFile {
+            plain,
+            coded,
+            gzip: gzip.transpose()?,
+        })
     }
 
     /// The `Content-Type` of a file.

@@ -18,6 +18,7 @@ use crate::output::Source;
 
 mod changes;
 mod codings;
+mod listings;
 
 thread_local! {
     /// How far the clock of this thread's files was set on.

@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 use crate::http::Headers;
 
 /// What tells one state of a file from another (RFC 9110 section 8.8).
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Validators {
     /// With its quotes, and the mark of a weak one.
     pub(super) etag: String,
@@ -78,7 +78,6 @@ impl Validators {
         date == Some(self.modified)
     }
 
-    #[allow(dead_code, reason = "for what comes next")]
     /// Those of what has the same meaning and other bytes.
     pub(super) fn weakened(&self) -> Self {
         Self {

@@ -259,3 +259,138 @@ fn or_told() {
     let error = files.try_header("*.js", "ETag", "\"x\"").unwrap_err();
     assert_eq!(error, InvalidHeaderRule::OwnField("ETag".to_owned()));
 }
+
+/// What gzip holds, by another library.
+fn gunzipped(gzip: &[u8]) -> Vec<u8> {
+    assert_eq!(gzip[..4], [0x1F, 0x8B, 8, 0]);
+    miniz_oxide::inflate::decompress_to_vec(&gzip[10..gzip.len() - 8]).unwrap()
+}
+
+fn raw(files: &mut StaticFiles, method: &str, fields: Fields<'_>) -> (Headers, u16, Vec<u8>) {
+    let response = ask(files, method, "/page.html", fields).unwrap();
+    let headers = response.headers().clone();
+    let (status, body) = body_of(response);
+    (headers, status, body)
+}
+
+#[test]
+fn what_nobody_compressed_beforehand_is_compressed_once() {
+    for len in [1_500, 100_000] {
+        let text = "<p>some text</p>\n".repeat(len / 17);
+        let scene = Scene::new().file("page.html", &text);
+        let mut files = scene.files().compress(true);
+        let (headers, _, body) = raw(&mut files, "GET", &[ANY]);
+        assert_eq!(headers.get_str("content-encoding"), Some("gzip"));
+        assert_eq!(headers.get_str("vary"), Some("Accept-Encoding"));
+        assert_eq!(headers.get_str("accept-ranges"), None);
+        assert!(gunzipped(&body) == text.as_bytes() && body.len() < text.len() / 5);
+        let (plain, _, plain_body) = raw(&mut files, "GET", &[]);
+        assert!(plain_body == text.as_bytes());
+        assert_eq!(plain.get_str("vary"), Some("Accept-Encoding"));
+        assert_eq!(plain.get_str("content-encoding"), None);
+        // The same bytes again, and their length for who asks for no more.
+        let body_again = |files: &mut StaticFiles| match ask(files, "GET", "/page.html", &[ANY])
+            .unwrap()
+            .take_content()
+        {
+            Content::Shared(bytes) => bytes,
+            other => panic!("{other:?}"),
+        };
+        assert!(Arc::ptr_eq(
+            &body_again(&mut files),
+            &body_again(&mut files)
+        ));
+        let head = ask(&mut files, "HEAD", "/page.html", &[ANY]).unwrap();
+        assert_eq!(head.content().len(), body.len() as u64);
+        assert_eq!(head.headers().as_section(), headers.as_section());
+        // A changed file is another.
+        scene.write("page.html", "<p>other</p>\n".repeat(100));
+        pass(TRUSTED);
+        let (_, _, body) = raw(&mut files, "GET", &[ANY]);
+        assert!(gunzipped(&body).starts_with(b"<p>other</p>"));
+    }
+}
+
+#[test]
+fn a_tag_of_what_is_compressed_here_is_weak_and_holds_for_what_weak_ones_hold() {
+    let scene = Scene::new().file("page.html", "<p>some text</p>\n".repeat(100));
+    let mut files = scene.files().compress(true);
+    let (plain, ..) = raw(&mut files, "GET", &[]);
+    let (coded, ..) = raw(&mut files, "GET", &[ANY]);
+    let plain = plain.get_str("etag").unwrap();
+    let weak = coded.get_str("etag").unwrap();
+    assert_eq!(weak, format!("W/{plain}"));
+    let range = ("Range", "bytes=1-2");
+    let cases: [(Fields<'_>, u16, bool); 10] = [
+        (&[ANY, ("If-None-Match", weak)], 304, false),
+        (&[ANY, ("If-None-Match", plain)], 304, false),
+        (&[("If-None-Match", weak)], 304, false),
+        (&[ANY, ("If-None-Match", "\"x\"")], 200, true),
+        (&[ANY, ("If-Match", weak)], 412, false),
+        (&[ANY, ("If-Match", plain)], 412, false),
+        (&[("If-Match", plain)], 200, false),
+        // A part is one of the file as it is, and so is the whole in its place.
+        (&[ANY, range], 206, false),
+        (&[ANY, range, ("If-Range", plain)], 206, false),
+        (&[ANY, range, ("If-Range", weak)], 200, false),
+    ];
+    for (fields, status, is_coded) in cases {
+        let (headers, found, body) = raw(&mut files, "GET", fields);
+        assert_eq!(found, status, "{fields:?}");
+        assert_eq!(headers.contains("content-encoding"), is_coded, "{fields:?}");
+        assert_eq!(
+            headers.get_str("vary"),
+            Some("Accept-Encoding"),
+            "{fields:?}"
+        );
+        if status == 206 {
+            assert_eq!(body, b"p>");
+        }
+    }
+}
+
+#[test]
+fn what_does_not_pay_or_must_not_be_is_not_compressed() {
+    let text = "some text ".repeat(200);
+    let scene = Scene::new()
+        .file("short.txt", &text[..859])
+        .file("enough.txt", &text[..860])
+        .file("image.png", &text)
+        .file("long.txt", vec![b'a'; 1024 * 1024 + 1])
+        .file("most.txt", vec![b'a'; 1024 * 1024])
+        .file("keep.txt", &text)
+        .file("sibling.txt", &text)
+        .file("sibling.txt.gz", "sibling")
+        .file("brotli.txt", &text)
+        .file("brotli.txt.br", "brotli");
+    let mut files =
+        scene
+            .files()
+            .compress(true)
+            .header("keep.txt", "Cache-Control", "public, no-transform");
+    let gzip = ("Accept-Encoding", "gzip");
+    for (target, is_coded, varies) in [
+        ("/short.txt", false, false),
+        ("/enough.txt", true, true),
+        ("/image.png", false, false),
+        ("/long.txt", false, false),
+        ("/most.txt", true, true),
+        ("/keep.txt", false, false),
+        ("/sibling.txt", true, true),
+        ("/brotli.txt", true, true),
+    ] {
+        let response = ask(&mut files, "GET", target, &[gzip]).unwrap();
+        let headers = response.headers();
+        assert_eq!(
+            headers.get("content-encoding").is_some(),
+            is_coded,
+            "{target}"
+        );
+        assert_eq!(headers.get("vary").is_some(), varies, "{target}");
+    }
+    assert_eq!(answer(&mut files, "/sibling.txt", &[gzip]).2, "sibling");
+    assert_eq!(answer(&mut files, "/brotli.txt", &[ANY]).2, "brotli");
+    let mut off = scene.files();
+    let response = ask(&mut off, "GET", "/enough.txt", &[gzip]).unwrap();
+    assert!(!response.headers().contains("vary"), "it is off by default");
+}
