@@ -86,6 +86,7 @@ mod output;
 
 mod timer_wheel;
 
+pub use app::compress_response::{ResponseCompression, compress_response};
 pub use app::directory::ClientInfo;
 pub use app::endpoint::{Endpoint, Everyone, EveryoneExcept, Outgoing, Recipients, TimerId};
 pub use app::handler::{Responder, StartError, WebSocketHandler, respond};
