@@ -46,15 +46,20 @@ use site::{Found, Site};
 /// with a slash. A directory is answered by its index file, and redirected to the path with a
 /// slash (308) if it has one.
 ///
-/// Responses have `Last-Modified` and a strong `ETag`; preconditions are answered with 304 or
-/// 412. A GET may ask for a part of a file, or for several (RFC 9110 section 14): 206, or 416 if it
-/// has none of them. Large files are read while they are sent.
+/// Responses have `Last-Modified` and an `ETag`; preconditions are answered with 304 or 412. A GET
+/// may ask for a part of a file, or for several (RFC 9110 section 14): 206, or 416 if it has none of
+/// them. What was compressed beforehand is sent to who takes it ([`precompressed`](Self::precompressed)).
+///
+/// Files are [kept](Self::cache) for their next requests: as bytes if they are few, else open. A
+/// change shows within one second. Large files are sent from the disk while the client reads.
 ///
 /// The directory is opened once: if it is replaced by another, the old one is served on.
 ///
 /// ```no_run
 /// use aerys::StaticFiles;
-/// let files = StaticFiles::new("public")?.index(&["index.html", "default.html"]);
+/// let files = StaticFiles::new("public")?
+///     .header("/assets/**", "Cache-Control", "public, max-age=31536000, immutable")
+///     .not_found("404.html");
 /// # Ok::<(), std::io::Error>(())
 /// ```
 pub struct StaticFiles {

@@ -14,6 +14,7 @@ mod closing;
 mod compression;
 mod control_frames;
 mod echo;
+mod file_options;
 mod fragments;
 mod limits;
 mod protocol_errors;

@@ -1,7 +1,9 @@
 //! What is in a directory, as a page to look at or as JSON.
 
 use std::borrow::Cow;
+use std::ffi::{CStr, OsStr};
 use std::fmt::Write as _;
+use std::fs::File;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
@@ -73,14 +75,11 @@ impl Listing {
             if !is_served(file_name, false) {
                 continue;
             }
-            let found = if entry.file_type() == FileType::Symlink {
-                linked(
-                    root,
-                    &name.join(Path::new(std::ffi::OsStr::from_bytes(file_name))),
-                )
-            } else {
-                plain(&directory, entry.file_name())
+            let linked = || {
+                let file_name = Path::new(OsStr::from_bytes(file_name));
+                linked(root, &name.join(file_name))
             };
+            let found = plain(&directory, entry.file_name(), linked);
             if let Some((kind, size, modified)) = found {
                 entries.push(Entry {
                     kind,
@@ -212,12 +211,17 @@ fn linked(root: &Root, name: &Path) -> Option<(Kind, u64, i64)> {
     Some((kind, metadata.len(), metadata.mtime()))
 }
 
-/// What has this name, if it would be served.
-fn plain(directory: &std::fs::File, name: &std::ffi::CStr) -> Option<(Kind, u64, i64)> {
+/// What has this name, if it would be served; what `linked` says, if it is a link.
+fn plain(
+    directory: &File,
+    name: &CStr,
+    linked: impl FnOnce() -> Option<(Kind, u64, i64)>,
+) -> Option<(Kind, u64, i64)> {
     let status = statat(directory, name, AtFlags::SYMLINK_NOFOLLOW).ok()?;
     let (kind, access) = match FileType::from_raw_mode(status.st_mode) {
         FileType::Directory => (Kind::Directory, Access::READ_OK | Access::EXEC_OK),
         FileType::RegularFile => (Kind::File, Access::READ_OK),
+        FileType::Symlink => return linked(),
         _ => return None,
     };
     accessat(directory, name, access, AtFlags::empty()).ok()?;

@@ -23,6 +23,7 @@ fn a_file_that_became_shorter_is_looked_at_again() {
 
 #[test]
 fn a_changed_file_is_served_as_it_is_within_a_second() {
+    assert_eq!(TRUSTED, Duration::from_secs(1), "as it is promised");
     let scene = Scene::new().file("a.txt", "old").file("gone.txt", "gone");
     let scene = scene.file("app/index.html", "old");
     let mut files = scene.files();
