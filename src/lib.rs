@@ -90,13 +90,14 @@ mod output;
 
 mod timer_wheel;
 
+pub use app::compress_response::{ResponseCompression, compress_response};
 pub use app::directory::ClientInfo;
 pub use app::endpoint::{Endpoint, Everyone, EveryoneExcept, Outgoing, Recipients, TimerId};
 pub use app::handler::{Responder, StartError, WebSocketHandler, respond};
 pub use app::middleware::Middleware;
 pub use app::remote::{RemoteEndpoint, RemoteError};
 pub use app::router::Router;
-pub use app::static_files::StaticFiles;
+pub use app::static_files::{FileCache, InvalidHeaderRule, StaticFiles};
 pub use app::upload::{BodyLimit, Upload, body_limit, upload};
 pub use app::websocket::{WebSocket, websocket};
 pub use client_id::ClientId;

@@ -291,13 +291,24 @@ impl Protocol {
         } else {
             &Content::Empty
         };
-        let inline = content.as_bytes();
+        let inline = if let Content::Shared(bytes) = content
+            && Bytes::are_worth_sharing(bytes)
+        {
+            None
+        } else {
+            content.as_bytes()
+        };
         let parts = Bytes::Parts(cx.head, inline.unwrap_or_default());
         cx.output.send(cx.slot, Unit::default(), parts);
-        if after.send_body
-            && let Some((len, source)) = response.take_source()
-        {
-            cx.output.send_source(cx.slot, len, source);
+        if inline.is_none() && !content.is_stream() {
+            match response.take_content() {
+                Content::Source { len, source } => cx.output.send_source(cx.slot, len, source),
+                Content::Shared(bytes) => {
+                    let bytes = Bytes::Shared(&bytes);
+                    cx.output.send(cx.slot, Unit::default(), bytes);
+                }
+                _ => {}
+            }
         }
         match after.then {
             Then::KeepAlive => Answered::Whole,

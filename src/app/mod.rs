@@ -3,6 +3,7 @@
 //! [`App`] knows the hosts' responders and the endpoints among them. [`App::call`] is where a
 //! panic of the application ends; what it means for the client is the loop's to carry out.
 
+pub(crate) mod compress_response;
 pub(crate) mod compression;
 pub(crate) mod directory;
 pub(crate) mod endpoint;

@@ -1,25 +1,41 @@
 //! Paths to files below a directory, with validators and preconditions (RFC 9110 section 13).
 //!
-//! The one user of `std::fs`. A path is taken apart here, but that nothing escapes the root
-//! is the kernel's word: names are resolved beneath the descriptor of the root.
+//! The one user of `std::fs`. A path is taken apart in `path.rs`, but that nothing escapes the root
+//! is the kernel's word: names are resolved beneath the descriptor of the root. What was found is
+//! kept for a second before the file system is asked again (`cache.rs`).
 
-use std::ffi::OsStr;
 use std::fmt;
 use std::io;
-use std::os::unix::ffi::OsStrExt as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
+use std::sync::Arc;
 
 use crate::app::handler::Responder;
-use crate::http::target::percent_decode;
+use crate::http::accept::Coding;
 use crate::http::{Headers, Method, Request, Response, StatusCode};
 
+mod answer;
+mod cache;
+mod clock;
 mod file;
+mod listing;
+mod path;
 mod ranges;
 mod root;
+mod rules;
+mod served;
+mod site;
+mod source;
 mod validators;
 
-use file::{OpenFile, content_type};
+pub use cache::FileCache;
+pub use rules::InvalidHeaderRule;
+
+use cache::{Cache, Known};
+use clock::Clock;
+use path::FilePath;
 use root::{OpenError, Root};
+use rules::Rules;
+use site::{Found, Site};
 
 /// Serves the files below a directory to GET and HEAD.
 ///
@@ -30,25 +46,28 @@ use root::{OpenError, Root};
 /// with a slash. A directory is answered by its index file, and redirected to the path with a
 /// slash (308) if it has one.
 ///
-/// Responses have `Last-Modified` and a strong `ETag`; preconditions are answered with 304 or
-/// 412. A GET may ask for a part of a file, or for several (RFC 9110 section 14): 206, or 416 if it
-/// has none of them. Large files are read while they are sent.
+/// Responses have `Last-Modified` and an `ETag`; preconditions are answered with 304 or 412. A GET
+/// may ask for a part of a file, or for several (RFC 9110 section 14): 206, or 416 if it has none of
+/// them. What was compressed beforehand is sent to who takes it ([`precompressed`](Self::precompressed)).
+///
+/// Files are [kept](Self::cache) for their next requests: as bytes if they are few, else open. A
+/// change shows within one second. Large files are sent from the disk while the client reads.
 ///
 /// The directory is opened once: if it is replaced by another, the old one is served on.
 ///
 /// ```no_run
 /// use aerys::StaticFiles;
-/// let files = StaticFiles::new("public")?.index(&["index.html", "default.html"]);
+/// let files = StaticFiles::new("public")?
+///     .header("/assets/**", "Cache-Control", "public, max-age=31536000, immutable")
+///     .not_found("404.html");
 /// # Ok::<(), std::io::Error>(())
 /// ```
 pub struct StaticFiles {
-    path: PathBuf,
-    root: Root,
-    index: Vec<String>,
-    /// By extension, in lower case.
-    content_types: Vec<(String, String)>,
-    fallback: Option<PathBuf>,
-    not_found: Option<PathBuf>,
+    site: Site,
+    cache: Cache<Arc<Found>>,
+    clock: Clock,
+    fallback: Option<FilePath<'static>>,
+    not_found: Option<FilePath<'static>>,
 }
 
 impl StaticFiles {
@@ -66,14 +85,24 @@ impl StaticFiles {
             );
             io::Error::new(error.kind(), text)
         })?;
-        Ok(Self {
+        let site = Site {
             path,
             root,
             index: vec!["index.html".to_owned(), "index.htm".to_owned()],
             content_types: Vec::new(),
+            rules: Rules::default(),
+            precompressed: true,
+            listing: false,
+            compress: false,
+        };
+        let files = Self {
+            site,
+            cache: Cache::new(FileCache::default()),
+            clock: Clock::SYSTEM,
             fallback: None,
             not_found: None,
-        })
+        };
+        Ok(files.cache(FileCache::default()))
     }
 
     /// Sets the names of index files, the first that exists is served. None: no directory is.
@@ -87,7 +116,7 @@ impl StaticFiles {
             let is_name = !matches!(*name, "" | "." | "..") && !name.contains(['/', '\0']);
             assert!(is_name, "an index file is a name, not a path: {name:?}");
         }
-        self.index = names.iter().map(|name| (*name).to_owned()).collect();
+        self.site.index = names.iter().map(|name| (*name).to_owned()).collect();
         self
     }
 
@@ -104,8 +133,111 @@ impl StaticFiles {
             "the type {content_type:?} cannot be sent"
         );
         let extension = extension.to_ascii_lowercase();
-        self.content_types
+        self.site
+            .content_types
             .push((extension, content_type.to_owned()));
+        self
+    }
+
+    /// Whether a file that lies beside another, compressed beforehand, is sent in its place to who
+    /// takes that coding: `app.js.br` (Brotli), `app.js.zst` (zstd) or `app.js.gz` (gzip) for
+    /// `app.js`, unless it is older. Default true. Asked for by its own name, it is a file like any
+    /// other.
+    ///
+    /// The client's preference decides (`Accept-Encoding`, RFC 9110 section 12.5.3), ours where it
+    /// has none: Brotli, zstd, gzip.
+    #[must_use]
+    pub const fn precompressed(mut self, is_on: bool) -> Self {
+        self.site.precompressed = is_on;
+        self
+    }
+
+    /// Whether files are compressed for who takes gzip, where nobody did so
+    /// [beforehand](Self::precompressed). Default false.
+    ///
+    /// Once for each state of a file, and then kept: text of all kinds (HTML, CSS, JavaScript, JSON, XML,
+    /// SVG, WebAssembly) of 860 bytes to 1 MiB, at level 6, which takes up to 20 ms for the longest.
+    /// Not where `Cache-Control: no-transform` is set. Such an answer has a weak `ETag`, and no ranges:
+    /// who asks for a part gets it of the file as it is.
+    #[must_use]
+    pub const fn compress(mut self, is_on: bool) -> Self {
+        self.site.compress = is_on;
+        self
+    }
+
+    /// Whether a directory without an index file is answered with a list of what is in it: a page, or
+    /// JSON for who likes `application/json` better. Default false: it is as if it were not there.
+    ///
+    /// Listed is what is served, directories first, at most 10,000 entries; if there are more, the list
+    /// says so. It is made anew once a second at most.
+    #[must_use]
+    pub const fn listing(mut self, is_on: bool) -> Self {
+        self.site.listing = is_on;
+        self
+    }
+
+    /// Sets a header field for the files whose path matches `pattern`: on each answer that sends the
+    /// file or a part of it (200, 206), and on a 304 those that may be there: `Cache-Control`,
+    /// `Expires`, `Vary` and `Content-Location`. If several patterns match, the last one of a name
+    /// counts; a `Vary` comes on top of the server's own.
+    ///
+    /// In a pattern `*` stands for any characters of a name, `?` for one, and `**` for any number of
+    /// directories or all that is below. Without a slash it is the name of a file anywhere, else a
+    /// path from the root on. An index file goes by its own name.
+    ///
+    /// ```no_run
+    /// use aerys::StaticFiles;
+    /// let files = StaticFiles::new("public")?
+    ///     .header("*.html", "Cache-Control", "no-cache")
+    ///     .header("/assets/**", "Cache-Control", "public, max-age=31536000, immutable")
+    ///     .header("/fonts/*.woff2", "Access-Control-Allow-Origin", "*");
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    ///
+    /// # Panics
+    ///
+    /// Where [`try_header`](Self::try_header) fails.
+    #[must_use]
+    pub fn header(mut self, pattern: &str, name: &str, value: &str) -> Self {
+        if let Err(error) = self.site.rules.add(pattern, name, value) {
+            panic!("{name} cannot be set for {pattern:?}: {error}");
+        }
+        self
+    }
+
+    /// As [`header`](Self::header), for what comes from a file or a user.
+    ///
+    /// # Errors
+    ///
+    /// If the pattern is none, the field cannot be sent, or its value is the server's to say.
+    pub fn try_header(
+        mut self,
+        pattern: &str,
+        name: &str,
+        value: &str,
+    ) -> Result<Self, InvalidHeaderRule> {
+        self.site.rules.add(pattern, name, value)?;
+        Ok(self)
+    }
+
+    /// Whether [`header`](Self::header) would take this rule.
+    ///
+    /// # Errors
+    ///
+    /// As [`try_header`](Self::try_header).
+    pub fn check_header(pattern: &str, name: &str, value: &str) -> Result<(), InvalidHeaderRule> {
+        rules::Rules::default().add(pattern, name, value)
+    }
+
+    /// Sets how much is kept of files that were asked for. Whatever it is, a file that was changed,
+    /// replaced, removed or made is served as it is within one second.
+    #[must_use]
+    pub fn cache(mut self, cache: FileCache) -> Self {
+        let cache = FileCache {
+            max_open_files: cache.max_open_files.min(root::share_of_descriptors()),
+            ..cache
+        };
+        self.cache = Cache::new(cache);
         self
     }
 
@@ -135,113 +267,105 @@ impl StaticFiles {
         self
     }
 
+    /// What a path leads to, as it was within the last second.
+    fn find(&mut self, path: &FilePath<'_>) -> Result<Arc<Found>, OpenError> {
+        let now = (self.clock.instant)();
+        let known = match self.cache.find(path.as_key(), now) {
+            Known::Fresh(found) => return Ok(found),
+            Known::Stale(found) => Some(found),
+            Known::Nothing => None,
+        };
+        let opened = match self.site.open(path) {
+            Err(OpenError::NoDescriptors) => {
+                self.cache.close_files();
+                self.site.open(path)
+            }
+            result => result,
+        };
+        let opened = opened.inspect_err(|_| self.cache.forget(path.as_key()))?;
+        if let Some(known) = known
+            && known.is_still(&opened)
+        {
+            self.cache.renew(path.as_key(), now);
+            return Ok(known);
+        }
+        let (max_bytes, calendar) = (self.cache.max_memory_bytes(), (self.clock.calendar)());
+        let found = Arc::new(self.site.load(opened, max_bytes, calendar)?);
+        self.cache.keep(path.as_key(), Arc::clone(&found), now);
+        Ok(found)
+    }
+
+    /// The same for a request, and the coding to be sent. Nothing was written to the file since.
+    fn find_for(
+        &mut self,
+        headers: &Headers,
+        path: &FilePath<'_>,
+    ) -> Result<(Arc<Found>, Option<Coding>), OpenError> {
+        let found = self.find(path)?;
+        let Found::File(file) = &*found else {
+            return Ok((found, None));
+        };
+        let coding = file.choose(headers);
+        if coding.is_some() {
+            // It may have been compressed only now.
+            self.cache.recount(path.as_key());
+        }
+        if file.in_coding(coding).is_consistent() {
+            return Ok((found, coding));
+        }
+        self.cache.forget(path.as_key());
+        let found = self.find(path)?;
+        let coding = match &*found {
+            Found::File(file) => file.choose(headers),
+            Found::DirectoryWithoutSlash | Found::Directory(_) => None,
+        };
+        Ok((found, coding))
+    }
+
     /// Answers where no file is meant or found: as set, or not at all.
-    fn answer_missing(&self, is_path: bool, request: &Request, response: &mut Response) {
+    fn answer_missing(&mut self, is_path: bool, request: &Request, response: &mut Response) {
         if !matches!(*request.method(), Method::GET | Method::HEAD) {
             return;
         }
+        let has_fallback = self.fallback.is_some();
         let fallback = self.fallback.as_ref();
         let fallback = fallback.filter(|_| is_path && asks_for_page(request.headers()));
-        let Some(name) = fallback.or(self.not_found.as_ref()) else {
+        let is_fallback = fallback.is_some();
+        let Some(name) = fallback.or(self.not_found.as_ref()).cloned() else {
             return;
         };
-        if let Err(error) = self.send_page(name, fallback.is_some(), request, response) {
+        let found = self.find_for(request.headers(), &name);
+        let file = match &found {
+            Ok((found, coding)) => found.as_file(*coding),
+            Err(_) => None,
+        };
+        let Some(file) = file else {
             log::warn!(
-                "{} below {} cannot be sent: {error}",
-                name.display(),
-                self.path.display()
+                "{} below {} cannot be sent: it must be a file that can be read",
+                name.relative().display(),
+                self.site.path.display()
             );
-            *response = Response::new();
             return;
-        }
-        if self.fallback.is_some() {
-            response.set_header("Vary", "Accept");
-        }
-    }
-
-    /// Sends a file in place of one that is missing: as if it were that, or with 404.
-    fn send_page(
-        &self,
-        name: &Path,
-        is_found: bool,
-        request: &Request,
-        response: &mut Response,
-    ) -> io::Result<()> {
-        let opened = self.root.open_existing(name);
-        let (file, metadata) = opened.map_err(|_| io::Error::other("it cannot be opened"))?;
-        if !metadata.is_file() {
-            return Err(io::Error::other("it is no file"));
-        }
-        let (content_type, len) = (self.type_of(name), metadata.len());
-        let is_head = request.method() == Method::HEAD;
-        let file = OpenFile {
-            name: name.to_owned(),
-            file,
-            metadata,
         };
-        if is_found {
-            return file.answer(content_type, request.headers(), is_head, response);
+        if is_fallback {
+            let is_head = request.method() == Method::HEAD;
+            file.answer(request.headers(), is_head, response);
+        } else {
+            file.send_as_missing(response);
         }
-        response
-            .set_status(StatusCode::NOT_FOUND)
-            .set_header("Content-Type", content_type);
-        file.send(0..len, is_head, response)
-    }
-
-    /// The `Content-Type` of a file.
-    fn type_of(&self, name: &Path) -> String {
-        let extension = name.extension().and_then(OsStr::to_str).unwrap_or_default();
-        let mut own = self.content_types.iter().rev();
-        match own.find(|(own, _)| own.eq_ignore_ascii_case(extension)) {
-            Some((_, content_type)) => content_type.clone(),
-            None => content_type(name),
+        if has_fallback {
+            response.add_header("Vary", "Accept");
         }
-    }
-
-    fn find(&self, path: &FilePath) -> Result<Found, OpenError> {
-        let (file, metadata) = self.root.open_existing(&path.relative)?;
-        if metadata.is_file() {
-            // `/file/` is another resource than `/file`, and none.
-            let found = Found::File(OpenFile {
-                name: path.relative.clone(),
-                file,
-                metadata,
-            });
-            return if path.has_final_slash {
-                Err(OpenError::NotThere)
-            } else {
-                Ok(found)
-            };
-        }
-        if !metadata.is_dir() {
-            return Err(OpenError::NotThere);
-        }
-        for index in &self.index {
-            let name = path.relative.join(index);
-            match self.root.open_existing(&name) {
-                Ok((_, metadata)) if !metadata.is_file() => {}
-                Ok(_) if !path.has_final_slash => return Ok(Found::DirectoryWithoutSlash),
-                Ok((file, metadata)) => {
-                    return Ok(Found::File(OpenFile {
-                        name,
-                        file,
-                        metadata,
-                    }));
-                }
-                Err(OpenError::NotThere) => {}
-                Err(error) => return Err(error),
-            }
-        }
-        Err(OpenError::NotThere)
     }
 }
 
 impl Responder for StaticFiles {
     fn respond(&mut self, request: &mut Request, response: &mut Response) {
+        let request = &*request;
         let Some(path) = FilePath::parse(request.path()) else {
             return self.answer_missing(false, request, response);
         };
-        let found = match self.find(&path) {
+        let (found, coding) = match self.find_for(request.headers(), &path) {
             Ok(found) => found,
             Err(OpenError::NotThere) => return self.answer_missing(true, request, response),
             Err(OpenError::NoDescriptors) => {
@@ -254,12 +378,12 @@ impl Responder for StaticFiles {
             }
             Err(OpenError::Failed(error)) => {
                 log::error!(
-                    "a file below {} could not be opened: {error}",
-                    self.path.display()
+                    "a file below {} could not be read: {error}",
+                    self.site.path.display()
                 );
                 response.end_with_error(
                     StatusCode::INTERNAL_SERVER_ERROR,
-                    "the file could not be opened",
+                    "the file could not be read",
                 );
                 return;
             }
@@ -269,21 +393,23 @@ impl Responder for StaticFiles {
             answer_other_method(request, response);
             return;
         }
-        match found {
+        match &*found {
             Found::DirectoryWithoutSlash => redirect_to_slash(request, response),
-            Found::File(file) => {
-                let content_type = self.type_of(&file.name);
-                let answered = file.answer(content_type, request.headers(), is_head, response);
-                if let Err(error) = answered {
-                    log::warn!(
-                        "a file below {} could not be read: {error}",
-                        self.path.display()
-                    );
-                    response.end_with_error(
-                        StatusCode::INTERNAL_SERVER_ERROR,
-                        "the file could not be read",
-                    );
+            Found::Directory(listing) => {
+                listing.answer(request.headers(), response);
+                for (name, value) in self.site.rules.of(path.as_key()) {
+                    if name.eq_ignore_ascii_case("Vary") {
+                        response.add_header(name, value);
+                    } else if !name.eq_ignore_ascii_case("Content-Type") {
+                        response.set_header(name, value);
+                    }
                 }
+                // It may have been written only now.
+                self.cache.recount(path.as_key());
+            }
+            Found::File(file) => {
+                let file = file.in_coding(coding);
+                file.answer(request.headers(), is_head, response);
             }
         }
     }
@@ -292,8 +418,8 @@ impl Responder for StaticFiles {
 impl fmt::Debug for StaticFiles {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("StaticFiles")
-            .field("path", &self.path)
-            .field("index", &self.index)
+            .field("path", &self.site.path)
+            .field("index", &self.site.index)
             .finish_non_exhaustive()
     }
 }
@@ -308,9 +434,9 @@ fn asks_for_page(headers: &Headers) -> bool {
 }
 
 /// A path as the names below the root that it is, for an answer that is set beforehand.
-fn page_path(file: &str) -> PathBuf {
+fn page_path(file: &str) -> FilePath<'static> {
     match FilePath::parse(&format!("/{file}")) {
-        Some(path) if !path.has_final_slash => path.relative,
+        Some(path) if !path.has_final_slash() => path.into_owned(),
         _ => panic!("{file:?} is no file that could be served: a path below the root is meant"),
     }
 }
@@ -336,59 +462,6 @@ fn redirect_to_slash(request: &Request, response: &mut Response) {
         StatusCode::PERMANENT_REDIRECT,
         format!("{}/{query}", request.path()),
     );
-}
-
-/// What a path leads to.
-#[expect(
-    clippy::large_enum_variant,
-    reason = "handed over once, where a box would cost more"
-)]
-enum Found {
-    File(OpenFile),
-    /// It has an index file, but the path lacks the slash that relative links need.
-    DirectoryWithoutSlash,
-}
-
-/// The path of a request as names below the root.
-#[derive(Debug, PartialEq, Eq)]
-struct FilePath {
-    /// Without leading slash, `.` for the root itself; of plain names only.
-    relative: PathBuf,
-    has_final_slash: bool,
-}
-
-impl FilePath {
-    /// `None` if no file could be meant, or two things could.
-    fn parse(path: &str) -> Option<Self> {
-        let path = path.strip_prefix('/')?;
-        if path.is_empty() {
-            return Some(Self {
-                relative: ".".into(),
-                has_final_slash: true,
-            });
-        }
-        let (path, has_final_slash) = path
-            .strip_suffix('/')
-            .map_or((path, false), |path| (path, true));
-        let mut relative = PathBuf::new();
-        for (index, segment) in path.split('/').enumerate() {
-            // Decoded once and each segment for itself: `%2e%2e` is a dot segment, `..%2f` a
-            // name with a slash in it, `%252e` a name with a percent sign.
-            let name = percent_decode(segment);
-            let is_plain =
-                !name.is_empty() && !name.iter().any(|byte| matches!(byte, b'/' | b'\\' | 0));
-            // Dot segments are among the names that begin with a dot.
-            let is_shown = !name.starts_with(b".") || (index == 0 && *name == *b".well-known");
-            if !is_plain || !is_shown {
-                return None;
-            }
-            relative.push(OsStr::from_bytes(&name));
-        }
-        Some(Self {
-            relative,
-            has_final_slash,
-        })
-    }
 }
 
 #[cfg(test)]

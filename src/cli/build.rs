@@ -84,8 +84,20 @@ fn build_files(settings: &FileSettings) -> Result<StaticFiles, String> {
     let root = &settings.root;
     let mut files = StaticFiles::new(root)
         .map_err(|error| format!("cannot serve {}: {error}", root.display()))?;
-    // Place for: `StaticFiles::header` of each of `headers`, and `listing`, `precompressed` and
-    // `compress` where they are set.
+    if let Some(is_on) = settings.listing {
+        files = files.listing(is_on);
+    }
+    if let Some(is_on) = settings.precompressed {
+        files = files.precompressed(is_on);
+    }
+    if let Some(is_on) = settings.compress {
+        files = files.compress(is_on);
+    }
+    for rule in &settings.headers {
+        files = files
+            .try_header(&rule.pattern, &rule.name, &rule.value)
+            .map_err(|error| format!("{} for {}: {error}", rule.name, rule.pattern))?;
+    }
     if let Some(index) = &settings.index {
         let names: Vec<&str> = index.iter().map(String::as_str).collect();
         files = files.index(&names);

@@ -2,7 +2,7 @@
 //! returned as it is meant.
 
 use crate::cli::units::{UNIX, address};
-use aerys::{HeaderName, HeaderValue};
+use aerys::{HeaderName, HeaderValue, StaticFiles};
 use std::net::Ipv6Addr;
 use std::path::Path;
 
@@ -107,31 +107,22 @@ pub(crate) fn page_below(root: Option<&Path>, text: &str) -> Result<String, Stri
 
 /// A pattern that paths of files are compared with.
 pub(crate) fn file_pattern(text: &str) -> Result<String, String> {
-    if text.is_empty() || text.contains(char::is_control) {
-        return Err(format!("'{text}' is no pattern, as *.css or /images/*"));
+    // A field that any file may have, to have the pattern judged.
+    match StaticFiles::check_header(text, "Cache-Control", "no-cache") {
+        Ok(()) if !text.contains(char::is_control) => Ok(text.to_owned()),
+        Ok(()) => Err("a pattern has no control characters".into()),
+        Err(error) => Err(format!("'{text}': {error}")),
     }
-    Ok(text.to_owned())
 }
 
-/// Fields that say where a message ends, or what happens to its connection: the server's own.
-const OWN_FIELDS: [&str; 8] = [
-    "connection",
-    "content-length",
-    "content-range",
-    "date",
-    "keep-alive",
-    "trailer",
-    "transfer-encoding",
-    "upgrade",
-];
-
+/// The name of a field that files may be given.
 pub(crate) fn field_name(text: &str) -> Result<String, String> {
-    let name = HeaderName::from_bytes(text.as_bytes())
+    HeaderName::from_bytes(text.as_bytes())
         .map_err(|_| format!("'{text}' is no name of a field"))?;
-    if OWN_FIELDS.contains(&name.as_str()) {
-        return Err(format!("'{text}' is set by the server alone"));
+    match StaticFiles::check_header("*", text, "") {
+        Ok(()) => Ok(text.to_owned()),
+        Err(error) => Err(error.to_string()),
     }
-    Ok(text.to_owned())
 }
 
 pub(crate) fn field_value(text: &str) -> Result<String, String> {

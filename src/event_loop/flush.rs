@@ -3,7 +3,7 @@
 use crate::client_id::ClientId;
 use crate::config::Settings;
 use crate::event_loop::clients::{Client, fact};
-use crate::event_loop::system::{Socket, System, WriteOutcome};
+use crate::event_loop::system::{FileOutcome, Socket, System, WriteOutcome};
 use crate::event_loop::{EARLY_FLUSH_BYTES, EventLoop, token_of};
 use crate::output::Output;
 use crate::protocol::Protocol;
@@ -191,6 +191,29 @@ impl<S: System> EventLoop<S> {
         let mut written = 0;
         let mut broken = false;
         while !output.is_blocked(slot) {
+            match send_file(client, slot, &mut output, WRITE_BUDGET_BYTES - written) {
+                FileOutcome::Bytes(len) => {
+                    written += len;
+                    if !output.has_output(slot) || written >= WRITE_BUDGET_BYTES {
+                        break;
+                    }
+                    continue;
+                }
+                FileOutcome::Full => {
+                    output.block(slot);
+                    break;
+                }
+                FileOutcome::AtEnd => {
+                    log::warn!("a response was cut off: the file became shorter while it was sent");
+                    broken = true;
+                    break;
+                }
+                FileOutcome::Broken => {
+                    broken = true;
+                    break;
+                }
+                FileOutcome::Unsupported => {}
+            }
             if let Err(error) = output.fill(slot) {
                 // The length was promised: only a cut connection tells that it is not kept.
                 log::warn!("a response was cut off: {error}");
@@ -203,6 +226,7 @@ impl<S: System> EventLoop<S> {
                 break;
             }
             let outcome = match &slices[..gathered.slices] {
+                slices if gathered.before_file => client.socket.write_before_file(slices),
                 // `send` is cheaper than `sendmsg` of one piece.
                 [slice] => client.socket.write(slice),
                 slices => client.socket.write_vectored(slices),
@@ -319,6 +343,29 @@ impl<S: System> EventLoop<S> {
                 .shut_down(&self.settings.server, self.hub.now.get());
         }
     }
+}
+
+/// Has the kernel send from a file what is to be written next, at most `most` bytes. `Unsupported`: it
+/// is no part of a file, or must be read.
+#[inline]
+fn send_file<K: Socket>(
+    client: &mut Client<K>,
+    slot: u32,
+    output: &mut Output,
+    most: usize,
+) -> FileOutcome {
+    if !K::SENDS_FILES {
+        return FileOutcome::Unsupported;
+    }
+    let Some(part) = output.file_part(slot) else {
+        return FileOutcome::Unsupported;
+    };
+    let len = usize::try_from(part.len).map_or(most, |len| len.min(most));
+    let outcome = client.socket.send_file(part.file, part.offset, len);
+    if let FileOutcome::Bytes(len) = outcome {
+        output.advance_in_file(slot, len as u64);
+    }
+    outcome
 }
 
 /// Whether more waits for a client than its soft limit.

@@ -5,6 +5,7 @@
 use crate::http::Address;
 use std::io::{self, IoSlice};
 use std::net::SocketAddr;
+use std::os::fd::BorrowedFd;
 use std::time::{Duration, SystemTime};
 
 /// What a poll found of one registered thing.
@@ -45,6 +46,26 @@ pub(crate) enum WriteOutcome {
     Broken,
 }
 
+/// What sending from a file came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(
+    not(target_os = "linux"),
+    allow(dead_code, reason = "there, files are read")
+)]
+pub(crate) enum FileOutcome {
+    /// The socket took so many bytes, at least one. Fewer than asked for says nothing: the next
+    /// call tells why.
+    Bytes(usize),
+    /// The file has nothing there: it became shorter.
+    AtEnd,
+    /// The socket takes nothing for now.
+    Full,
+    /// Not from this file: it is to be read.
+    Unsupported,
+    /// The connection is broken, or the file.
+    Broken,
+}
+
 /// What an accept came to.
 #[derive(Debug)]
 pub(crate) enum Accepted<S> {
@@ -66,6 +87,18 @@ pub(crate) trait Socket {
     fn write(&mut self, bytes: &[u8]) -> WriteOutcome;
     /// Writes `slices`, one after the other, with one call.
     fn write_vectored(&mut self, slices: &[IoSlice<'_>]) -> WriteOutcome;
+    /// Whether [`send_file`](Self::send_file) ever does.
+    const SENDS_FILES: bool = false;
+    /// Writes `slices` as [`write_vectored`](Self::write_vectored) does; [`send_file`](Self::send_file)
+    /// follows at once, so that they need not leave alone.
+    fn write_before_file(&mut self, slices: &[IoSlice<'_>]) -> WriteOutcome {
+        self.write_vectored(slices)
+    }
+    /// Writes up to `len` bytes of `file` from `offset` on with one call, and moves no position.
+    fn send_file(&mut self, file: BorrowedFd<'_>, offset: u64, len: usize) -> FileOutcome {
+        let _ = (file, offset, len);
+        FileOutcome::Unsupported
+    }
     /// Ends our sending side.
     fn shut_down(&mut self);
     /// The IP address and port that the peer connected to.

@@ -202,6 +202,21 @@ impl Headers {
         self.append_checked(name, value)
     }
 
+    /// Sets all fields of `others`, each in place of those of its name here; in one copy where
+    /// there are none.
+    pub(crate) fn set_all(&mut self, others: &Self) -> Result<(), InvalidField> {
+        if !self.is_empty() {
+            for (name, _) in others.iter() {
+                self.remove(name);
+            }
+            let mut fields = others.iter();
+            return fields.try_for_each(|(name, value)| self.append_checked(name, value));
+        }
+        self.bytes.extend_from_slice(&others.bytes);
+        self.fields.extend_from_slice(&others.fields);
+        Ok(())
+    }
+
     /// Removes all fields of that name and says how many there were.
     pub fn remove(&mut self, name: impl AsRef<str>) -> usize {
         let name = name.as_ref().as_bytes();
@@ -479,6 +494,24 @@ mod tests {
         headers.set("accept", "c").unwrap();
         assert_eq!(headers.get_all("Accept").collect::<Vec<_>>(), [b"c"]);
         assert_eq!(headers.iter().last(), Some(("accept", &b"c"[..])));
+    }
+
+    #[test]
+    fn setting_all_replaces_what_has_one_of_their_names() {
+        let mut others = Headers::new();
+        others.append("Vary", "a").unwrap();
+        others.append("Vary", "b").unwrap();
+        others.append("Accept", "c").unwrap();
+        let mut empty = Headers::new();
+        empty.set_all(&others).unwrap();
+        assert_eq!(empty.as_section(), others.as_section());
+        assert_eq!(empty.get("accept"), Some(&b"c"[..]));
+        let mut headers = sample();
+        headers.set_all(&others).unwrap();
+        assert_eq!(
+            headers.as_section().escape_ascii().to_string(),
+            "Host: example.com\\r\\nX-Empty: \\r\\nVary: a\\r\\nVary: b\\r\\nAccept: c\\r\\n"
+        );
     }
 
     #[test]

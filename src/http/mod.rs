@@ -4,12 +4,14 @@
 //! they look on the wire is `http1/`. [`Method`], [`StatusCode`], [`Version`], [`HeaderName`]
 //! and [`HeaderValue`] are those of the `http` crate.
 
+pub(crate) mod accept;
 pub(crate) mod address;
 pub(crate) mod bytes;
 pub(crate) mod cookie;
 pub(crate) mod date;
 pub(crate) mod form;
 pub(crate) mod forwarded;
+pub(crate) mod gzip;
 pub(crate) mod headers;
 pub(crate) mod remote_stream;
 pub(crate) mod request;

@@ -5,6 +5,7 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::sync::Arc;
 
 use super::{Cookie, Headers, InvalidCookie, InvalidField, ResponseStream, StatusCode};
 use crate::output::Source;
@@ -55,6 +56,8 @@ pub(crate) enum Content {
     Short([u8; SHORT_BYTES], u8),
     /// Bytes of its own.
     Bytes(Vec<u8>),
+    /// Bytes that others hold too: many answers, one copy.
+    Shared(Arc<[u8]>),
     /// Exactly `len` bytes that are pulled while the socket drains.
     Source {
         /// In bytes; `source` gives all of them or an error.
@@ -74,6 +77,7 @@ impl Content {
             Self::Static(bytes) => bytes.len() as u64,
             Self::Short(_, len) => u64::from(*len),
             Self::Bytes(bytes) => bytes.len() as u64,
+            Self::Shared(bytes) => bytes.len() as u64,
             Self::Source { len, .. } => *len,
         }
     }
@@ -86,6 +90,7 @@ impl Content {
             Self::Short(bytes, len) => Some(&bytes[..usize::from(*len)]),
             Self::Bytes(bytes) => Some(bytes),
             Self::Source { .. } | Self::Stream(_) => None,
+            Self::Shared(bytes) => Some(bytes),
         }
     }
 
@@ -255,6 +260,11 @@ impl Response {
         self.change(|headers| headers.set_known(name, value))
     }
 
+    /// Sets all of these header fields, each in place of those of its name.
+    pub(crate) fn set_headers(&mut self, fields: &Headers) -> &mut Self {
+        self.change(|headers| headers.set_all(fields))
+    }
+
     /// Adds a header field behind those of the same name.
     pub fn add_header(&mut self, name: impl AsRef<str>, value: impl AsRef<[u8]>) -> &mut Self {
         self.change(|headers| headers.append(name, value))
@@ -352,6 +362,14 @@ impl Response {
         })
     }
 
+    /// Sets a body that is not copied for this response.
+    pub(crate) fn end_with_shared(&mut self, bytes: Arc<[u8]>) -> &mut Self {
+        self.end(Body {
+            content: Content::Shared(bytes),
+            is_text: false,
+        })
+    }
+
     /// Whether this response is the answer: a status was set or a body, or a mistake made. The
     /// header fields alone do not start it. While it is not, a host asks its next responder.
     #[must_use]
@@ -378,17 +396,6 @@ impl Response {
     /// Takes out what it carries, once its head was written.
     pub(crate) fn take_content(&mut self) -> Content {
         std::mem::replace(&mut self.content, Content::Empty)
-    }
-
-    /// Takes out what is to be pulled, if it is that.
-    pub(crate) fn take_source(&mut self) -> Option<(u64, Box<dyn Source>)> {
-        match self.take_content() {
-            Content::Source { len, source } => Some((len, source)),
-            content => {
-                self.content = content;
-                None
-            }
-        }
     }
 
     /// Whether the content is text: then `Content-Type` says so if no field says anything.

@@ -20,6 +20,11 @@ pub(crate) enum Bytes<'a> {
 }
 
 impl<'a> Bytes<'a> {
+    /// Whether `bytes` are better shared than copied.
+    pub(crate) fn are_worth_sharing(bytes: &[u8]) -> bool {
+        bytes.len() >= SHARE_BYTES
+    }
+
     /// How many they are.
     pub(super) fn len(self) -> usize {
         match self {
@@ -33,7 +38,7 @@ impl<'a> Bytes<'a> {
     pub(super) fn pieces(self) -> impl Iterator<Item = Self> {
         let is_short = self.len() <= MAX_PIECE_BYTES;
         let (first, head, body): (_, &[u8], &[u8]) = match self {
-            Self::Shared(bytes) if is_short && bytes.len() >= SHARE_BYTES => (self, &[], &[]),
+            Self::Shared(bytes) if is_short && Self::are_worth_sharing(bytes) => (self, &[], &[]),
             Self::Shared(bytes) => (Self::Parts(&[], &[]), &[], bytes),
             Self::Parts(..) if is_short => (self, &[], &[]),
             Self::Parts(head, body) => (Self::Parts(&[], &[]), head, body),

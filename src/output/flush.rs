@@ -11,7 +11,7 @@
 use std::io::{self, IoSlice};
 
 use super::log::{Run, low};
-use super::{BLOCKED, DIRTY, Gathered, IN_TURN, OVERFLOWED, Output, REPORTED};
+use super::{BLOCKED, DIRTY, FilePart, Gathered, IN_TURN, OVERFLOWED, Output, REPORTED};
 
 impl Output {
     /// The next client that has something of its own and is not blocked, each once a turn.
@@ -155,6 +155,23 @@ impl Output {
         }
         self.catch_up_if_blocked(slot);
         self.store.fill(&mut self.clients[slot as usize].queue)
+    }
+
+    /// If a part of a file is next to be written, which it is.
+    #[inline]
+    pub(crate) fn file_part(&self, slot: u32) -> Option<FilePart<'_>> {
+        if !self.store.has_sources() {
+            return None;
+        }
+        self.store.file_part(&self.clients[slot as usize].queue)
+    }
+
+    /// The socket took the first `len` bytes of the [part of a file](Self::file_part).
+    pub(crate) fn advance_in_file(&mut self, slot: u32, len: u64) {
+        self.catch_up_if_blocked(slot);
+        let client = &mut self.clients[slot as usize];
+        client.sent.bytes = client.sent.bytes.wrapping_add(len);
+        self.store.skip(&mut client.queue, len);
     }
 
     /// Sets `slices` to what the socket is to be given next: the client's own ranges, then what

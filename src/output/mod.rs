@@ -38,6 +38,7 @@ mod unjudged;
 
 use std::collections::VecDeque;
 use std::io::{self, IoSlice};
+use std::os::fd::BorrowedFd;
 
 use self::cork::Cork;
 use self::log::{Log, Mark};
@@ -111,6 +112,27 @@ pub(crate) trait Source {
     ///
     /// Whatever keeps it from reading on: the client is to be closed.
     fn pull(&mut self, into: &mut Vec<u8>, max: usize) -> io::Result<usize>;
+
+    /// What comes next, if it is a part of a file as it lies there: then it need not be pulled.
+    fn file_part(&self) -> Option<FilePart<'_>> {
+        None
+    }
+
+    /// The first `len` bytes of the [part of a file](Self::file_part) were sent from there.
+    fn skip(&mut self, len: u64) {
+        let _ = len;
+    }
+}
+
+/// A part of a file, which a socket may be given without its being read.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct FilePart<'a> {
+    pub(crate) file: BorrowedFd<'a>,
+    /// Where it begins in the file, in bytes. The file's own position is not looked at: others send
+    /// from the same file.
+    pub(crate) offset: u64,
+    /// In bytes, at least one.
+    pub(crate) len: u64,
 }
 
 /// What one call of [`Output::gather`] found.
@@ -120,6 +142,8 @@ pub(crate) struct Gathered {
     pub(crate) slices: usize,
     /// Their bytes together.
     pub(crate) bytes: usize,
+    /// A [part of a file](Output::file_part) comes next.
+    pub(crate) before_file: bool,
 }
 
 impl Gathered {

@@ -11,7 +11,7 @@ use slab::Slab;
 
 use super::bytes::Bytes;
 use super::segments::{Kind, Piece, SegmentId, Segments, narrow};
-use super::{Gathered, Source};
+use super::{FilePart, Gathered, Source};
 
 /// Ends a list; stands for no range.
 const NIL: u32 = u32::MAX;
@@ -319,6 +319,30 @@ impl Store {
         Ok(())
     }
 
+    /// What is next to be written, if that is a part of a file.
+    pub(super) fn file_part(&self, queue: &Queue) -> Option<FilePart<'_>> {
+        if queue.head == NIL || !self.ranges[queue.head].is_source() {
+            return None;
+        }
+        let pulled = &self.sources[self.ranges[queue.head].segment.0 as usize];
+        let part = pulled.source.file_part()?;
+        Some(FilePart {
+            len: part.len.min(pulled.left),
+            ..part
+        })
+    }
+
+    /// Drops `len` bytes of the [part of a file](Self::file_part) at the front.
+    pub(super) fn skip(&mut self, queue: &mut Queue, len: u64) {
+        debug_assert!(self.file_part(queue).is_some_and(|part| len <= part.len));
+        let pulled = &mut self.sources[self.ranges[queue.head].segment.0 as usize];
+        pulled.source.skip(len);
+        pulled.left -= len;
+        if pulled.left == 0 {
+            self.pop(queue);
+        }
+    }
+
     /// Adds slices for what waits, from the front. `false`: not all of it, for want of slices or
     /// because a source comes next, so nothing may be added behind.
     pub(super) fn gather<'a>(
@@ -330,7 +354,12 @@ impl Store {
         let mut index = queue.head;
         while index != NIL {
             let range = &self.ranges[index];
-            if range.is_source() || gathered.slices == slices.len() {
+            if range.is_source() {
+                let next = &self.sources[range.segment.0 as usize].source;
+                gathered.before_file = next.file_part().is_some();
+                return false;
+            }
+            if gathered.slices == slices.len() {
                 return false;
             }
             gathered.add(slices, self.segments.bytes(range.piece()));

@@ -466,14 +466,16 @@ fn many_small_broadcasts_are_one_slice_beside_the_clients_own() {
         output.gather(0, &mut slices),
         Gathered {
             slices: 2,
-            bytes: 3 + 200 * 15
+            bytes: 3 + 200 * 15,
+            before_file: false,
         }
     );
     assert_eq!(
         output.gather(0, &mut slices[..1]),
         Gathered {
             slices: 1,
-            bytes: 3
+            bytes: 3,
+            before_file: false,
         }
     );
     assert_eq!(output.gather(0, &mut []), Gathered::default());
@@ -486,6 +488,69 @@ impl Source for Zeros {
         into.resize(into.len() + max, b'0');
         Ok(max)
     }
+}
+
+/// A part of a file that gives zeros.
+struct PartOfFile(std::fs::File, u64, u64);
+
+impl Source for PartOfFile {
+    fn pull(&mut self, into: &mut Vec<u8>, max: usize) -> io::Result<usize> {
+        self.skip(max as u64);
+        Zeros.pull(into, max)
+    }
+
+    fn file_part(&self) -> Option<FilePart<'_>> {
+        use std::os::fd::AsFd as _;
+        let (file, offset, len) = (self.0.as_fd(), self.1, self.2);
+        Some(FilePart { file, offset, len })
+    }
+
+    fn skip(&mut self, len: u64) {
+        self.1 += len;
+        self.2 -= len;
+    }
+}
+
+#[test]
+fn a_part_of_a_file_is_sent_from_there_once_all_before_it_is_written() {
+    let mut output = Output::new();
+    output.open(0);
+    output.send(0, Unit::default(), parts("head"));
+    let file = std::fs::File::open("/dev/null").unwrap();
+    // It has more than was said.
+    output.send_source(0, 10, Box::new(PartOfFile(file, 100, 1000)));
+    output.send(0, Unit::default(), parts("behind"));
+    let part = |output: &Output| output.file_part(0).map(|part| (part.offset, part.len));
+    assert_eq!(part(&output), None);
+    let mut slices = [IoSlice::new(&[]); 8];
+    let gathered = output.gather(0, &mut slices);
+    let expected = Gathered {
+        slices: 1,
+        bytes: 4,
+        before_file: true,
+    };
+    assert_eq!(gathered, expected);
+    output.advance(0, 4);
+    assert_eq!(part(&output), Some((100, 10)));
+    output.advance_in_file(0, 3);
+    assert_eq!(part(&output), Some((103, 7)));
+    // It may as well be read, in between too.
+    output.fill(0).unwrap();
+    assert_eq!(part(&output), None);
+    let gathered = output.gather(0, &mut [IoSlice::new(&[]); 8]);
+    assert_eq!((gathered.bytes, gathered.before_file), (13, false));
+    output.advance(0, 13);
+    assert!(!output.has_output(0));
+
+    let file = std::fs::File::open("/dev/null").unwrap();
+    output.send_source(0, 5, Box::new(PartOfFile(file, 0, 5)));
+    output.send(0, Unit::default(), parts("behind"));
+    output.advance_in_file(0, 5);
+    assert_eq!(part(&output), None);
+    let gathered = output.gather(0, &mut [IoSlice::new(&[]); 8]);
+    assert_eq!((gathered.bytes, gathered.before_file), (6, false));
+    output.advance(0, 6);
+    assert!(!output.has_output(0) && output.store.counts() == (0, 0));
 }
 
 #[test]

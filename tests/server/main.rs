@@ -24,6 +24,7 @@ mod closing;
 mod compression;
 mod control_frames;
 mod echo;
+mod file_options;
 mod fragments;
 mod limits;
 mod protocol_errors;
@@ -37,6 +38,7 @@ mod stalls;
 mod timers;
 
 #[cfg(all(feature = "cli", target_os = "linux"))]
+mod changed_files;
 mod churn;
 #[cfg(feature = "cli")]
 mod cli;

@@ -6,13 +6,13 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use aerys::{Server, StaticFiles};
 
 use crate::client::{Client, HttpResponse, pattern};
-use crate::support::TestServer;
+use crate::support::{TestServer, wait_until};
 
 /// A folder that is gone after the test.
-struct Folder(PathBuf);
+pub(crate) struct Folder(PathBuf);
 
 impl Folder {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let path =
@@ -21,11 +21,11 @@ impl Folder {
         Self(path)
     }
 
-    fn write(&self, name: &str, content: impl AsRef<[u8]>) {
+    pub(crate) fn write(&self, name: &str, content: impl AsRef<[u8]>) {
         std::fs::write(self.0.join(name), content).expect("a temporary file");
     }
 
-    fn serve(&self) -> TestServer {
+    pub(crate) fn serve(&self) -> TestServer {
         let root = self.0.join("root");
         TestServer::start(move |host, _| {
             Server::new().host(host.add(StaticFiles::new(root).expect("a readable folder")))
@@ -427,9 +427,11 @@ fn types_pages_for_what_is_missing_and_for_all_paths_can_be_set() {
     let mut client = Client::connect(server.address);
     assert_eq!(of(&client.request("GET", "/app", &[page])), missing());
     std::fs::remove_file(root.join("missing.html")).expect("ours");
-    let response = client.request("GET", "/app", &[page]);
-    assert_eq!(response.status, 404);
-    assert_ne!(response.body, b"nothing here");
+    wait_until("the page is gone", || {
+        let response = client.request("GET", "/app", &[page]);
+        assert_eq!(response.status, 404);
+        response.body != b"nothing here"
+    });
 }
 
 /// Streamed as the peer reads, with others served meanwhile.

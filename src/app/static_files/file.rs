@@ -1,243 +1,272 @@
-//! One file as the answer: whole, in part or in several parts, by preconditions and `Range` (RFC
-//! 9110 sections 13 and 14), read while it is sent.
+//! One file as it is kept for its next requests: what it was when it was looked at, what is said
+//! of it, and its bytes, or the open file if they are many.
 
-use std::collections::VecDeque;
 use std::ffi::OsStr;
 use std::fs::{File, Metadata};
-use std::hash::{BuildHasher as _, RandomState};
-use std::io::{self, Read as _, Seek as _, SeekFrom};
-use std::ops::Range;
+use std::io;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::OnceLock;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 
-use super::ranges::{self, Asked};
-use super::validators::{Validators, Verdict};
-use crate::http::{Headers, Response, StatusCode, date};
-use crate::output::Source;
+use super::source::read_exactly;
+use super::validators::Validators;
+use crate::http::accept::Coding;
+use crate::http::gzip::is_compressible;
+use crate::http::headers::list_has_token;
+use crate::http::{Headers, InvalidField, date};
 
-/// Files up to this size are read at once: cheaper than to come back for them.
-const SMALL_FILE_BYTES: u64 = 16 * 1024;
-
-/// Most that one pull reads of a file: what other clients wait for a disk.
-pub(super) const MAX_PULL_BYTES: usize = 64 * 1024;
-
-/// A regular file to be sent.
+/// A regular file that was opened.
 pub(super) struct OpenFile {
     /// Below the root; what its type is told by.
     pub(super) name: PathBuf,
     pub(super) file: File,
-    pub(super) metadata: Metadata,
+    pub(super) stamp: Stamp,
 }
 
-impl OpenFile {
-    /// Fills `response`, or leaves it alone if the file cannot be read.
-    pub(super) fn answer(
-        self,
-        content_type: String,
-        headers: &Headers,
-        is_head: bool,
-        response: &mut Response,
-    ) -> io::Result<()> {
-        let validators = Validators::of(&self.metadata);
-        match validators.judge(headers) {
-            Verdict::Proceed => {
-                let len = self.metadata.len();
-                let asked = if !is_head && validators.allow_range(headers) {
-                    ranges::asked(headers.get_all("range"), len)
-                } else {
-                    Asked::Whole
-                };
-                match asked {
-                    Asked::Whole => {
-                        self.send(0..len, is_head, response)?;
-                        response.set_header("Content-Type", content_type);
-                    }
-                    Asked::Parts(parts) => {
-                        self.send_parts(parts, content_type, &validators, response)?;
-                    }
-                    Asked::Nothing => {
-                        response.end_with_error(
-                            StatusCode::RANGE_NOT_SATISFIABLE,
-                            "the file has no such part",
-                        );
-                        response.set_header("Content-Range", ranges::unsatisfied(len));
-                    }
-                }
-                response.set_header("Accept-Ranges", "bytes");
-            }
-            Verdict::NotModified => {
-                response.set_status(StatusCode::NOT_MODIFIED);
-            }
-            Verdict::Failed => {
-                response.end_with_error(
-                    StatusCode::PRECONDITION_FAILED,
-                    "the file is another by now",
-                );
-            }
+/// What tells one state of a file from another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Stamp {
+    device: u64,
+    inode: u64,
+    len: u64,
+    /// Seconds since 1970, and nanoseconds.
+    modified: (i64, i64),
+    /// The same of the last change of anything, its rights too. Nobody can set it back.
+    changed: (i64, i64),
+}
+
+/// A file that was changed that recently may change once more without another time: file systems
+/// write down ticks of up to two seconds.
+const TICK: Duration = Duration::from_secs(2);
+
+impl Stamp {
+    pub(super) fn of(metadata: &Metadata) -> Self {
+        Self {
+            device: metadata.dev(),
+            inode: metadata.ino(),
+            len: metadata.len(),
+            modified: (metadata.mtime(), metadata.mtime_nsec()),
+            changed: (metadata.ctime(), metadata.ctime_nsec()),
         }
-        let modified = date::format_time(validators.modified);
-        response
-            .set_header("ETag", validators.etag)
-            .set_header("Last-Modified", modified);
-        Ok(())
     }
 
-    /// Sends one part of the file, or all of it, as the body.
-    pub(super) fn send(
-        mut self,
-        part: Range<u64>,
-        is_head: bool,
-        response: &mut Response,
-    ) -> io::Result<()> {
-        let len = part.end - part.start;
-        if part.start > 0 {
-            self.file.seek(SeekFrom::Start(part.start))?;
-        }
-        if is_head || len > SMALL_FILE_BYTES {
-            let source = FileSource {
-                file: self.file,
-                missing: len,
-            };
-            response.end_with_source(len, Box::new(source));
-        } else {
-            let mut bytes = Vec::new();
-            read_exactly(&mut self.file, &mut bytes, len)?;
-            response.end(bytes);
-        }
-        Ok(())
+    /// In bytes.
+    pub(super) const fn len(&self) -> u64 {
+        self.len
     }
 
-    /// Answers with 206 (section 15.3.7): one part as it is, several with lines between them.
-    fn send_parts(
-        self,
-        parts: Vec<Range<u64>>,
-        content_type: String,
+    /// Whether it was written in an earlier second: programs that give a file the time of another
+    /// often drop what is finer.
+    pub(super) const fn is_older(&self, other: &Self) -> bool {
+        self.modified.0 < other.modified.0
+    }
+
+    fn validators(&self) -> Validators {
+        Validators::new(self.len, self.modified, self.inode)
+    }
+
+    /// Whether each later change of the file shows.
+    fn is_settled(&self, now: SystemTime) -> bool {
+        let second = u64::try_from(self.changed.0.max(self.modified.0)).unwrap_or(0);
+        let changed = SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(second) + TICK);
+        changed.is_some_and(|changed| changed < now)
+    }
+}
+
+/// What is said of a file beside its validators.
+pub(super) struct Description<'s> {
+    pub(super) content_type: String,
+    pub(super) coding: Option<Coding>,
+    /// Whether there is another coding of it.
+    pub(super) varies: bool,
+    /// Names and values that were set for its path.
+    pub(super) set: Vec<(&'s str, &'s [u8])>,
+}
+
+impl Description<'_> {
+    /// Whether a file of that length is worth being compressed, and nobody said that it must not
+    /// be (RFC 9111 section 5.2.2.6).
+    pub(super) fn may_be_compressed(&self, len: u64) -> bool {
+        let must_not = |(name, value): &(&str, &[u8])| {
+            name.eq_ignore_ascii_case("Cache-Control") && list_has_token(value, "no-transform")
+        };
+        usize::try_from(len).is_ok_and(|len| COMPRESSED_BYTES.contains(&len))
+            && is_compressible(&self.content_type)
+            && !self.set.iter().any(must_not)
+    }
+
+    pub(super) fn fields(
+        &self,
         validators: &Validators,
-        response: &mut Response,
-    ) -> io::Result<()> {
-        let len = self.metadata.len();
-        response.set_status(StatusCode::PARTIAL_CONTENT);
-        if let [part] = &parts[..] {
-            self.send(part.clone(), false, response)?;
-            response
-                .set_header("Content-Range", ranges::content_range(part, len))
-                .set_header("Content-Type", content_type);
-            return Ok(());
+        has_ranges: bool,
+    ) -> Result<Headers, InvalidField> {
+        let mut fields = Headers::new();
+        fields.append("Content-Type", &self.content_type)?;
+        if let Some(coding) = self.coding {
+            fields.append("Content-Encoding", coding.name())?;
         }
-        let boundary = boundary(&validators.etag);
-        let (before, end) = ranges::delimiters(&parts, len, &content_type, &boundary);
-        let lines = before.iter().map(String::len).sum::<usize>() + end.len();
-        let body_len = lines as u64 + parts.iter().map(|part| part.end - part.start).sum::<u64>();
-        let mut pieces = VecDeque::new();
-        for (lines, part) in before.into_iter().zip(parts) {
-            pieces.push_back(Piece::Lines(lines));
-            pieces.push_back(Piece::Part(part));
+        if self.varies {
+            fields.append("Vary", "Accept-Encoding")?;
         }
-        pieces.push_back(Piece::Lines(end));
-        response.set_header(
-            "Content-Type",
-            format!("multipart/byteranges; boundary={boundary}"),
-        );
-        let source = PartsSource {
-            file: self.file,
-            pieces,
-        };
-        response.end_with_source(body_len, Box::new(source));
-        Ok(())
-    }
-}
-
-/// What stands between the parts of one response. No file holds it but by intent of its author, who
-/// cannot know what this process made of it.
-fn boundary(etag: &str) -> String {
-    static OF_THIS_PROCESS: OnceLock<RandomState> = OnceLock::new();
-    let hash = OF_THIS_PROCESS.get_or_init(RandomState::new).hash_one(etag);
-    format!("aerys-{hash:016x}")
-}
-
-/// Appends the next `len` bytes of `file`; it is an error if there are fewer. `len` is small:
-/// it is reserved.
-fn read_exactly(file: &mut File, into: &mut Vec<u8>, len: u64) -> io::Result<()> {
-    into.reserve(usize::try_from(len).unwrap_or(MAX_PULL_BYTES));
-    if file.take(len).read_to_end(into)? as u64 == len {
-        Ok(())
-    } else {
-        Err(io::Error::new(
-            io::ErrorKind::UnexpectedEof,
-            "the file became shorter while it was sent",
-        ))
-    }
-}
-
-/// Appends up to `max` of the next `missing` bytes of `file`, as many as a pull may read; how many.
-fn read_some(file: &mut File, into: &mut Vec<u8>, missing: u64, max: usize) -> io::Result<usize> {
-    let missing = usize::try_from(missing).unwrap_or(MAX_PULL_BYTES);
-    let len = missing.min(MAX_PULL_BYTES).min(max);
-    read_exactly(file, into, len as u64)?;
-    Ok(len)
-}
-
-/// The rest of a file, to be read while the socket takes it.
-#[derive(Debug)]
-struct FileSource {
-    file: File,
-    /// Bytes that the response still promises. What is appended to the file meanwhile is not
-    /// part of it.
-    missing: u64,
-}
-
-impl Source for FileSource {
-    fn pull(&mut self, into: &mut Vec<u8>, max: usize) -> io::Result<usize> {
-        let len = read_some(&mut self.file, into, self.missing, max)?;
-        self.missing -= len as u64;
-        Ok(len)
-    }
-}
-
-/// Several parts of a file and the lines between them, to be read while the socket takes them.
-#[derive(Debug)]
-struct PartsSource {
-    file: File,
-    /// What is still to be sent.
-    pieces: VecDeque<Piece>,
-}
-
-#[derive(Debug)]
-enum Piece {
-    Lines(String),
-    Part(Range<u64>),
-}
-
-impl Source for PartsSource {
-    fn pull(&mut self, into: &mut Vec<u8>, max: usize) -> io::Result<usize> {
-        let Some(piece) = self.pieces.front_mut() else {
-            return Ok(0);
-        };
-        let (len, is_sent) = match piece {
-            Piece::Lines(lines) => {
-                let len = lines.len().min(max);
-                into.extend(lines.drain(..len).as_str().bytes());
-                (len, lines.is_empty())
+        if has_ranges {
+            fields.append("Accept-Ranges", "bytes")?;
+        }
+        fields.append("ETag", &validators.etag)?;
+        fields.append("Last-Modified", date::format_time(validators.modified))?;
+        for (name, value) in &self.set {
+            // What else an answer depends on comes on top.
+            if name.eq_ignore_ascii_case("Vary") {
+                fields.append(name, value)?;
+            } else {
+                fields.set(name, value)?;
             }
-            Piece::Part(part) => {
-                self.file.seek(SeekFrom::Start(part.start))?;
-                let len = read_some(&mut self.file, into, part.end - part.start, max)?;
-                part.start += len as u64;
-                (len, part.is_empty())
-            }
-        };
-        if is_sent {
-            self.pieces.pop_front();
         }
-        Ok(len)
+        Ok(fields)
     }
 }
+
+/// Lengths of what is compressed. Shorter files fit in one packet anyway (of 1,500 bytes, without
+/// the head of a response); while a longer one is compressed, all others would wait.
+const COMPRESSED_BYTES: std::ops::RangeInclusive<usize> = 860..=1024 * 1024;
+
+/// Where the bytes are.
+#[derive(Clone, Debug)]
+pub(super) enum FileContent {
+    Memory(Arc<[u8]>),
+    /// In a file that several answers share.
+    Open(Arc<File>),
+}
+
+/// A file as it is sent.
+#[derive(Debug)]
+pub(super) struct Representation {
+    stamp: Stamp,
+    /// Whether the stamp tells it from every later state.
+    is_settled: bool,
+    pub(super) validators: Validators,
+    pub(super) content_type: String,
+    /// In bytes.
+    pub(super) len: u64,
+    pub(super) content: FileContent,
+    /// Of an answer that sends all of it.
+    pub(super) fields: Headers,
+}
+
+impl Representation {
+    /// Reads the file, if it is no longer than `max_memory_bytes`.
+    pub(super) fn load(
+        opened: OpenFile,
+        description: &Description<'_>,
+        max_memory_bytes: usize,
+        now: SystemTime,
+    ) -> io::Result<Self> {
+        let (stamp, content) = read(opened.file, opened.stamp, max_memory_bytes)?;
+        let validators = stamp.validators();
+        let fields = description.fields(&validators, true);
+        Ok(Self {
+            stamp,
+            is_settled: stamp.is_settled(now),
+            fields: fields.map_err(io::Error::other)?,
+            validators,
+            content_type: description.content_type.clone(),
+            len: stamp.len(),
+            content,
+        })
+    }
+
+    /// The same meaning in other bytes, which say so.
+    pub(super) fn recoded(&self, validators: Validators, fields: Headers, bytes: Vec<u8>) -> Self {
+        Self {
+            validators,
+            fields,
+            len: bytes.len() as u64,
+            content: FileContent::Memory(bytes.into()),
+            content_type: self.content_type.clone(),
+            ..*self
+        }
+    }
+
+    /// All of it, as it was when it was looked at; `None` if it is not so any more.
+    pub(super) fn read_again(&self) -> Option<Arc<[u8]>> {
+        match &self.content {
+            FileContent::Memory(bytes) => Some(Arc::clone(bytes)),
+            FileContent::Open(file) => {
+                let mut bytes = Vec::new();
+                read_exactly(file, 0..self.len, &mut bytes).ok()?;
+                self.is_consistent().then(|| bytes.into())
+            }
+        }
+    }
+
+    /// Whether it is right still, as the file is now.
+    pub(super) fn is_still(&self, stamp: &Stamp) -> bool {
+        self.is_settled && self.stamp == *stamp
+    }
+
+    /// Whether what is said of it is true of its bytes. Those in memory do not change; an open file
+    /// is asked.
+    pub(super) fn is_consistent(&self) -> bool {
+        match &self.content {
+            FileContent::Memory(_) => true,
+            FileContent::Open(file) => {
+                let metadata = file.metadata();
+                metadata.is_ok_and(|metadata| Stamp::of(&metadata).is_same_content(&self.stamp))
+            }
+        }
+    }
+
+    /// Bytes in memory.
+    pub(super) fn bytes(&self) -> usize {
+        let content = match &self.content {
+            FileContent::Memory(bytes) => bytes.len(),
+            FileContent::Open(_) => 0,
+        };
+        content + self.fields.capacity_bytes()
+    }
+
+    /// Files kept open.
+    pub(super) fn open_files(&self) -> usize {
+        usize::from(matches!(self.content, FileContent::Open(_)))
+    }
+}
+
+impl Stamp {
+    /// Whether nothing was written in between. A file that lost its name is changed, but the same.
+    fn is_same_content(&self, other: &Self) -> bool {
+        (self.len, self.modified) == (other.len, other.modified)
+    }
+}
+
+/// Reads `file`, or keeps it open if it is longer than `max_bytes`, and says what it was then.
+fn read(file: File, mut stamp: Stamp, max_bytes: usize) -> io::Result<(Stamp, FileContent)> {
+    let mut attempts = 0;
+    loop {
+        if stamp.len() > max_bytes as u64 {
+            return Ok((stamp, FileContent::Open(Arc::new(file))));
+        }
+        attempts += 1;
+        let mut bytes = Vec::new();
+        let outcome = read_exactly(&file, 0..stamp.len(), &mut bytes);
+        // What was written meanwhile may be half in it.
+        let after = Stamp::of(&file.metadata()?);
+        if after == stamp || attempts == MAX_ATTEMPTS {
+            return outcome.map(|()| (stamp, FileContent::Memory(bytes.into())));
+        }
+        stamp = after;
+    }
+}
+
+/// How often a file is read that is being written.
+const MAX_ATTEMPTS: usize = 3;
 
 /// The type of a file by its extension. Text is said to be UTF-8, which it is today.
 pub(super) fn content_type(name: &Path) -> String {
     let essence = match name.extension().and_then(OsStr::to_str) {
         // The table knows its old name only (RFC 9239).
         Some(extension) if extension.eq_ignore_ascii_case("mjs") => "text/javascript",
+        // And not this one (RFC 8878).
+        Some(extension) if extension.eq_ignore_ascii_case("zst") => "application/zstd",
         _ => mime_guess::from_path(name)
             .first_raw()
             .unwrap_or("application/octet-stream"),

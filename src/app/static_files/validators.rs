@@ -1,16 +1,14 @@
 //! Entity tags and dates of files, and the preconditions that name them (RFC 9110 sections 8.8
 //! and 13).
 
-use std::fs::Metadata;
-use std::os::unix::fs::MetadataExt as _;
 use std::time::{Duration, SystemTime};
 
 use crate::http::Headers;
 
 /// What tells one state of a file from another (RFC 9110 section 8.8).
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Validators {
-    /// With its quotes.
+    /// With its quotes, and the mark of a weak one.
     pub(super) etag: String,
     /// In whole seconds, as a date says it.
     pub(super) modified: SystemTime,
@@ -27,15 +25,11 @@ pub(super) enum Verdict {
 }
 
 impl Validators {
-    /// Those of the file that was opened.
-    pub(super) fn of(metadata: &Metadata) -> Self {
-        let (seconds, nanoseconds) = (metadata.mtime(), metadata.mtime_nsec());
+    /// Those of a file of that length and inode, and of the time at which it was written: seconds
+    /// since 1970 and nanoseconds.
+    pub(super) fn new(len: u64, (seconds, nanoseconds): (i64, i64), inode: u64) -> Self {
         // Size and time alone do not tell two files apart that were renamed into place.
-        let etag = format!(
-            "\"{:x}-{seconds:x}.{nanoseconds:x}-{:x}\"",
-            metadata.len(),
-            metadata.ino()
-        );
+        let etag = format!("\"{len:x}-{seconds:x}.{nanoseconds:x}-{inode:x}\"");
         let since_1970 = Duration::from_secs(u64::try_from(seconds).unwrap_or(0));
         let modified = SystemTime::UNIX_EPOCH
             .checked_add(since_1970)
@@ -84,11 +78,23 @@ impl Validators {
         date == Some(self.modified)
     }
 
+    /// Those of what has the same meaning and other bytes.
+    pub(super) fn weakened(&self) -> Self {
+        Self {
+            etag: format!("W/{}", self.etag),
+            ..*self
+        }
+    }
+
     fn is_listed(&self, headers: &Headers, name: &str, comparison: Comparison) -> bool {
+        let own_tag = self.etag.strip_prefix("W/");
+        let is_own_weak = own_tag.is_some();
+        let own_tag = own_tag.unwrap_or(&self.etag).as_bytes();
         headers.get_all(name).any(|value| {
             value == b"*"
                 || EntityTags { rest: value }.any(|(is_weak, tag)| {
-                    tag == self.etag.as_bytes() && (comparison == Comparison::Weak || !is_weak)
+                    let is_weak = is_weak || is_own_weak;
+                    tag == own_tag && (comparison == Comparison::Weak || !is_weak)
                 })
         })
     }
