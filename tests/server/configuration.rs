@@ -425,6 +425,43 @@ fn hosts_of_a_file_have_what_it_says() {
     assert!(ask(&program, "a", "/").2.contains("<!doctype html>"));
 }
 
+/// What the options of files mean, their own tests show: here, that they are the library's.
+#[test]
+fn files_are_listed_coded_and_given_fields_as_a_file_says() {
+    let folder = Folder::with(
+        "[[host]]\nlisten = [\"127.0.0.1:0\"]\nroot = \"public\"\nindex = []\nlisting = true\n\
+         compress = true\n\
+         [[host.header]]\npath = \"*.css\"\nfields = { \"Cache-Control\" = \"max-age=60\", \"X-A\" = \"a\" }\n\
+         [[host.header]]\npath = \"/**\"\nname = \"X-A\"\nvalue = \"b\"\n\
+         [[host]]\nlisten = [\"127.0.0.1:0\"]\nroot = \"public\"\nprecompressed = false\n",
+    );
+    add_public(&folder);
+    folder.write("public/long.css", &"a { color: red } ".repeat(100));
+    folder.write("public/style.css.gz", "as if it were gzip");
+    let mut program = Program::start(folder.serve());
+    let takes_gzip = &[("Accept-Encoding", "gzip")];
+    let mut client = Client::connect(program.address);
+    let list = String::from_utf8(client.get("/").body).expect("text");
+    assert!(list.contains("style.css"), "{list}");
+    let style = client.request("GET", "/style.css", takes_gzip);
+    assert_eq!(style.body, b"as if it were gzip");
+    assert_eq!(style.field("Cache-Control"), Some("max-age=60"));
+    assert_eq!(style.field("X-A"), Some("b"), "the last one counts");
+    let long = client.request("GET", "/long.css", takes_gzip);
+    assert_eq!(long.field("Content-Encoding"), Some("gzip"));
+    assert!(long.body.len() < 200);
+
+    program.address = program.next_address();
+    let mut client = Client::connect(program.address);
+    assert_eq!(client.get("/").body, b"home");
+    for path in ["/style.css", "/long.css"] {
+        let file = client.request("GET", path, takes_gzip);
+        assert_eq!(file.field("Content-Encoding"), None, "{path}");
+        assert_eq!(file.field("X-A"), None);
+    }
+    assert_eq!(client.get("/none").status, 404);
+}
+
 #[test]
 fn flags_of_one_host_have_no_place_beside_a_file_with_hosts() {
     let folder = Folder::with("[[host]]\nlisten = [\"127.0.0.1:0\"]\ndemo = true");

@@ -1,7 +1,10 @@
 //! The middleware that there is: ids of requests, CORS, strict browsers, passwords.
 
 use aerys::middleware::{BasicAuth, Cors, Framing, RequestId, SecurityHeaders};
-use aerys::{Request, Response, Router, Server, respond, websocket};
+use aerys::{
+    Request, Response, ResponseCompression, ResponseStream, Router, Server, respond, websocket,
+};
+use std::time::Duration;
 
 use crate::client::{Client, HttpResponse, handshake, handshake_with};
 use crate::middleware::{say, serve, text};
@@ -392,4 +395,56 @@ fn who_knows_no_password_is_asked_for_one() {
         "Authorization: Basic YW5uOnNlc2FtZQ==\r\n",
     ));
     assert_eq!(client.read_response_head().status, 101);
+}
+
+#[test]
+fn answers_are_compressed_for_who_takes_gzip_and_pieces_are_left_alone() {
+    let long = "what can be said twice ".repeat(200);
+    let answer = long.clone();
+    let server = serve(move |host| {
+        let router = Router::new()
+            .get(
+                "/long",
+                respond(move |_, response| _ = response.end(&*answer)),
+            )
+            .get("/short", say("short"))
+            .get(
+                "/pieces",
+                respond(|_, response| {
+                    let stream = response.stream();
+                    stream.send("x".repeat(10_000)).expect("it is open");
+                    stream.after(Duration::from_millis(1), ResponseStream::end);
+                }),
+            );
+        host.add(router).middleware(ResponseCompression::default())
+    });
+    let mut client = Client::connect(server.address);
+    let takes = &[("Accept-Encoding", "br, gzip;q=0.5")][..];
+    let response = client.request("GET", "/long", takes);
+    assert_eq!(response.field("content-encoding"), Some("gzip"));
+    assert_eq!(response.field("vary"), Some("Accept-Encoding"));
+    assert!(response.body.starts_with(&[0x1f, 0x8b, 8]) && response.body.len() < 200);
+    // Behind a head of ten bytes, and in front of a checksum and the length (RFC 1952).
+    let deflated = &response.body[10..response.body.len() - 8];
+    let inflated = miniz_oxide::inflate::decompress_to_vec(deflated).expect("deflated");
+    assert!(inflated == long.as_bytes());
+    let head = client.request("HEAD", "/long", takes);
+    assert_eq!(
+        head.field("content-length"),
+        response.field("content-length")
+    );
+    for fields in [&[][..], &[("Accept-Encoding", "gzip;q=0, *;q=0")]] {
+        let response = client.request("GET", "/long", fields);
+        assert_eq!(response.field("content-encoding"), None);
+        assert_eq!(response.field("vary"), Some("Accept-Encoding"));
+        assert!(response.body == long.as_bytes());
+    }
+    let response = client.request("GET", "/short", takes);
+    assert_eq!(
+        (response.field("content-encoding"), response.field("vary")),
+        (None, None)
+    );
+    client.send_raw("GET /pieces HTTP/1.1\r\nHost: a\r\nAccept-Encoding: gzip\r\n\r\n");
+    assert_eq!(client.read_response_head().field("content-encoding"), None);
+    assert_eq!(client.read_chunk().len(), 10_000);
 }
