@@ -44,6 +44,9 @@ pub struct Config {
     /// Least rate of a body, in bytes a second over its whole time, once `body_grace` is over.
     /// Default 1 KiB/s. Below it: 408.
     pub min_body_bytes_per_second: usize,
+    /// How long a body that is taken in pieces may stand still, however fast it was before. Default
+    /// 30 s. Beyond it: 408.
+    pub body_stall_timeout: Duration,
     /// How long a connection may be idle between two requests. Default 15 s; then it is closed.
     pub keep_alive_timeout: Duration,
     /// How long a client with waiting output may take none of it. Default 30 s; then it is
@@ -103,6 +106,7 @@ impl Config {
             max_stream_backlog_bytes: self.max_stream_backlog_bytes.max(self.soft_backlog_bytes),
             header_timeout: self.header_timeout.min(CENTURY),
             body_grace: self.body_grace.min(CENTURY),
+            body_stall_timeout: self.body_stall_timeout.min(CENTURY),
             keep_alive_timeout: self.keep_alive_timeout.min(CENTURY),
             write_timeout: self.write_timeout.min(CENTURY),
             linger_timeout: self.linger_timeout.min(CENTURY),
@@ -158,6 +162,7 @@ impl Default for Config {
             header_timeout: Duration::from_secs(10),
             body_grace: Duration::from_secs(10),
             min_body_bytes_per_second: KIB,
+            body_stall_timeout: Duration::from_secs(30),
             keep_alive_timeout: Duration::from_secs(15),
             write_timeout: Duration::from_secs(30),
             linger_timeout: Duration::from_secs(2),

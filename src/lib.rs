@@ -72,6 +72,8 @@ mod client_id;
 
 mod moment;
 
+mod panics;
+
 mod input;
 
 mod proxy_protocol;

@@ -92,8 +92,8 @@ pub(crate) enum Answered {
     Whole,
     /// The connection is this endpoint's.
     Upgrade(u16),
-    /// The body, from the application.
-    Stream,
+    /// The body, from the application: in chunks, or until the end of the connection.
+    Stream { in_chunks: bool },
 }
 
 /// What a deadline came to.
@@ -320,7 +320,7 @@ impl Protocol {
                 .upgrade
                 .and_then(|endpoint| u16::try_from(endpoint.0).ok())
                 .map_or(Answered::Whole, Answered::Upgrade),
-            Then::Stream => Answered::Stream,
+            Then::Stream { in_chunks } => Answered::Stream { in_chunks },
         }
     }
 
@@ -366,8 +366,6 @@ impl Protocol {
     pub(crate) fn disconnected(&mut self, cx: &mut Context<'_>) -> (bool, Option<Event<'static>>) {
         let unwritten = cx.output.has_output(cx.slot);
         match self {
-            // Who is sent a response in pieces has left.
-            Self::Http1(connection, _) if connection.is_streaming() => (true, None),
             Self::Proxied(_) | Self::Http1(..) => {
                 *self = Self::Lingering(None);
                 (!unwritten, None)

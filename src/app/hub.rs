@@ -18,6 +18,7 @@ use crate::http::stream::{Later, Sink, WeakStream};
 use crate::http::{Address, ResponseStream};
 use crate::moment::Moment;
 use crate::output::{LogId, LogLimits, Output};
+use crate::panics::bury;
 use crate::websocket::deflate::Agreement;
 use crate::websocket::encoded::{Encoded, ToSend, header_of};
 use crate::websocket::{CloseCode, Frame};
@@ -47,6 +48,15 @@ pub(crate) enum Pending {
     Close(CloseRequest),
     /// The response to a client, which was sent in pieces, is complete.
     EndStream(ClientId),
+    /// It never will be.
+    CutStream(ClientId),
+}
+
+/// A response that is being sent in pieces.
+struct OpenStream {
+    stream: ResponseStream,
+    /// Else it ends with the connection.
+    in_chunks: bool,
 }
 
 /// See the module.
@@ -69,7 +79,7 @@ pub(crate) struct Hub {
     /// How much it is.
     pending_count: Cell<usize>,
     /// Responses that are being sent in pieces, by the slot of their client.
-    streams: RefCell<HashMap<u32, ResponseStream>>,
+    streams: RefCell<HashMap<u32, OpenStream>>,
     pub(crate) max_stream_backlog_bytes: usize,
     /// Makes, for a client, what makes the loop look at what other threads sent to its stream.
     waker: Box<dyn Fn(ClientId) -> Wake>,
@@ -477,23 +487,32 @@ impl Hub {
         self.pending.borrow_mut().pop_front()
     }
 
-    /// The response to `client` is sent in pieces from now on.
+    /// The response to `client` is sent in pieces from now on. Whether its stream is still open.
     pub(crate) fn open_stream(
         self: &Rc<Self>,
         client: ClientId,
         stream: &ResponseStream,
         in_chunks: bool,
-    ) {
-        let mut streams = self.streams.borrow_mut();
-        streams.insert(client.slot(), stream.clone());
-        drop(streams);
+    ) -> bool {
+        let open = OpenStream {
+            stream: stream.clone(),
+            in_chunks,
+        };
+        self.streams.borrow_mut().insert(client.slot(), open);
         let sink: Rc<dyn Sink> = Rc::new(StreamSink::new(Rc::clone(self), client, in_chunks));
-        stream.attach(&sink);
+        stream.attach(&sink)
     }
 
     /// The response that is sent in pieces to the client in `slot`, if one is.
     pub(crate) fn stream(&self, slot: u32) -> Option<ResponseStream> {
-        self.streams.borrow().get(&slot).cloned()
+        let streams = self.streams.borrow();
+        streams.get(&slot).map(|open| open.stream.clone())
+    }
+
+    /// Whether the client in `slot` is sent a response whose end only that of the connection tells.
+    pub(crate) fn is_sent_until_close(&self, slot: u32) -> bool {
+        let streams = self.streams.borrow();
+        !streams.is_empty() && streams.get(&slot).is_some_and(|open| !open.in_chunks)
     }
 
     /// Forgets it.
@@ -502,25 +521,27 @@ impl Hub {
         if streams.is_empty() {
             return None; // as nearly always, and a hash is not for nothing
         }
-        streams.remove(&slot)
+        streams.remove(&slot).map(|open| open.stream)
     }
 
     /// The client of a response that is being sent in pieces.
     pub(crate) fn slot_of(&self, stream: &ResponseStream) -> Option<u32> {
         let streams = self.streams.borrow();
         let mut entries = streams.iter();
-        let entry = entries.find(|(_, open)| open.is_same(stream));
+        let entry = entries.find(|(_, open)| open.stream.is_same(stream));
         entry.map(|(slot, _)| *slot)
     }
 
     /// All that there are.
     pub(crate) fn streams(&self) -> Vec<ResponseStream> {
-        self.streams.borrow().values().cloned().collect()
+        let streams = self.streams.borrow();
+        streams.values().map(|open| open.stream.clone()).collect()
     }
 
     /// Forgets all of them.
     pub(crate) fn take_streams(&self) -> Vec<ResponseStream> {
-        self.streams.take().into_values().collect()
+        let streams = self.streams.take().into_values();
+        streams.map(|open| open.stream).collect()
     }
 
     /// A response that was sent in pieces is complete.
@@ -529,19 +550,28 @@ impl Hub {
         self.ask(Pending::EndStream(client));
     }
 
-    pub(crate) fn stream_waker(&self, client: ClientId) -> Wake {
-        (self.waker)(client)
+    /// A response that is sent in pieces will never be complete.
+    pub(crate) fn cut_stream(&self, client: ClientId) {
+        self.ask(Pending::CutStream(client));
     }
 
-    /// Calls later what a response that is sent in pieces asked for.
-    pub(crate) fn stream_after(&self, delay: Duration, stream: WeakStream, later: Later) {
+    /// Calls later what a response that is sent in pieces asked for; its number, if there is room.
+    pub(crate) fn stream_after(
+        &self,
+        delay: Duration,
+        stream: WeakStream,
+        later: Later,
+    ) -> Option<u32> {
         let deadline = self.after(delay);
-        let refused = self
+        let call = self
             .schedule
             .borrow_mut()
             .delay_call(deadline, stream, later);
-        // Code of the application, which may call us.
-        drop(refused);
+        call.map_err(bury).ok()
+    }
+
+    pub(crate) fn stream_waker(&self, client: ClientId) -> Wake {
+        (self.waker)(client)
     }
 
     /// Notes what came of the client that is being served; once for all of it, it is to be

@@ -32,7 +32,9 @@ pub(crate) mod security_headers;
 /// `after` is answered 500, and nobody is let in.
 ///
 /// What the server refuses before it is a request (400, 408, 413, 431 and the like), or since it stops
-/// (503), is shown to nobody. A panic, and a response that cannot be sent, is logged and answered 500; the others'
+/// (503), is shown to nobody. Of a request whose body is taken [in pieces](crate::upload), `before`
+/// sees the head and `after` the answer at the end; if the body fails, a 400 in place of what
+/// the client is told. A panic, and a response that cannot be sent, is logged and answered 500; the others'
 /// `after` see that. Like handlers, middleware must not block.
 ///
 /// ```
@@ -318,6 +320,7 @@ impl Handshake {
     fn stands_in(&self, response: &Response) -> bool {
         response.status() == StatusCode::SWITCHING_PROTOCOLS
             && response.content().len() == 0
+            && !response.content().is_stream()
             && own_fields(response) == self.section
     }
 }

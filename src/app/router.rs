@@ -175,16 +175,11 @@ impl Responder for Router {
         }
     }
 
+    /// That of the first route for the request: it is the one that answers, unless it keeps silent.
     fn body_plan(&self, request: &Request) -> Option<BodyPlan> {
-        let mut next = 0;
-        while let Some((index, _)) = self.table.find(next, request.method(), request.path()) {
-            let plan = self.responders[index].body_plan(request);
-            if plan.is_some() {
-                return plan;
-            }
-            next = index + 1;
-        }
-        None
+        let (index, _) = self.table.find(0, request.method(), request.path())?;
+        let plan = self.responders[index].body_plan(request);
+        Some(plan.unwrap_or_default())
     }
 }
 

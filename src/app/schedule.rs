@@ -68,12 +68,19 @@ impl Delayed {
     }
 }
 
+/// What a response in pieces wants to be called later.
+pub(crate) struct Call {
+    pub(crate) stream: WeakStream,
+    pub(crate) later: Later,
+    timer: TimerKey,
+}
+
 /// The wheel and what hangs on it.
 pub(crate) struct Schedule {
     pub(crate) wheel: TimerWheel<Due>,
     delayed: Slab<Delayed>,
     delayed_bytes: usize,
-    calls: Slab<(WeakStream, Later)>,
+    calls: Slab<Call>,
     handler_timers: usize,
     max_timers: usize,
     max_delayed_bytes: usize,
@@ -146,29 +153,45 @@ impl Schedule {
         TimerId(Some(self.wheel.insert(deadline, Due::Delayed(index))))
     }
 
-    /// A call for a stream; what is refused over the limit is returned, to be dropped.
+    /// A call for a stream; its number. What is refused over the limit is returned, to be dropped.
     pub(crate) fn delay_call(
         &mut self,
         deadline: Moment,
         stream: WeakStream,
         later: Later,
-    ) -> Option<Later> {
-        if self.stopped {
-            return Some(later);
-        }
+    ) -> Result<u32, Later> {
         let index = u32::try_from(self.calls.vacant_key()).and_then(Index24::try_from);
         let (true, Ok(index)) = (self.has_room(0), index) else {
             self.refuse();
-            return Some(later);
+            return Err(later);
         };
-        self.calls.insert((stream, later));
-        self.wheel.insert(deadline, Due::Call(index));
-        None
+        let timer = self.wheel.insert(deadline, Due::Call(index));
+        self.calls.insert(Call {
+            stream,
+            later,
+            timer,
+        });
+        Ok(index.into())
     }
 
     /// Takes out a call whose time has come.
-    pub(crate) fn take_call(&mut self, index: Index24) -> Option<(WeakStream, Later)> {
+    pub(crate) fn take_call(&mut self, index: Index24) -> Option<Call> {
         self.calls.try_remove(u32::from(index) as usize)
+    }
+
+    /// Takes out a call whose stream is over.
+    pub(crate) fn cancel_call(&mut self, number: u32) -> Option<Later> {
+        let call = self.calls.try_remove(number as usize)?;
+        self.wheel.cancel(call.timer);
+        Some(call.later)
+    }
+
+    /// Takes out all calls.
+    pub(crate) fn take_calls(&mut self) -> Vec<Call> {
+        std::mem::take(&mut self.calls)
+            .into_iter()
+            .map(|(_, call)| call)
+            .collect()
     }
 
     /// Cancels what `endpoint` asked for. Whether it was still pending.
@@ -209,13 +232,11 @@ impl Schedule {
         Some(send)
     }
 
-    /// Drops what handlers asked for: none of it happens. Calls are returned, to be dropped.
-    #[must_use = "a drop is code of the application"]
-    pub(crate) fn stop(&mut self) -> Slab<(WeakStream, Later)> {
+    /// Drops what endpoints' handlers asked for: none of it happens. Responses in pieces go on.
+    pub(crate) fn stop(&mut self) {
         self.stopped = true;
         self.delayed.clear();
         self.delayed_bytes = 0;
-        std::mem::take(&mut self.calls)
     }
 
     /// Moves a client's deadline to `deadline` if that is earlier than the one it is armed for.
@@ -326,7 +347,7 @@ mod tests {
     fn after_a_stop_nothing_of_the_handlers_is_left() {
         let mut schedule = Schedule::new(10, 100);
         schedule.delay(SOON, send(20));
-        drop(schedule.stop());
+        schedule.stop();
         assert_eq!(schedule.delayed_bytes, 0);
         let Some((_, Due::Delayed(index))) = schedule.wheel.pop_expired(SOON) else {
             panic!("the send was not due");

@@ -13,7 +13,9 @@ const DEFAULT_MAX_BYTES: u64 = 1 << 30;
 /// by piece: uploads that need not fit in memory.
 ///
 /// `begin` returns who takes the body, or nothing: then the response that it started is sent and
-/// the connection ends, without the body having been read. A client that waits for a 100 (RFC 9110
+/// the connection ends, without the body having been read. (Of a request without a body nothing is
+/// to be read, and the connection lives on.) Responders that a host asks before this one find the
+/// request without its body; in a router, the first route that matches says how it is taken. A client that waits for a 100 (RFC 9110
 /// section 10.1.1) is told to go on only when it was accepted.
 ///
 /// ```
@@ -78,7 +80,9 @@ where
             if !body.is_empty() {
                 handler.on_data(&body, response);
             }
-            if !response.is_started() {
+            if response.is_started() {
+                handler.on_abort();
+            } else {
                 end(handler, request, response);
             }
         }
@@ -86,7 +90,7 @@ where
 
     fn body_plan(&self, _: &Request) -> Option<BodyPlan> {
         Some(BodyPlan {
-            max_bytes: self.max_bytes,
+            max_bytes: Some(self.max_bytes),
             in_pieces: true,
         })
     }
@@ -142,7 +146,7 @@ impl<R: Responder> Responder for BodyLimit<R> {
 
     fn body_plan(&self, _: &Request) -> Option<BodyPlan> {
         Some(BodyPlan {
-            max_bytes: self.max_bytes as u64,
+            max_bytes: Some(self.max_bytes as u64),
             in_pieces: false,
         })
     }

@@ -132,7 +132,7 @@ impl<H: WebSocketHandler> Application<H> {
         *response = Response::switching_protocols();
         let data = self.handler.borrow_mut().on_handshake(request, response);
         match response.status().as_u16() {
-            101 if response.content().len() > 0 => {
+            101 if response.content().len() > 0 || response.content().is_stream() => {
                 log::error!("on_handshake gave a 101 a body, which no 101 can have");
                 *response =
                     Response::error(StatusCode::INTERNAL_SERVER_ERROR, "The handshake failed.");

@@ -7,9 +7,7 @@ use crate::event_loop::clients::fact;
 use crate::event_loop::stop::Stop;
 use crate::event_loop::system::System;
 use crate::http::response::Content;
-use crate::http::{
-    BodyFlow, BodyHandler, BodyPlan, Request, Response, ResponseStream, StatusCode, Version,
-};
+use crate::http::{BodyFlow, BodyHandler, Request, Response, ResponseStream, StatusCode};
 use crate::moment::Moment;
 use crate::protocol::{Answered, Protocol};
 use std::fmt;
@@ -44,12 +42,10 @@ impl<S: System> EventLoop<S> {
         let Some((host, request)) = client.protocol.announced() else {
             return;
         };
-        let plan = self.app.body_plan(host, request).unwrap_or(BodyPlan {
-            max_bytes: self.settings.server.max_body_bytes as u64,
-            in_pieces: false,
-        });
+        let plan = self.app.body_plan(host, request).unwrap_or_default();
+        let max_bytes = self.settings.server.max_body_bytes as u64;
         let event = self.protocol(slot, |protocol, cx| {
-            protocol.expect_body(plan, is_there, cx)
+            protocol.expect_body(plan.or_at_most(max_bytes), is_there, cx)
         });
         if let Some(Some(event)) = event {
             self.handle(id, event, is_there);
@@ -191,11 +187,21 @@ impl<S: System> EventLoop<S> {
         }
     }
 
-    fn abort(&mut self, upload: Box<Upload>) {
+    pub(super) fn abort(&mut self, upload: Box<Upload>) {
         App::call("on_abort", || {
             // All of it ends here: what the application keeps in a request may panic, too.
-            let upload = *upload;
-            upload.handler.on_abort();
+            let Upload {
+                mut request,
+                mut response,
+                handler,
+                ..
+            } = *upload;
+            handler.on_abort();
+            // Who saw the request sees that it is over, if not what the client may be told.
+            response.end_with_error(StatusCode::BAD_REQUEST, "the body did not come");
+            for witness in request.take_witnesses() {
+                witness(&request, &mut response);
+            }
         });
         self.carry_out();
     }
@@ -213,21 +219,23 @@ impl<S: System> EventLoop<S> {
         if !matches!(self.stop, Stop::Running) {
             response.set_header("Connection", "close");
         }
-        let in_chunks = request.version() != Version::HTTP_10;
         if response.content().is_stream() {
             response.settle_stream();
         }
         self.keep_date();
         match self.protocol(slot, |protocol, cx| protocol.respond(response, cx)) {
             Some(Answered::Upgrade(endpoint)) => self.open(id, endpoint, request.client_address()),
-            Some(Answered::Stream) => {
-                if let Content::Stream(stream) = response.take_content() {
+            Some(Answered::Stream { in_chunks }) => {
+                if let Content::Stream(stream) = response.take_content()
+                    && let Some(stream) = stream.take()
+                {
                     self.open_stream(id, &stream, in_chunks);
                 }
             }
             Some(Answered::Whole) | None => {
-                if let Content::Stream(stream) = response.content() {
-                    self.close_stream(stream);
+                if response.content().is_stream() {
+                    drop(response.take_content()); // which closes it
+                    self.carry_out();
                 }
             }
         }
@@ -249,17 +257,46 @@ impl<S: System> EventLoop<S> {
     /// The head is queued: what the application sends follows.
     fn open_stream(&mut self, id: ClientId, stream: &ResponseStream, in_chunks: bool) {
         let slot = id.slot();
-        self.hub.open_stream(id, stream, in_chunks);
-        let client = self.clients.get_mut(slot);
-        if client.is_some_and(|client| client.is(fact::READ_CLOSED | fact::AT_END)) {
-            self.disconnected(slot);
-        } else if !self.is_above_soft(slot) {
+        if !self.hub.open_stream(id, stream, in_chunks) {
+            return self.doom(slot); // cut before it began
+        }
+        // Perhaps another thread ended it already.
+        self.carry_out();
+        let Some(client) = self.clients.get_mut(slot) else {
+            return;
+        };
+        if !client.protocol.is_streaming() {
+            return;
+        }
+        if client.is(fact::READ_CLOSED | fact::AT_END) {
+            return self.disconnected(slot);
+        }
+        if !matches!(self.stop, Stop::Running) {
+            self.call_stream("on_stop", stream, || stream.stopped());
+        }
+        if !self.is_above_soft(slot) {
             self.tell_drained(slot);
         }
     }
 
+    /// Tells those whose backlog is below its soft limit again. What they send then is written in the
+    /// next turn, so that nobody has more than a share of this one.
+    pub(super) fn tell_all_drained(&mut self) {
+        for slot in std::mem::take(&mut self.drained) {
+            let Some((id, client)) = self.clients.entry(slot) else {
+                continue;
+            };
+            match client.protocol.endpoint() {
+                Some(endpoint) => self.call("on_drain", endpoint, Some(id), |application| {
+                    application.drain(id);
+                }),
+                None => self.tell_drained(slot),
+            }
+        }
+    }
+
     /// There is room for more of a response in pieces: tells who was refused before.
-    pub(super) fn tell_drained(&mut self, slot: u32) {
+    fn tell_drained(&mut self, slot: u32) {
         if let Some(stream) = self.hub.stream(slot)
             && stream.take_refused()
         {
@@ -307,11 +344,23 @@ impl<S: System> EventLoop<S> {
         }
     }
 
-    /// The client in `slot` is lost: tells who sent to it or was sent to.
-    pub(super) fn abandon(&mut self, slot: u32) {
+    /// A response in pieces can never be complete.
+    pub(super) fn cut_stream(&mut self, id: ClientId) {
+        if self.clients.by_id(id).is_some() {
+            self.doom(id.slot());
+        }
+    }
+
+    /// Nothing can be sent to the client in `slot` any more.
+    pub(super) fn close_stream_to(&mut self, slot: u32) {
         if let Some(stream) = self.hub.take_stream(slot) {
             self.close_stream(&stream);
         }
+    }
+
+    /// The client in `slot` is lost: tells who sent to it or was sent to.
+    pub(super) fn abandon(&mut self, slot: u32) {
+        self.close_stream_to(slot);
         self.abort_upload(slot);
     }
 }

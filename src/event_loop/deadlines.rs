@@ -5,6 +5,7 @@ use crate::event_loop::EventLoop;
 use crate::event_loop::clients::fact;
 use crate::event_loop::system::System;
 use crate::moment::Moment;
+use crate::panics::bury;
 use crate::protocol::{Expiry, Protocol};
 use crate::websocket::CloseCode;
 use crate::websocket::encoded::ToSend;
@@ -80,10 +81,13 @@ impl<S: System> EventLoop<S> {
                 }
                 Due::Call(index) => {
                     let call = self.hub.schedule.borrow_mut().take_call(index);
-                    if let Some((stream, later)) = call
-                        && let Some(stream) = stream.open()
-                    {
+                    let Some(call) = call else { continue };
+                    if let Some(stream) = call.stream.open() {
+                        stream.note_due(index.into());
+                        let later = call.later;
                         self.call_stream("a delayed call", &stream, || later(&stream));
+                    } else {
+                        bury(call.later);
                     }
                 }
                 Due::IdleCompressors => self.hub.free_idle_compressors(),

@@ -305,16 +305,7 @@ impl<S: System> EventLoop<S> {
         if above || !client.take(fact::ABOVE_SOFT) {
             return;
         }
-        let endpoint = client.protocol.endpoint();
-        if let Some(endpoint) = endpoint
-            && let Some(id) = self.clients.id_of(slot)
-        {
-            self.call("on_drain", endpoint, Some(id), |application| {
-                application.drain(id);
-            });
-        } else {
-            self.tell_drained(slot);
-        }
+        self.drained.push(slot);
         self.resume(slot);
     }
 

@@ -88,6 +88,7 @@ impl System for Kernel {
                 readable: event.is_readable() || read_closed,
                 writable: event.is_writable(),
                 read_closed,
+                broken: event.is_error() || (read_closed && event.is_write_closed()),
             }
         })
     }

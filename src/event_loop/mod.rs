@@ -30,6 +30,7 @@ use crate::error::Error;
 use crate::http::Request;
 use crate::http::date::DateCache;
 use crate::moment::Moment;
+use crate::panics::bury;
 use crate::protocol::{Context, Protocol};
 use crate::websocket::deflate::Inflaters;
 use crate::websocket::encoded::ToSend;
@@ -44,7 +45,7 @@ use std::sync::Arc;
 use std::task::Waker;
 use std::time::{Duration, Instant};
 use stop::Stop;
-use system::System;
+use system::{Socket as _, System};
 
 /// Length of the read buffer, and so what one client may bring in a turn.
 const READ_BUFFER_BYTES: usize = 256 * 1024;
@@ -131,6 +132,8 @@ pub(crate) struct EventLoop<S: System> {
     ready: VecDeque<u32>,
     /// Clients to be freed at the end of the turn.
     doomed: Vec<u32>,
+    /// Clients whose backlog is below its soft limit again, which is to be told.
+    drained: Vec<u32>,
     /// Where every read goes. Empty while a read from it is being served.
     buffer: Vec<u8>,
     /// Where response heads are put together.
@@ -231,6 +234,7 @@ impl<S: System> EventLoop<S> {
             max_clients,
             ready: VecDeque::new(),
             doomed: Vec::new(),
+            drained: Vec::new(),
             buffer: vec![0; READ_BUFFER_BYTES],
             head: Vec::new(),
             spare: None,
@@ -303,6 +307,9 @@ impl<S: System> EventLoop<S> {
         self.expire_deadlines(); // after reading, so that a stall of ours closes nobody
         if !self.hub.output.borrow().is_quiet() {
             self.flush(); // queues, then a slice of each ring, to sockets
+        }
+        if !self.drained.is_empty() {
+            self.tell_all_drained(); // what is sent now has its turn in the next one
         }
         self.reap_doomed(); // slots are freed last, so no event of this turn meets a stranger
         Ok(())
@@ -558,6 +565,7 @@ impl<S: System> EventLoop<S> {
             match pending {
                 Pending::Close(request) => self.carry_out_close(request),
                 Pending::EndStream(client) => self.end_stream(client),
+                Pending::CutStream(client) => self.cut_stream(client),
             }
         }
     }
@@ -604,6 +612,10 @@ impl<S: System> EventLoop<S> {
     /// A client whose connection is lost, or over: freed at the end of the turn.
     fn doom(&mut self, slot: u32) {
         if let Some(client) = self.clients.get_mut(slot) {
+            if self.hub.is_sent_until_close(slot) {
+                // An orderly end would say that the response is complete.
+                client.socket.reset_on_close();
+            }
             client.set(fact::DOOMED);
             self.doomed.push(slot);
         }
@@ -644,10 +656,17 @@ impl<S: System> Drop for EventLoop<S> {
         for endpoint in self.app.endpoints() {
             endpoint.state().remote.stop();
         }
-        // They hold what holds them.
+        // Streams hold what holds them.
         for stream in self.hub.take_streams() {
-            App::call("a drop", || drop(stream.close()));
+            if let Some(close) = stream.close() {
+                App::call("on_close", close);
+            }
         }
+        for (_, upload) in std::mem::take(&mut self.asides.uploads) {
+            self.abort(upload);
+        }
+        let calls = self.hub.schedule.borrow_mut().take_calls();
+        bury(calls);
     }
 }
 

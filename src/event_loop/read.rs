@@ -79,7 +79,7 @@ impl<S: System> EventLoop<S> {
             return;
         }
         if event.read_closed || client.is_held_up() || !client.protocol.is_steady() {
-            return self.note_readable(id, event.read_closed);
+            return self.note_readable(id, event);
         }
         let len = match client.socket.read(&mut self.buffer) {
             // Short: it found the socket empty, and what comes raises a new edge.
@@ -114,13 +114,17 @@ impl<S: System> EventLoop<S> {
     }
 
     /// A client may be read: at once, unless it is on the list and has its turn there.
-    fn note_readable(&mut self, id: ClientId, read_closed: bool) {
+    fn note_readable(&mut self, id: ClientId, event: Ready) {
         let Some(client) = self.clients.get_mut(id.slot()) else {
             return;
         };
         client.set(fact::READABLE);
-        if read_closed {
+        if event.read_closed {
             client.set(fact::READ_CLOSED);
+            if event.broken && client.protocol.is_receiving() {
+                // Its body may be held back, and then no read would tell.
+                return self.doom(id.slot());
+            }
             if client.protocol.is_streaming() {
                 // Nothing else tells it: what it may have sent is not read meanwhile.
                 return self.disconnected(id.slot());
@@ -467,6 +471,11 @@ impl<S: System> EventLoop<S> {
 
     /// The peer will send no more.
     pub(super) fn disconnected(&mut self, slot: u32) {
+        let client = self.clients.get_mut(slot);
+        if client.is_some_and(|client| client.protocol.is_streaming()) {
+            // What is queued is still written, as to everybody who ended only its own side.
+            self.close_stream_to(slot);
+        }
         let Some((drop, event)) = self.protocol(slot, Protocol::disconnected) else {
             return;
         };

@@ -108,6 +108,7 @@ impl Entry {
             readable,
             writable,
             read_closed: self.ended,
+            broken: false,
         })
     }
 }
@@ -304,6 +305,8 @@ impl Socket for SimulatedSocket {
         WriteOutcome::Bytes(written)
     }
 
+    fn reset_on_close(&mut self) {}
+
     fn shut_down(&mut self) {
         with_socket(self.0, |entry| entry.closed = true);
     }
@@ -381,6 +384,7 @@ impl System for Simulated {
                     readable: true,
                     writable: false,
                     read_closed: false,
+                    broken: false,
                 });
             }
             while events.len() < EVENTS_PER_POLL
@@ -455,6 +459,7 @@ mod tests {
                 readable,
                 writable,
                 read_closed,
+                ..
             } = *ready;
             (token, readable, writable, read_closed)
         };

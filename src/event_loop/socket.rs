@@ -18,6 +18,7 @@ use std::net::SocketAddr;
 #[cfg(target_os = "linux")]
 use std::os::fd::BorrowedFd;
 use std::os::fd::{AsRawFd, OwnedFd};
+use std::time::Duration;
 
 /// A peer that is gone is an outcome here, and no signal to the process.
 #[cfg(not(target_vendor = "apple"))]
@@ -120,6 +121,11 @@ impl Socket for StreamSocket {
                 Err(_) => FileOutcome::Broken,
             };
         }
+    }
+
+    fn reset_on_close(&mut self) {
+        // Fails only if the peer is gone already.
+        let _ = rustix::net::sockopt::set_socket_linger(&self.0, Some(Duration::ZERO));
     }
 
     fn shut_down(&mut self) {

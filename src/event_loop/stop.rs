@@ -44,8 +44,7 @@ impl<S: System> EventLoop<S> {
         for stream in self.hub.streams() {
             self.call_stream("on_stop", &stream, || stream.stopped());
         }
-        let calls = self.hub.schedule.borrow_mut().stop();
-        App::call("a drop", || drop(calls));
+        self.hub.schedule.borrow_mut().stop();
         let deadline = self.hub.now.get() + self.settings.server.stop_timeout;
         self.hub
             .schedule

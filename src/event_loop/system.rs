@@ -10,6 +10,10 @@ use std::time::{Duration, SystemTime};
 
 /// What a poll found of one registered thing.
 #[derive(Clone, Copy, Debug)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is one independent fact, as the poll tells them"
+)]
 pub(crate) struct Ready {
     /// What it was registered with.
     pub(crate) token: usize,
@@ -19,6 +23,8 @@ pub(crate) struct Ready {
     pub(crate) writable: bool,
     /// The peer sends no more, or the connection is broken: no later event will say so.
     pub(crate) read_closed: bool,
+    /// The connection is broken: nothing can be sent either.
+    pub(crate) broken: bool,
 }
 
 /// What a read came to. Answers are outcomes, not errors: what an error of one client's socket
@@ -101,6 +107,8 @@ pub(crate) trait Socket {
     }
     /// Ends our sending side.
     fn shut_down(&mut self);
+    /// Has the connection reset when it is closed, in place of an orderly end.
+    fn reset_on_close(&mut self);
     /// The IP address and port that the peer connected to.
     ///
     /// # Errors

@@ -60,7 +60,16 @@ impl RemoteStream {
     pub fn end(&self) {
         let mut inner = self.queue.lock();
         if !inner.is_over {
-            (inner.is_over, inner.is_ended) = (true, true);
+            (inner.is_over, inner.ending) = (true, Some(Ending::End));
+            inner.wake();
+        }
+    }
+
+    /// As [`ResponseStream::cut`](crate::ResponseStream::cut).
+    pub fn cut(&self) {
+        let mut inner = self.queue.lock();
+        if !inner.is_over {
+            (inner.is_over, inner.ending) = (true, Some(Ending::Cut));
             inner.wake();
         }
     }
@@ -83,6 +92,13 @@ impl fmt::Debug for RemoteStream {
 /// Makes the loop look at a stream's queue.
 pub(crate) type Wake = Box<dyn Fn() + Send + Sync>;
 
+/// How another thread wants a stream to be over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ending {
+    End,
+    Cut,
+}
+
 /// What other threads sent to one stream.
 #[derive(Default)]
 pub(crate) struct RemoteQueue {
@@ -92,8 +108,8 @@ pub(crate) struct RemoteQueue {
 #[derive(Default)]
 struct Inner {
     bytes: Vec<u8>,
-    /// By one of us: behind these bytes.
-    is_ended: bool,
+    /// What one of us asked for, behind these bytes.
+    ending: Option<Ending>,
     /// Nothing more is taken.
     is_over: bool,
     /// The loop was woken, and has not looked since.
@@ -122,21 +138,24 @@ impl RemoteQueue {
         self.lock().wake = Some(wake);
     }
 
-    /// Offers what waits to `take`, which may refuse it for now. Whether the stream is to be ended.
-    pub(crate) fn drain(&self, take: impl FnOnce(&[u8]) -> bool) -> bool {
+    /// Offers what waits to `take`, which may refuse it for now. What is to follow.
+    pub(crate) fn drain(&self, take: impl FnOnce(&[u8]) -> bool) -> Option<Ending> {
         let mut inner = self.lock();
-        inner.is_told = false;
-        if !inner.bytes.is_empty() && take(&inner.bytes) {
+        if inner.ending != Some(Ending::Cut) && !inner.bytes.is_empty() {
+            if !take(&inner.bytes) {
+                return None; // it is taken when there is room: nobody need wake us for it
+            }
             inner.bytes = Vec::new();
         }
-        inner.is_ended && inner.bytes.is_empty()
+        inner.is_told = false;
+        inner.ending
     }
 
-    /// Nobody will take anything any more.
-    pub(crate) fn close(&self) {
+    /// Nothing will be taken any more; what waits.
+    pub(crate) fn close(&self) -> Vec<u8> {
         let mut inner = self.lock();
         inner.is_over = true;
-        inner.bytes = Vec::new();
         inner.wake = None;
+        std::mem::take(&mut inner.bytes)
     }
 }

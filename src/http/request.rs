@@ -23,7 +23,7 @@ pub struct ConnectionInfo {
     pub encrypted: bool,
 }
 
-/// One request, complete with its body.
+/// One request, complete with its body, unless that is taken [in pieces](crate::upload).
 ///
 /// ```
 /// use aerys::{Request, Response};

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use super::{Cookie, Headers, InvalidCookie, InvalidField, ResponseStream, StatusCode};
 use crate::output::Source;
+use crate::panics;
 
 /// The answer to one request. Starts as 200 without fields and body, not started.
 ///
@@ -66,7 +67,28 @@ pub(crate) enum Content {
         source: Box<dyn Source>,
     },
     /// What the application sends later.
-    Stream(ResponseStream),
+    Stream(Unsent),
+}
+
+/// A stream whose head is not queued. If it never will be, since another response took its place,
+/// the stream is closed.
+pub(crate) struct Unsent(Option<ResponseStream>);
+
+impl Unsent {
+    pub(crate) fn take(mut self) -> Option<ResponseStream> {
+        self.0.take()
+    }
+}
+
+impl Drop for Unsent {
+    fn drop(&mut self) {
+        if let Some(stream) = self.0.take()
+            && stream.is_early()
+            && let Some(close) = stream.close()
+        {
+            panics::catch("on_close", close);
+        }
+    }
 }
 
 impl Content {
@@ -103,7 +125,7 @@ impl Content {
 impl fmt::Debug for Content {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Stream(stream) => stream.fmt(f),
+            Self::Stream(Unsent(stream)) => stream.fmt(f),
             _ => write!(f, "{} bytes", self.len()),
         }
     }
@@ -339,7 +361,7 @@ impl Response {
     pub fn stream(&mut self) -> ResponseStream {
         let stream = ResponseStream::new();
         self.end(Body {
-            content: Content::Stream(stream.clone()),
+            content: Content::Stream(Unsent(Some(stream.clone()))),
             is_text: false,
         });
         stream
@@ -347,7 +369,7 @@ impl Response {
 
     /// A stream that is ended already becomes an ordinary body.
     pub(crate) fn settle_stream(&mut self) {
-        if let Content::Stream(stream) = &self.content
+        if let Content::Stream(Unsent(Some(stream))) = &self.content
             && let Some(bytes) = stream.take_whole()
         {
             self.content = Body::from(bytes).content;

@@ -1,6 +1,7 @@
 //! A response body that the application sends piece by piece, also long after the request.
 
-use super::remote_stream::{RemoteQueue, RemoteStream, Wake};
+use super::remote_stream::{Ending, RemoteQueue, RemoteStream, Wake};
+use crate::panics::bury;
 use std::cell::{Cell, OnceCell, RefCell};
 use std::fmt;
 use std::rc::{Rc, Weak};
@@ -64,11 +65,19 @@ type Drain = Box<dyn FnMut(&ResponseStream)>;
 
 /// The way from a stream to its client's socket.
 pub(crate) trait Sink {
+    /// Queues bytes, if there is room.
     fn send(&self, bytes: &[u8]) -> Result<(), StreamError>;
+    /// Queues what was taken before.
+    fn push(&self, bytes: &[u8]);
     fn backlog_bytes(&self) -> u64;
     /// All is sent: the loop is to end the response.
     fn end(&self);
-    fn after(&self, delay: Duration, stream: WeakStream, later: Later);
+    /// The loop is to cut the connection.
+    fn cut(&self);
+    /// Has `later` called; its number, if there is room for it.
+    fn after(&self, delay: Duration, stream: WeakStream, later: Later) -> Option<u32>;
+    /// Takes back what was to be called later.
+    fn cancel(&self, call: u32) -> Option<Later>;
     /// What makes the loop look at what other threads sent.
     fn wake(&self) -> Wake;
 }
@@ -78,6 +87,8 @@ struct Shared {
     /// Something was refused as too much, and nobody has been told since that there is room.
     is_refused: Cell<bool>,
     callbacks: RefCell<Callbacks>,
+    /// Numbers of calls that are due later.
+    calls: RefCell<Vec<u32>>,
     /// What other threads sent, if there is a way for them.
     remote: OnceCell<Arc<RemoteQueue>>,
 }
@@ -149,18 +160,41 @@ impl ResponseStream {
 
     /// Ends the response: what was sent still goes out. Of no effect on one that is over.
     pub fn end(&self) {
-        let mut state = self.shared.state.borrow_mut();
-        match &mut *state {
-            State::Early(early) => early.is_ended = true,
-            State::Open(sink) => {
-                let sink = Rc::clone(sink);
-                *state = State::Over;
-                drop(state);
-                sink.end();
-                self.forget();
+        let sink = match &mut *self.shared.state.borrow_mut() {
+            State::Early(early) => {
+                if !early.is_ended {
+                    early.is_ended = true;
+                    early.bytes.extend(self.close_remote());
+                }
+                return;
             }
-            State::Over => {}
+            State::Open(sink) => Rc::clone(sink),
+            State::Over => return,
+        };
+        let rest = self.close_remote();
+        if !rest.is_empty() {
+            sink.push(&rest);
         }
+        self.shared.state.replace(State::Over);
+        sink.end();
+        self.forget(Some(&*sink));
+    }
+
+    /// Cuts the connection, so that the client cannot take what it has for the whole: something went
+    /// wrong. Of no effect on a stream that is over.
+    pub fn cut(&self) {
+        let old = match &*self.shared.state.borrow() {
+            State::Early(early) if early.is_ended => return,
+            State::Early(_) => None,
+            State::Open(sink) => Some(Rc::clone(sink)),
+            State::Over => return,
+        };
+        let early = self.shared.state.replace(State::Over);
+        if let Some(sink) = &old {
+            sink.cut();
+        }
+        self.forget(old.as_deref());
+        bury(early);
     }
 
     /// The same for other threads.
@@ -171,7 +205,7 @@ impl ResponseStream {
             match &*self.shared.state.borrow() {
                 State::Open(sink) => queue.attach(sink.wake()),
                 State::Early(early) if !early.is_ended => {}
-                State::Early(_) | State::Over => queue.close(),
+                State::Early(_) | State::Over => _ = queue.close(),
             }
             queue
         });
@@ -201,32 +235,56 @@ impl ResponseStream {
     /// Sets what is called when [`send`](Self::send) said [`Full`](StreamError::Full) and the
     /// backlog is below [`soft_backlog_bytes`](crate::Config::soft_backlog_bytes) again.
     pub fn on_drain(&self, call: impl FnMut(&Self) + 'static) {
-        self.shared.callbacks.borrow_mut().drain = Some(Box::new(call));
+        let call = Box::new(call) as _;
+        self.set(|callbacks| &mut callbacks.drain, call);
     }
 
-    /// Sets what is called once if the client leaves before the stream is ended, also by shutting
-    /// down its sending side, or takes nothing for
-    /// [`write_timeout`](crate::Config::write_timeout); never after [`end`](Self::end).
+    /// Sets what is called once if the stream is over before it was ended or cut: the client left
+    /// (also by shutting down its sending side), or took nothing for
+    /// [`write_timeout`](crate::Config::write_timeout); or nothing can be sent to it, since the
+    /// request was a HEAD, the status has no body, or another response took its place.
     pub fn on_close(&self, call: impl FnOnce() + 'static) {
-        self.shared.callbacks.borrow_mut().close = Some(Box::new(call));
+        let call = Box::new(call) as _;
+        self.set(|callbacks| &mut callbacks.close, call);
     }
 
-    /// Sets what is called once when the server begins to stop: a stream that is not ended within
+    /// Sets what is called once when the server begins to stop, or at once if it is stopping when the
+    /// stream begins: a stream that is not ended within
     /// [`stop_timeout`](crate::Config::stop_timeout) is cut.
     pub fn on_stop(&self, call: impl FnOnce(&Self) + 'static) {
-        self.shared.callbacks.borrow_mut().stop = Some(Box::new(call));
+        let call = Box::new(call) as _;
+        self.set(|callbacks| &mut callbacks.stop, call);
     }
 
     /// Calls `later` when `delay` is over, if the stream is open then. Over the limit
     /// [`max_timers`](crate::Config::max_timers): dropped with a warning.
     pub fn after(&self, delay: Duration, later: impl FnOnce(&Self) + 'static) {
         let sink = match &mut *self.shared.state.borrow_mut() {
-            State::Early(early) => return early.timers.push((delay, Box::new(later))),
-            State::Open(sink) => Rc::clone(sink),
-            State::Over => return,
+            State::Early(early) if !early.is_ended => {
+                return early.timers.push((delay, Box::new(later)));
+            }
+            State::Open(sink) => Some(Rc::clone(sink)),
+            State::Early(_) | State::Over => None,
         };
-        // Dropped over a limit, and a drop is code of the application: nothing is borrowed.
-        sink.after(delay, self.downgrade(), Box::new(later));
+        if let Some(sink) = sink {
+            self.call_later(&*sink, delay, Box::new(later));
+        } // else dropped here, when nothing is borrowed
+    }
+
+    fn call_later(&self, sink: &dyn Sink, delay: Duration, later: Later) {
+        let call = sink.after(delay, self.downgrade(), later);
+        self.shared.calls.borrow_mut().extend(call);
+    }
+
+    /// Replaces a callback. What it was is dropped when nothing is borrowed: a drop is code of the
+    /// application, too.
+    fn set<C>(&self, place: impl FnOnce(&mut Callbacks) -> &mut Option<C>, call: C) {
+        let old = if self.is_open() {
+            place(&mut self.shared.callbacks.borrow_mut()).replace(call)
+        } else {
+            Some(call) // it would never be called, and may hold this very stream
+        };
+        drop(old);
     }
 }
 
@@ -239,6 +297,7 @@ impl ResponseStream {
                 state: RefCell::new(State::Early(Early::default())),
                 is_refused: Cell::new(false),
                 callbacks: RefCell::default(),
+                calls: RefCell::default(),
                 remote: OnceCell::new(),
             }),
         }
@@ -247,61 +306,81 @@ impl ResponseStream {
     /// All of the body, if it was ended before its head is queued.
     pub(crate) fn take_whole(&self) -> Option<Vec<u8>> {
         let mut state = self.shared.state.borrow_mut();
-        let State::Early(early) = &mut *state else {
-            return None;
-        };
-        if !early.is_ended {
+        if !matches!(&*state, State::Early(early) if early.is_ended) {
             return None;
         }
-        let bytes = std::mem::take(&mut early.bytes);
-        *state = State::Over;
+        let old = std::mem::replace(&mut *state, State::Over);
         drop(state);
-        self.forget();
+        let State::Early(Early { bytes, timers, .. }) = old else {
+            return None;
+        };
+        bury(timers);
+        self.forget(None);
         Some(bytes)
     }
 
-    /// The head is queued: `sink` leads to the client from now on.
-    pub(crate) fn attach(&self, sink: &Rc<dyn Sink>) {
-        let early = {
-            let mut state = self.shared.state.borrow_mut();
-            let State::Early(early) = &mut *state else {
-                return;
-            };
-            let early = std::mem::take(early);
-            *state = State::Open(Rc::clone(sink));
-            early
+    /// The head is queued: `sink` leads to the client from now on. Whether the stream is still open.
+    pub(crate) fn attach(&self, sink: &Rc<dyn Sink>) -> bool {
+        let mut state = self.shared.state.borrow_mut();
+        let State::Early(early) = &mut *state else {
+            return false;
         };
+        let early = std::mem::take(early);
+        *state = State::Open(Rc::clone(sink));
+        drop(state);
         if !early.bytes.is_empty() {
-            // It is the first: there is room.
-            let _ = sink.send(&early.bytes);
+            // Taken already, whatever waits before it.
+            sink.push(&early.bytes);
         }
         for (delay, later) in early.timers {
-            sink.after(delay, self.downgrade(), later);
+            self.call_later(&**sink, delay, later);
         }
         if let Some(remote) = self.shared.remote.get() {
             remote.attach(sink.wake());
             self.take_in();
         }
+        true
     }
 
     /// Sends what other threads did, as far as there is room.
     pub(crate) fn take_in(&self) {
-        if let Some(remote) = self.shared.remote.get()
-            && remote.drain(|bytes| self.send(bytes).is_ok())
-        {
-            self.end();
+        let asked = self.shared.remote.get();
+        match asked.and_then(|remote| remote.drain(|bytes| self.send(bytes).is_ok())) {
+            Some(Ending::End) => self.end(),
+            Some(Ending::Cut) => self.cut(),
+            None => {}
         }
     }
 
     /// The response cannot be sent in pieces, or not any more. What is to be called.
     pub(crate) fn close(&self) -> Option<Box<dyn FnOnce()>> {
-        let was_over = matches!(
-            self.shared.state.replace(State::Over),
-            State::Over | State::Early(Early { is_ended: true, .. })
-        );
+        let old = self.shared.state.replace(State::Over);
         let close = self.shared.callbacks.borrow_mut().close.take();
-        self.forget();
-        close.filter(|_| !was_over)
+        let was_open = match &old {
+            State::Early(early) => !early.is_ended,
+            State::Open(_) => true,
+            State::Over => false,
+        };
+        self.forget(match &old {
+            State::Open(sink) => Some(&**sink),
+            _ => None,
+        });
+        bury(old);
+        if was_open {
+            return close;
+        }
+        bury(close);
+        None
+    }
+
+    /// Whether its head was never queued.
+    pub(crate) fn is_early(&self) -> bool {
+        matches!(&*self.shared.state.borrow(), State::Early(_))
+    }
+
+    /// The call of that number is due.
+    pub(crate) fn note_due(&self, call: u32) {
+        self.shared.calls.borrow_mut().retain(|due| *due != call);
     }
 
     /// Whether it is the same stream.
@@ -320,12 +399,11 @@ impl ResponseStream {
         if let Some(mut drain) = drain {
             drain(self);
             // Unless it set another, or the stream is over.
-            if self.is_open() {
-                self.shared
-                    .callbacks
-                    .borrow_mut()
-                    .drain
-                    .get_or_insert(drain);
+            let has_another = self.shared.callbacks.borrow().drain.is_some();
+            if has_another || !self.is_open() {
+                bury(drain);
+            } else {
+                self.shared.callbacks.borrow_mut().drain = Some(drain);
             }
         }
     }
@@ -339,13 +417,22 @@ impl ResponseStream {
     }
 
     /// It is over. What callbacks hold may be this very stream.
-    fn forget(&self) {
-        // Dropped when nothing is borrowed: a drop is code of the application, too.
-        let callbacks = self.shared.callbacks.take();
-        drop(callbacks);
-        if let Some(remote) = self.shared.remote.get() {
-            remote.close();
+    fn forget(&self, sink: Option<&dyn Sink>) {
+        self.close_remote();
+        for call in self.shared.calls.take() {
+            bury(sink.and_then(|sink| sink.cancel(call)));
         }
+        // Taken first: a drop is code of the application, and nothing may be borrowed.
+        let callbacks = self.shared.callbacks.take();
+        bury(callbacks.drain);
+        bury(callbacks.close);
+        bury(callbacks.stop);
+    }
+
+    /// Takes nothing more of other threads; what they sent and was not taken in.
+    fn close_remote(&self) -> Vec<u8> {
+        let remote = self.shared.remote.get();
+        remote.map_or_else(Vec::new, |remote| remote.close())
     }
 
     fn downgrade(&self) -> WeakStream {

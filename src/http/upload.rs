@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Takes the body of one request piece by piece; made for each by [`upload`](crate::upload).
 ///
-/// Methods run on the event loop's thread: none may block for long. A panic is answered with 500
-/// and ends the connection, nobody else's.
+/// Methods run on the event loop's thread: none may block for long. A panic is answered with 500, and
+/// if there is more of the body to come, the connection ends; nobody else's.
 pub trait BodyHandler: 'static {
     /// The next bytes, at least one. They borrow the server's buffer.
     ///
@@ -27,12 +27,22 @@ pub trait BodyHandler: 'static {
 
 /// How the body of a request is taken, as its responder says.
 #[doc(hidden)]
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct BodyPlan {
-    /// Most bytes of content. Beyond it: 413.
-    pub max_bytes: u64,
+    /// Most bytes of content, if not as many as the configuration says. Beyond it: 413.
+    pub max_bytes: Option<u64>,
     /// Whether the responder is asked before the body, which follows in pieces.
     pub in_pieces: bool,
+}
+
+impl BodyPlan {
+    /// The same, with so many bytes if it says nothing of them.
+    pub(crate) fn or_at_most(self, max_bytes: u64) -> Self {
+        Self {
+            max_bytes: self.max_bytes.or(Some(max_bytes)),
+            ..self
+        }
+    }
 }
 
 /// Holds the body of one request back, from any thread: while it is paused nothing is read from

@@ -138,8 +138,9 @@ pub(crate) enum Then {
     Close,
     /// It speaks another protocol from the next byte on, also from what is in the input.
     Upgrade,
-    /// The body follows from the application, and then [`Http1Connection::end_stream`].
-    Stream,
+    /// The body follows from the application, in chunks or until the end of the connection, and then
+    /// [`Http1Connection::end_stream`].
+    Stream { in_chunks: bool },
 }
 
 /// What a deadline came to.
@@ -183,7 +184,7 @@ impl Http1Connection {
             }
             State::Body(partial) if !input.is_empty() => self.read_body(partial, input, config),
             State::Receiving(receiving) if !input.is_empty() => {
-                self.read_piece(receiving, input, config)
+                self.read_piece(receiving, input, config, now)
             }
             unchanged => {
                 self.state = unchanged;
@@ -213,7 +214,10 @@ impl Http1Connection {
                 Answering::last(partial.answering.is_head_request)
             }
             // What is left of the body is not told from a request behind it.
-            State::Receiving(receiving) => Answering::last(receiving.answering.is_head_request),
+            State::Receiving(receiving) => Answering {
+                keep_alive: false,
+                ..receiving.answering
+            },
             State::Streaming(_) | State::Over => {
                 debug_assert!(false, "a response behind the last one");
                 return After {
@@ -247,7 +251,9 @@ impl Http1Connection {
             self.state = State::Streaming(then);
             return After {
                 send_body,
-                then: Then::Stream,
+                then: Then::Stream {
+                    in_chunks: answering.version == Version::HTTP_11,
+                },
             };
         }
         self.state = if then == Then::KeepAlive {
@@ -283,7 +289,9 @@ impl Http1Connection {
             State::Idle | State::Head(_) => config.header_timeout,
             State::Body(partial) => body_timeout(partial.request.body().len() as u64, config),
             State::Receiving(receiving) if receiving.paused.is_none() => {
-                body_timeout(receiving.received_bytes, config)
+                // What was fast has so much time left that a peer which is gone would keep it for days.
+                let stalled = receiving.progress.since(self.since) + config.body_stall_timeout;
+                body_timeout(receiving.received_bytes, config).min(stalled)
             }
             State::Receiving(_)
             | State::Announced(_)
@@ -345,11 +353,8 @@ impl Http1Connection {
             State::Body(partial) | State::Announced(partial) => {
                 partial.request.headers().as_section().len() + partial.request.body().len()
             }
-            State::Idle
-            | State::Receiving(_)
-            | State::Answering(_)
-            | State::Streaming(_)
-            | State::Over => 0,
+            State::Receiving(receiving) => receiving.head_bytes,
+            State::Idle | State::Answering(_) | State::Streaming(_) | State::Over => 0,
         }
     }
 

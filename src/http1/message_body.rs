@@ -11,8 +11,12 @@ use crate::http::headers::is_token_byte;
 
 use super::{BODY_TOO_LONG, RefusedRequest};
 
-/// Chunk extensions in all that one body may have: nobody uses them, but for floods.
-const MAX_EXTENSION_BYTES: usize = 16 * 1024;
+/// Chunk extensions that a body may have, in bytes, beside [one](CONTENT_PER_EXTENSION_BYTE) for so
+/// much content: few use them, but for floods.
+const MAX_EXTENSION_BYTES: u64 = 16 * 1024;
+
+/// Enough for the signature of each 64 KiB that some object stores want.
+const CONTENT_PER_EXTENSION_BYTE: u64 = 256;
 
 /// Digits of a chunk size, leading zeros included: all that 64 bits hold.
 const MAX_SIZE_DIGITS: u8 = 16;
@@ -164,7 +168,9 @@ pub(crate) struct ChunkDecoder {
     /// Content that the chunks to come may have together.
     allowed: u64,
     size_digits: u8,
-    extension_bytes: usize,
+    extension_bytes: u64,
+    /// Content that the chunks until now have together.
+    content_bytes: u64,
     trailer_bytes: usize,
     trailer_count: usize,
 }
@@ -256,12 +262,14 @@ impl ChunkDecoder {
             .allowed
             .checked_sub(self.missing)
             .ok_or(BODY_TOO_LONG)?;
+        self.content_bytes += self.missing; // within what is allowed: it does not overflow
         Ok(ChunkState::SizeLf)
     }
 
     fn extension(&mut self) -> Result<ChunkState, RefusedRequest> {
         self.extension_bytes += 1;
-        if self.extension_bytes > MAX_EXTENSION_BYTES {
+        let most = MAX_EXTENSION_BYTES + self.content_bytes / CONTENT_PER_EXTENSION_BYTE;
+        if self.extension_bytes > most {
             return Err(RefusedRequest::bad("the chunk extensions are too long"));
         }
         Ok(ChunkState::Extension)
@@ -451,7 +459,7 @@ mod tests {
 
     #[test]
     fn extensions_and_trailers_are_bounded_in_all() {
-        let flood = [b"1;".as_slice(), &vec![b'x'; MAX_EXTENSION_BYTES]].concat();
+        let flood = [b"1;".as_slice(), &[b'x'; 16 * 1024]].concat();
         assert!(decode_chunked(&flood).is_err());
         assert_eq!(decode_chunked(&flood[..flood.len() - 1]), Ok(None));
         let many = b"1;xxxxxxxx\r\na\r\n".repeat(30);

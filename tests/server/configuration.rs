@@ -436,7 +436,7 @@ fn files_are_listed_coded_and_given_fields_as_a_file_says() {
          [[host]]\nlisten = [\"127.0.0.1:0\"]\nroot = \"public\"\nprecompressed = false\n",
     );
     add_public(&folder);
-    folder.write("public/long.css", &"a { color: red } ".repeat(100));
+    folder.write("public/long.css", "a { color: red } ".repeat(100));
     folder.write("public/style.css.gz", "as if it were gzip");
     let mut program = Program::start(folder.serve());
     let takes_gzip = &[("Accept-Encoding", "gzip")];

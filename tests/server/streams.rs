@@ -1,6 +1,7 @@
 //! Responses whose bodies are sent piece by piece, long after their requests.
 
 use std::cell::RefCell;
+use std::io::Read as _;
 use std::rc::Rc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
@@ -403,4 +404,81 @@ fn a_stream_is_fed_from_a_websocket_handler() {
     let mut client = Client::open(server.address, "/ws");
     client.send_text("from a client");
     assert_eq!(subscriber.read_chunk(), b"from a client");
+}
+
+#[test]
+fn a_stream_that_goes_on_by_itself_is_complete_at_a_stop() {
+    let mut server = TestServer::start(|host, _| {
+        let s = respond(|_, response: &mut Response| {
+            let stream = response.stream();
+            stream.send("first").unwrap();
+            stream.after(Duration::from_millis(300), |stream| {
+                stream.send("second").unwrap();
+                stream.end();
+            });
+        });
+        Server::new()
+            .config(Config {
+                stop_timeout: Duration::from_secs(2),
+                ..Config::default()
+            })
+            .host(host.add(Router::new().get("/s", s)))
+    });
+    let mut client = Client::connect(server.address);
+    client.send_raw("GET /s HTTP/1.1\r\nHost: a\r\n\r\n");
+    client.read_response_head();
+    client.read_chunk();
+    server.stop();
+    let rest = client.read_to_end_or_reset();
+    server.join().unwrap();
+    assert!(rest.ends_with(b"second\r\n0\r\n\r\n"));
+}
+
+#[test]
+fn a_cut_http_1_0_stream_does_not_look_complete() {
+    let server = TestServer::start(|host, _| {
+        let s = respond(|_, response: &mut Response| {
+            let stream = response.stream();
+            stream.send("begun").unwrap();
+            stream.after(Duration::from_millis(50), |_| panic!("on purpose"));
+        });
+        Server::new().host(host.add(Router::new().get("/s", s)))
+    });
+    let mut stream = std::net::TcpStream::connect(server.address).unwrap();
+    std::io::Write::write_all(&mut stream, b"GET /s HTTP/1.0\r\n\r\n").unwrap();
+    let mut all = Vec::new();
+    let result = stream.read_to_end(&mut all);
+    assert!(result.is_err(), "{result:?} {}", all.escape_ascii());
+}
+
+struct Bomb;
+
+impl Drop for Bomb {
+    fn drop(&mut self) {
+        assert!(std::thread::panicking(), "in a drop, on purpose");
+    }
+}
+
+#[test]
+fn a_panicking_drop_of_a_callback_harms_nobody_else() {
+    let server = TestServer::start(|host, _| {
+        let s = respond(|_, response: &mut Response| {
+            let bomb = Bomb;
+            response.stream().on_drain(move |_| {
+                let _ = &bomb;
+            });
+        });
+        Server::new().host(
+            host.add(
+                Router::new()
+                    .get("/s", s)
+                    .get("/plain", respond(|_, response| _ = response.end("plain"))),
+            ),
+        )
+    });
+    let mut client = Client::connect(server.address);
+    client.send_raw("GET /s HTTP/1.1\r\nHost: a\r\n\r\n");
+    client.read_response_head();
+    drop(client);
+    assert_eq!(Client::connect(server.address).get("/plain").body, b"plain");
 }

@@ -11,7 +11,7 @@ use aerys::{
 };
 
 use crate::client::{Client, HttpResponse, PATIENCE, pattern};
-use crate::support::TestServer;
+use crate::support::{TestServer, expect_refused};
 
 /// What happened to an upload.
 #[derive(Debug)]
@@ -65,6 +65,18 @@ impl BodyHandler for Recorder {
     }
 }
 
+struct Count(usize);
+
+impl BodyHandler for Count {
+    fn on_data(&mut self, bytes: &[u8], _: &mut Response) {
+        self.0 += bytes.len();
+    }
+
+    fn on_end(self: Box<Self>, request: &mut Request, response: &mut Response) {
+        response.end(format!("{} {} bytes", request.path(), self.0));
+    }
+}
+
 fn server_with(config: Config) -> (TestServer, Receiver<Seen>) {
     let (sender, seen) = channel();
     let server = TestServer::start(move |host, _| {
@@ -104,7 +116,9 @@ fn server_with(config: Config) -> (TestServer, Receiver<Seen>) {
         let len = |request: &mut Request, response: &mut Response| {
             response.end(request.body().len().to_string());
         };
+        let large = upload(|_, _| Some(Count(0))).max_bytes(1 << 30);
         let router = router
+            .post("/large", large)
             .post("/whole", body_limit(300_000, len))
             .post("/usual", len);
         let guard = before(|request, response| {
@@ -407,4 +421,73 @@ fn the_limit_of_a_body_is_that_of_the_host_it_is_for() {
         client.try_send_raw(pattern(500));
         assert_eq!(client.read_response().status, status, "{name}");
     }
+}
+
+#[test]
+fn a_paused_upload_whose_client_resets_is_aborted() {
+    let (server, seen) = server();
+    let mut client = Client::connect(server.address);
+    client.send_raw("POST /paused HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhel");
+    assert_eq!(next(&seen).name(), "begin");
+    client.reset();
+    assert_eq!(next(&seen).name(), "abort");
+}
+
+/// As some object stores sign each chunk.
+#[test]
+fn chunk_extensions_may_grow_with_the_body() {
+    let (server, _seen) = server();
+    let mut client = Client::connect(server.address);
+    let chunk = |extension: usize| {
+        let signature = "a".repeat(extension);
+        let head = format!("10000;chunk-signature={signature}\r\n");
+        [head.as_bytes(), &vec![b'x'; 65536], b"\r\n"].concat()
+    };
+    let head = "POST /large HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n";
+    client.send_raw(head);
+    for _ in 0..300 {
+        client.send_raw(chunk(64));
+    }
+    client.send_raw("0\r\n\r\n");
+    assert_eq!(client.read_response().body, b"/large 19660800 bytes");
+    client.send_raw(head);
+    client.try_send_raw(chunk(16 * 1024));
+    assert_eq!(client.read_response().status, 400);
+}
+
+/// Answers its upload by a stream that is ended by the stop.
+struct Farewell(Sender<Seen>);
+
+impl BodyHandler for Farewell {
+    fn on_data(&mut self, bytes: &[u8], _: &mut Response) {
+        let _ = self.0.send(Seen::Data(bytes.to_vec()));
+    }
+
+    fn on_end(self: Box<Self>, _: &mut Request, response: &mut Response) {
+        response.stream().on_stop(|stream| {
+            let _ = stream.send("bye");
+            stream.end();
+        });
+    }
+}
+
+#[test]
+fn an_upload_goes_on_while_the_server_stops_and_a_stream_that_answers_it_is_told() {
+    let (sender, seen) = channel();
+    let mut server = TestServer::start(move |host, _| {
+        let take = upload(move |_, _| Some(Farewell(sender.clone())));
+        Server::new().host(host.add(Router::new().post("/", take)))
+    });
+    let mut client = Client::connect(server.address);
+    client.send_raw("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\na");
+    assert_eq!(next(&seen).name(), "data");
+    server.stop();
+    expect_refused(server.address);
+    client.send_raw("b");
+    let head = client.read_response_head();
+    assert_eq!(head.field("connection"), Some("close"));
+    assert_eq!(client.read_chunk(), b"bye");
+    assert_eq!(client.read_chunk(), b"");
+    client.expect_eof();
+    server.join().expect("it ends in time");
 }

@@ -27,6 +27,10 @@ pub(super) struct Receiving {
     pub(super) answering: Answering,
     pub(super) expects_continue: bool,
     pub(super) received_bytes: u64,
+    /// When the last of them came, or the body was let go on.
+    pub(super) progress: Moment,
+    /// Bytes of the head, which somebody keeps.
+    pub(super) head_bytes: usize,
     /// Since when the application lets it wait.
     pub(super) paused: Option<Moment>,
 }
@@ -51,7 +55,7 @@ impl Http1Connection {
             debug_assert!(false, "no body was announced");
             return Step::NeedInput;
         };
-        if let Err(refused) = partial.decoder.allow(plan.max_bytes) {
+        if let Err(refused) = partial.decoder.allow(plan.max_bytes.unwrap_or(u64::MAX)) {
             return self.refuse(refused, partial.answering.is_head_request);
         }
         self.since = now;
@@ -65,6 +69,8 @@ impl Http1Connection {
                 ..
             } = *partial;
             self.state = State::Receiving(Box::new(Receiving {
+                progress: now,
+                head_bytes: request.headers().as_section().len(),
                 decoder,
                 answering,
                 expects_continue,
@@ -118,6 +124,7 @@ impl Http1Connection {
                 None if pause => receiving.paused = Some(now),
                 Some(since) if !pause => {
                     receiving.paused = None;
+                    receiving.progress = now;
                     self.since += now.since(since);
                 }
                 _ => {}
@@ -157,12 +164,14 @@ impl Http1Connection {
         mut receiving: Box<Receiving>,
         input: &mut Input<'b>,
         config: &Config,
+        now: Moment,
     ) -> Step<'b> {
         match receiving.decoder.next_piece(input.rest(), config) {
             Ok(piece) => {
                 input.take(piece.framing_len);
                 let content = input.take(piece.content_len);
                 receiving.received_bytes += content.len() as u64;
+                receiving.progress = now;
                 self.state = if piece.is_last {
                     State::Answering(receiving.answering)
                 } else {

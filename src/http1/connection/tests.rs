@@ -40,7 +40,7 @@ impl Peer {
         match self.next() {
             Step::Announced => {
                 let plan = BodyPlan {
-                    max_bytes: self.config.max_body_bytes as u64,
+                    max_bytes: Some(self.config.max_body_bytes as u64),
                     in_pieces: false,
                 };
                 match self.expect(plan) {
