@@ -128,9 +128,14 @@ fn parse_addresses<'l, T: FromStr + Into<IpAddr>>(
     let mut port = || parse_port(words.next()?);
     let (source_port, destination_port) = (port()?, port()?);
     Some(Header::Proxied {
-        source: Address::Ip((source, source_port).into()),
-        destination: Address::Ip((destination, destination_port).into()),
+        source: ip_address(source, source_port),
+        destination: ip_address(destination, destination_port),
     })
+}
+
+/// In the family that it is of: an IPv4 address may come in the clothes of an IPv6 one.
+fn ip_address(ip: IpAddr, port: u16) -> Address {
+    Address::Ip((ip.to_canonical(), port).into())
 }
 
 /// A decimal number without leading zeros.
@@ -194,9 +199,7 @@ where
     let (destination, bytes) = bytes.split_first_chunk::<N>()?;
     let (source_port, bytes) = bytes.split_first_chunk()?;
     let (destination_port, rest) = bytes.split_first_chunk()?;
-    let address = |ip: [u8; N], port: [u8; 2]| {
-        Address::Ip((IpAddr::from(ip), u16::from_be_bytes(port)).into())
-    };
+    let address = |ip: [u8; N], port: [u8; 2]| ip_address(ip.into(), u16::from_be_bytes(port));
     let header = Header::Proxied {
         source: address(*source, *source_port),
         destination: address(*destination, *destination_port),
@@ -318,13 +321,15 @@ impl Awaited {
         };
         input.take(len - held);
         let mut info = self.info.clone();
-        if let Header::Proxied {
-            source,
-            destination,
-        } = header
-        {
-            info.remote_address = source;
-            info.local_address = destination;
+        match header {
+            Header::Proxied {
+                source,
+                destination,
+            } => {
+                info.remote_address = source;
+                info.local_address = destination;
+            }
+            Header::Local => info.is_anonymous = true,
         }
         Ok(Some(info))
     }

@@ -48,7 +48,7 @@ impl FromStr for TrustedProxy {
         if text == "unix" {
             return Ok(Self::Unix);
         }
-        let network = text.parse().map(Self::Network);
+        let network = text.parse::<IpNet>().map(Self::from);
         let address = || text.parse::<IpAddr>().map(Self::from);
         network
             .or_else(|_| address())
@@ -56,15 +56,27 @@ impl FromStr for TrustedProxy {
     }
 }
 
+/// Bits of an IPv6 address in front of the IPv4 address that it may be the clothes of.
+const MAPPED_BITS: u8 = 96;
+
 impl From<IpNet> for TrustedProxy {
     fn from(network: IpNet) -> Self {
+        // Peers are compared in the family that they are of, and so must these be.
+        if let (IpAddr::V6(ip), Some(bits)) = (
+            network.addr(),
+            network.prefix_len().checked_sub(MAPPED_BITS),
+        ) && let Some(ip) = ip.to_ipv4_mapped()
+            && let Ok(mapped) = IpNet::new(ip.into(), bits)
+        {
+            return Self::Network(mapped);
+        }
         Self::Network(network)
     }
 }
 
 impl From<IpAddr> for TrustedProxy {
     fn from(address: IpAddr) -> Self {
-        Self::Network(address.into())
+        Self::from(IpNet::from(address))
     }
 }
 
@@ -111,6 +123,9 @@ mod tests {
             ("127.0.0.1", "127.0.0.1/32"),
             ("fd00::/8", "fd00::/8"),
             ("::1", "::1/128"),
+            ("::ffff:127.0.0.1", "127.0.0.1/32"),
+            ("::ffff:10.0.0.0/104", "10.0.0.0/8"),
+            ("::ffff:0:0/95", "::ffff:0.0.0.0/95"),
             ("unix", "unix"),
         ] {
             let proxy: TrustedProxy = text.parse().expect("one");

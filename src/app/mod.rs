@@ -140,7 +140,8 @@ impl App {
     /// Takes what a trusted peer says of its client.
     #[inline(never)]
     fn believe(&self, request: &mut Request) {
-        if is_trusted(&self.trusted, request.connection().remote_address.ip()) {
+        let connection = request.connection();
+        if !connection.is_anonymous && is_trusted(&self.trusted, connection.remote_address.ip()) {
             let (headers, field) = (request.headers(), self.forwarded_field);
             let forwarded = forwarded::read(headers, field, &self.trusted);
             request.set_forwarded(forwarded);

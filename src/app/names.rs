@@ -4,6 +4,7 @@
 
 use crate::http::target;
 use std::collections::HashMap;
+use std::net::Ipv6Addr;
 
 /// The hosts of one listener by their names.
 #[derive(Debug)]
@@ -80,7 +81,11 @@ impl Names {
             let (name, port) = target::split_authority(authority);
             let mut buffer = [0; MAX_NAME_BYTES];
             let name = lower_case(name, &mut buffer)?;
-            self.find(name, port.unwrap_or(default_port))
+            let port = port.unwrap_or(default_port);
+            match canonical_ip(name) {
+                Some(ip) => self.find(&ip, port),
+                None => self.find(name, port),
+            }
         });
         found.unwrap_or(self.default)
     }
@@ -94,6 +99,12 @@ impl Names {
             of_port.or_else(of_any).map(|named| named.host)
         })
     }
+}
+
+/// An IPv6 address in the one spelling in which it is looked up.
+fn canonical_ip(name: &str) -> Option<String> {
+    let ip = name.strip_prefix('[')?.strip_suffix(']')?;
+    ip.parse::<Ipv6Addr>().ok().map(|ip| format!("[{ip}]"))
 }
 
 /// `name` in lower case and without a trailing dot, as far as `buffer` holds it.
@@ -117,6 +128,8 @@ fn parse(text: &str) -> Option<(String, Option<u16>)> {
     let (name, port) = target::split_authority(rest);
     let mut buffer = [0; MAX_NAME_BYTES];
     let name = lower_case(name, &mut buffer)?;
+    let ip = canonical_ip(name);
+    let name = ip.as_deref().unwrap_or(name);
     // As a name, ".example.com" would be a pattern, and "a..b" is none in DNS either.
     if name.split('.').any(str::is_empty) {
         return None;
@@ -150,6 +163,9 @@ mod tests {
         .expect("no two are the same");
         for (authority, host) in [
             ("example.com", 0),
+            ("[0:0:0:0:0:0:0:1]", 3),
+            ("[::1]:80", 3),
+            ("[::2]", 2),
             ("EXAMPLE.com", 0),
             ("example.com.", 0),
             ("example.com:80", 0),
@@ -198,6 +214,10 @@ mod tests {
         assert_eq!(error(&[&["x", "a.b"], &["A.B."]]), twice("a.b", "A.B."));
         assert_eq!(error(&[&["*.a"], &[], &["*.A"]]), twice("*.a", "*.A"));
         assert_eq!(error(&[&["a:80"], &["a:080"]]), twice("a:80", "a:080"));
+        assert_eq!(
+            error(&[&["[::1]"], &["[0:0::1]"]]),
+            twice("[::1]", "[0:0::1]")
+        );
         assert_eq!(error(&[&["a"], &["a:80"], &["*.a"], &[]]), None);
         assert_eq!(error(&[&["a", "A"], &["b"]]), None, "of one host");
         assert_eq!(error(&[&[], &["a"], &[]]), Some(NameError::Nameless));

@@ -118,6 +118,7 @@ impl<S: System> EventLoop<S> {
             remote_address: address,
             local_address,
             encrypted: false,
+            is_anonymous: false,
         };
         let now = self.hub.now.get();
         let mut output = self.hub.output.borrow_mut();

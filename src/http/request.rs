@@ -21,6 +21,9 @@ pub struct ConnectionInfo {
     pub local_address: Address,
     /// Whether the connection is encrypted.
     pub encrypted: bool,
+    /// A PROXY header said that its sender does not know the client, or speaks for itself: what
+    /// the fields of such a connection say of a client, nobody vouches for.
+    pub(crate) is_anonymous: bool,
 }
 
 /// One request, complete with its body, unless that is taken [in pieces](crate::upload).
@@ -476,6 +479,7 @@ impl ConnectionInfo {
             remote_address: Address::Ip(([192, 0, 2, 1], 50000).into()),
             local_address: Address::Ip(([192, 0, 2, 2], 80).into()),
             encrypted: false,
+            is_anonymous: false,
         }
     }
 }

@@ -456,6 +456,7 @@ impl Response {
 /// The ASCII characters, controls apart, that are part of no URI. Browsers read a backslash as a
 /// slash, and `/\name` as another host.
 const NO_URI: &percent_encoding::AsciiSet = &percent_encoding::AsciiSet::EMPTY
+    .add(b'\t') // browsers drop it, and find `//host` in what is left
     .add(b' ')
     .add(b'"')
     .add(b'<')

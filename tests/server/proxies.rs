@@ -324,6 +324,28 @@ fn a_proxy_of_http_behind_one_of_tcp_is_believed_by_its_own_address() {
     expect_answer(&mut client, expected);
 }
 
+/// A proxy of TCP neither writes nor replaces the fields: where it named nobody, they are the client's.
+#[test]
+fn fields_behind_a_header_that_names_nobody_are_not_believed() {
+    let server = behind_haproxy(trusting(&["127.0.0.1"]));
+    for header in LOCAL {
+        let mut client = Client::connect(server.address);
+        let forged = b"GET / HTTP/1.1\r\nHost: a\r\nX-Forwarded-For: 6.6.6.6\r\n\r\n";
+        client.send_raw([header, forged].concat());
+        let (peer, server) = (client.local_address(), server.address);
+        expect_answer(&mut client, &format!("{peer} {server} {peer}"));
+    }
+}
+
+#[test]
+fn an_ipv4_address_in_the_clothes_of_ipv6_is_one_of_ipv4() {
+    let server = behind_haproxy(Config::default());
+    let header = "PROXY TCP6 ::ffff:192.0.2.1 ::ffff:198.51.100.2 56324 443\r\n";
+    let mut client = Client::connect(server.address);
+    client.send_raw([header.as_bytes(), GET].concat());
+    expect_answer(&mut client, BETWEEN);
+}
+
 #[test]
 fn a_stop_waits_for_no_proxy_header() {
     let mut server = behind_haproxy(Config::default());

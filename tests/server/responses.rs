@@ -96,6 +96,7 @@ fn redirects_of_all_statuses_have_one_safe_location() {
     for (to, location) in [
         ("%2F%5Cevil.example", "/%5Cevil.example"),
         ("/a+b%22%C3%A4", "/a%20b%22%C3%A4"),
+        ("/%09/evil.example", "/%09/evil.example"),
         ("https://a.example/%2525", "https://a.example/%25"),
     ] {
         assert_eq!(

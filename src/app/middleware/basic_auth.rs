@@ -16,7 +16,8 @@ use crate::http::{Request, Response, StatusCode};
 ///
 /// The password comes with every request and can be read where the connection is not encrypted.
 /// Nothing of it is ever logged. Browsers send no password with the preflight of a request to another
-/// origin: add [`Cors`](crate::middleware::Cors) before this.
+/// origin: add [`Cors`](crate::middleware::Cors) before this. A body that is taken as a whole is read
+/// before anybody is asked, up to its limit; one taken [in pieces](crate::upload) is not.
 ///
 /// ```
 /// use aerys::{Host, middleware::BasicAuth, respond};
