@@ -10,7 +10,7 @@ pub struct ResponseCompression {
     /// Shortest body that is compressed, in bytes. Default 860: what is shorter fits in one packet
     /// anyway.
     pub min_bytes: usize,
-    /// Longest body that is compressed, in bytes. Default 1 MiB: it takes 5 ms at level 1, in which
+    /// Longest body that is compressed, in bytes. Default 1 MiB: it takes 8 ms at level 1, in which
     /// nobody else is served.
     pub max_bytes: usize,
     /// How hard, from 1 (fast) to 9 (small). Default 1: unlike a file, a response is compressed for

@@ -13,7 +13,7 @@ const WINDOW_BITS: i32 = 15 + 16;
 
 /// `bytes` compressed with `level`, 1 (fast) to 9 (small); `None` if that is not shorter.
 ///
-/// It takes its time: about 5 ms for a MiB of text at level 1, 20 ms at level 6.
+/// It takes its time: 8 ms for a MiB of text at level 1, 17 ms at level 6.
 pub(crate) fn compressed(bytes: &[u8], level: u8) -> Option<Vec<u8>> {
     // As with messages: the library works on raw pointers, and a panic of it ends here.
     let done = catch_unwind(|| compress(bytes, level));
