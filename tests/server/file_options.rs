@@ -1,6 +1,8 @@
 //! What can be set for files, as it goes over the wire.
 
-use aerys::{Host, ResponseCompression, Server, StaticFiles, compress_response, respond};
+use aerys::{
+    FileCache, Host, ResponseCompression, Server, StaticFiles, compress_response, respond,
+};
 
 use crate::client::{Client, HttpResponse, pattern};
 use crate::static_files::Folder;
@@ -136,5 +138,38 @@ fn ranges_never_ask_for_much_more_than_the_file() {
             );
         }
         assert!(client.get("/file.bin").body == pattern(len));
+    }
+}
+
+/// The same bytes for all, whoever reads them when.
+#[test]
+fn files_in_memory_reach_clients_that_read_late_and_in_order() {
+    let folder = Folder::new();
+    folder.write("root/large", pattern(60_000));
+    folder.write("root/small", pattern(1_500));
+    let server = serve(&folder, |files| {
+        files.cache(FileCache {
+            max_open_files: 0,
+            ..FileCache::default()
+        })
+    });
+    let mut clients: Vec<Client> = (0..10).map(|_| Client::connect(server.address)).collect();
+    for client in &mut clients {
+        let both = "GET /large HTTP/1.1\r\nHost: localhost\r\n\r\n\
+                    GET /small HTTP/1.1\r\nHost: localhost\r\nRange: bytes=100-\r\n\r\n";
+        client.send_raw(both.repeat(100));
+    }
+    // Each has one answer, so what waits for it is of the old state, whatever comes.
+    for client in &mut clients {
+        assert!(client.read_response().body == pattern(60_000));
+    }
+    folder.write("root/large", pattern(50_000));
+    for client in &mut clients {
+        for _ in 1..100 {
+            let small = client.read_response();
+            assert!(small.status == 206 && small.body == pattern(1_500)[100..]);
+            let large = client.read_response();
+            assert!(large.body == pattern(60_000) || large.body == pattern(50_000));
+        }
     }
 }

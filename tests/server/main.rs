@@ -24,6 +24,8 @@ mod closing;
 mod compression;
 mod control_frames;
 mod echo;
+#[cfg(target_os = "linux")]
+mod file_costs;
 mod file_options;
 mod fragments;
 mod limits;

@@ -32,6 +32,14 @@ impl Program {
         Self::start(command_with_descriptors(count))
     }
 
+    /// The same for the files below `root`.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn serve_files_with_descriptors(count: u32, root: &str) -> Self {
+        let mut command = command_with_descriptors(count);
+        command.args(["--root", root]);
+        Self::start(command)
+    }
+
     /// The same, with a log that can be [asked for](Self::end_with_log).
     pub(crate) fn serve_logging(level: &str) -> Self {
         let mut serve = command();

@@ -213,3 +213,10 @@ fn without_a_cache_nothing_is_kept() {
     scene.write("index.htm", "new");
     assert_eq!(get(&mut files, "/").as_deref(), Some("200 new"));
 }
+
+/// They are made where it suits, and moved to the thread of the loop.
+#[test]
+fn files_can_be_sent_to_another_thread() {
+    const fn is_send<T: Send>() {}
+    is_send::<StaticFiles>();
+}
