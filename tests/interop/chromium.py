@@ -8,7 +8,7 @@ import socket
 import tempfile
 import threading
 
-from common import (HERE, MIB, Part, Server, Trouble, Wrong, browser_check, expect, expect_answer,
+from common import (HERE, MIB, Part, Server, Trouble, Wrong, browsers, expect, expect_answer,
                     parameters)
 
 # What it offers, and no page has a say in it.
@@ -17,7 +17,7 @@ WINDOWS = (8, 9, 12, 15)
 TIMES = 3
 
 
-class Tab(browser_check.Tab):
+class Tab(browsers.Tab):
     """A tab that says nothing of what it waits for."""
 
     def wait_for(self, *arguments):
@@ -110,7 +110,7 @@ def broadcasts(sender, receiver):
 def headless():
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
         try:
-            browser = browser_check.Browser(profile)
+            browser = browsers.Browser(profile)
         except OSError as error:
             raise Trouble(f"cannot start Chromium: {error}") from error
         try:

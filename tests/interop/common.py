@@ -2,13 +2,12 @@
 
 import base64
 import contextlib
-import importlib.machinery
-import importlib.util
 import pathlib
 import random
 import re
 import select
 import subprocess
+import sys
 import time
 
 HERE = pathlib.Path(__file__).resolve().parent
@@ -18,18 +17,11 @@ MIB = 1 << 20
 # What goes wrong for one combination is said so often at most in a part.
 MOST_SAID = 10
 
+sys.path.insert(0, str(ROOT / "tests" / "browser"))
+import browser as browsers
 
-def load(name, path):
-    """The module in a file that has no .py in its name."""
-    loader = importlib.machinery.SourceFileLoader(name, str(path))
-    module = importlib.util.module_from_spec(importlib.util.spec_from_loader(name, loader))
-    loader.exec_module(module)
-    return module
-
-
-browser_check = load("browser_check", ROOT / "tests" / "browser" / "check")
 # Why there is nothing to judge, and what was judged and is not as it should be.
-Trouble, Wrong = browser_check.Trouble, browser_check.Wrong
+Trouble, Wrong = browsers.Trouble, browsers.Wrong
 
 
 def expect(condition, what):
