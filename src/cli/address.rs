@@ -173,8 +173,10 @@ pub(crate) fn port(text: &str) -> Option<u16> {
 fn ip_place(text: &str) -> Option<Place> {
     let (host, digits) = text.rsplit_once(':')?;
     let port = port(digits)?;
-    if let Ok(address) = text.parse() {
-        return Some(Place::Ip(address));
+    if let Ok(address) = text.parse::<SocketAddr>() {
+        // A listener of IPv6 takes no IPv4: one of ::ffff:127.0.0.1 takes nobody.
+        let is_mapped = address.ip().to_canonical() != address.ip();
+        return (!is_mapped).then_some(Place::Ip(address));
     }
     // What ends in a number would be an address in a short form that few know: 127.1.
     let name = host.strip_suffix('.').unwrap_or(host);
@@ -248,6 +250,7 @@ mod tests {
             "localhost:+9",
             "127.0.0.1:+9",
             "127.1:9",
+            "[::ffff:127.0.0.1]:9",
             "256.0.0.1:9",
             "a:65536",
             "a:",
