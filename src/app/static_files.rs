@@ -267,6 +267,17 @@ impl StaticFiles {
         self
     }
 
+    /// Whether this file, a path below the root, would be found now: what [`fallback`](Self::fallback)
+    /// and [`not_found`](Self::not_found) need. For the program, which says so before it serves.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn has_file(&self, file: &str) -> bool {
+        let path = format!("/{file}");
+        FilePath::parse(&path).is_some_and(|path| {
+            !path.has_final_slash() && matches!(self.site.open(&path), Ok(site::Opened::File(..)))
+        })
+    }
+
     /// What a path leads to, as it was within the last second.
     fn find(&mut self, path: &FilePath<'_>) -> Result<Arc<Found>, OpenError> {
         let now = (self.clock.instant)();

@@ -6,7 +6,7 @@ use crate::cli::host::{FileSettings, HostSettings};
 use aerys::{
     Compression, Config, Host, Request, Response, Server, StaticFiles, StatusCode, WebSocketConfig,
 };
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// A server that has yet to be bound.
 ///
@@ -57,11 +57,11 @@ fn websocket_config(flags: &ServeArgs) -> WebSocketConfig {
 
 fn build_host(settings: &HostSettings, flags: &ServeArgs) -> Result<Host, String> {
     let mut host = Host::new();
-    for name in &settings.names {
-        host = host.name(&name.text);
+    for name in settings.names.iter().flatten() {
+        host = host.name(&name.value);
     }
-    for address in &settings.listen {
-        host = host.listen(&address.text);
+    for address in settings.listen.iter().flatten() {
+        host = host.listen(&address.value);
     }
     if let Some(base) = settings.redirect.clone() {
         return Ok(
@@ -130,6 +130,23 @@ fn redirect(base: &str, request: &Request, response: &mut Response) {
     response.redirect(StatusCode::PERMANENT_REDIRECT, location);
 }
 
+/// What is wrong with an empty text.
+pub(crate) const EMPTY: &str = "it is empty";
+
+/// The folder that a file in the folder `base` names, whose files can be served.
+///
+/// # Errors
+///
+/// Why not.
+pub(crate) fn folder(base: &Path, text: &str) -> Result<PathBuf, String> {
+    if text.is_empty() {
+        return Err(EMPTY.to_owned());
+    }
+    let path = base.join(text);
+    readable_root(&path)?;
+    Ok(path)
+}
+
 /// Whether files below a folder could be served, judged by who would serve them.
 ///
 /// # Errors
@@ -140,6 +157,11 @@ pub(crate) fn readable_root(path: &Path) -> Result<(), String> {
         Ok(_) => Ok(()),
         Err(error) => Err(error.to_string()),
     }
+}
+
+/// Whether a file below `root` is found by who would serve it. A root that is none is another mistake.
+pub(crate) fn is_served(root: &Path, file: &str) -> bool {
+    StaticFiles::new(root).map_or(true, |files| files.has_file(file))
 }
 
 #[cfg(test)]

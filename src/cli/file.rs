@@ -4,6 +4,7 @@
 //! is wrong is noted, and reading goes on: one look shows all that is to be mended.
 
 use std::cell::RefCell;
+use std::iter::once;
 use std::path::Path;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
@@ -35,13 +36,17 @@ impl Problem {
 #[derive(Debug)]
 pub(crate) struct Source<'a> {
     text: &'a str,
+    /// Where each line begins, in bytes.
+    lines: Vec<usize>,
     problems: RefCell<Vec<Problem>>,
 }
 
 impl<'a> Source<'a> {
     pub(crate) fn new(text: &'a str) -> Self {
+        let ends = text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n');
         Self {
             text,
+            lines: once(0).chain(ends.map(|(end, _)| end + 1)).collect(),
             problems: RefCell::default(),
         }
     }
@@ -80,10 +85,6 @@ impl<'a> Source<'a> {
         });
     }
 
-    pub(crate) fn problem_count(&self) -> usize {
-        self.problems.borrow().len()
-    }
-
     /// All that was noted, by line.
     pub(crate) fn into_problems(self) -> Vec<Problem> {
         let mut problems = self.problems.into_inner();
@@ -91,15 +92,10 @@ impl<'a> Source<'a> {
         problems
     }
 
-    fn line_at(&self, position: usize) -> usize {
-        line_at(self.text.as_bytes(), position)
+    /// The line of a byte, counted from 1.
+    pub(crate) fn line_at(&self, position: usize) -> usize {
+        self.lines.partition_point(|begin| *begin <= position)
     }
-}
-
-/// The line of a byte, counted from 1.
-pub(crate) fn line_at(text: &[u8], position: usize) -> usize {
-    let before = &text[..position.min(text.len())];
-    before.split(|byte| *byte == b'\n').count()
 }
 
 /// A table whose keys are asked for one by one.
@@ -111,7 +107,6 @@ pub(crate) struct Table<'a> {
     entries: Vec<(usize, Value<'a>)>,
     asked: Vec<String>,
     found: Vec<Value<'a>>,
-    problems_before: usize,
 }
 
 impl<'a> Table<'a> {
@@ -126,7 +121,6 @@ impl<'a> Table<'a> {
             entries: entries.collect(),
             asked: Vec::new(),
             found: Vec::new(),
-            problems_before: source.problem_count(),
         }
     }
 
@@ -147,31 +141,25 @@ impl<'a> Table<'a> {
         self.value(key)?.boolean()
     }
 
-    /// The texts of a list.
-    pub(crate) fn texts(&mut self, key: &str) -> Option<Vec<Item<'a>>> {
-        let items = self.value(key)?.items()?;
-        Some(items.iter().filter_map(Value::text).collect())
-    }
-
     /// The tables of `[[key]]`, or none.
-    pub(crate) fn tables(&mut self, key: &str) -> Vec<Table<'a>> {
-        let Some(value) = self.value(key) else {
-            return Vec::new();
-        };
-        let tables: Option<Vec<_>> = match value.tree {
-            DeValue::Array(items) => {
-                let tables = items.iter().map(|item| value.item(item).as_table());
-                tables.collect()
-            }
+    pub(crate) fn tables(&mut self, key: &str) -> impl Iterator<Item = Table<'a>> + use<'a> {
+        let value = self.value(key);
+        let items = value.and_then(|value| match value.tree {
+            DeValue::Array(items) => Some(items.iter().map(|item| value.item(item)).collect()),
             _ => None,
+        });
+        let is_tables = |items: &Vec<Value<'_>>| {
+            let mut tables = items
+                .iter()
+                .map(|item| matches!(item.tree, DeValue::Table(_)));
+            !items.is_empty() && tables.all(|is_table| is_table)
         };
-        match tables {
-            Some(tables) if !tables.is_empty() => tables,
-            _ => {
-                value.expect("a table in double brackets, [[..]]");
-                Vec::new()
-            }
+        let items: Option<Vec<Value<'a>>> = items.filter(is_tables);
+        if let (Some(value), None) = (value, &items) {
+            value.expect("a table in double brackets, [[..]]");
         }
+        let items = items.unwrap_or_default().into_iter();
+        items.filter_map(|item| item.as_table())
     }
 
     /// The entries of a table whose keys are anybody's choice.
@@ -205,10 +193,15 @@ impl<'a> Table<'a> {
         &self.found
     }
 
+    /// Whether `key` was asked for and was there, right or wrong.
+    pub(crate) fn has(&self, key: &str) -> bool {
+        self.found.iter().any(|value| value.key == key)
+    }
+
     /// Notes keys that nobody asked for. `elsewhere` says of a key where it would belong.
     ///
-    /// Returns whether everything in the table was right: what is missing, or does not fit
-    /// together, is worth a word only then. A key that is misspelt is missing too.
+    /// Returns whether there are none: what is missing is worth a word only then, as a key that is
+    /// misspelt is missing too.
     pub(crate) fn finish(&self, elsewhere: impl Fn(&str) -> Option<String>) -> bool {
         for (line, Value { key, .. }) in &self.entries {
             let message = elsewhere(key).unwrap_or_else(|| match nearest(key, &self.asked) {
@@ -217,12 +210,18 @@ impl<'a> Table<'a> {
             });
             self.source.note(*line, message);
         }
-        self.source.problem_count() == self.problems_before
+        self.entries.is_empty()
     }
 }
 
+/// Longest word that is compared with all that are known, in bytes: none of ours is half as long.
+const MAX_COMPARED_BYTES: usize = 64;
+
 /// The one of `known` that `word` may be a slip for.
 pub(crate) fn nearest<'k>(word: &str, known: &'k [String]) -> Option<&'k str> {
+    if word.len() > MAX_COMPARED_BYTES {
+        return None;
+    }
     // No two of ours differ in this alone.
     let plain = |word: &str| word.to_lowercase().replace('_', "-");
     let distances = known.iter().map(|known| {
@@ -236,7 +235,7 @@ pub(crate) fn nearest<'k>(word: &str, known: &'k [String]) -> Option<&'k str> {
 /// A value, whose it is and where it stands.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Value<'a> {
-    source: &'a Source<'a>,
+    pub(crate) source: &'a Source<'a>,
     /// The key of the table in which the key is, if it is one of anybody's choice.
     within: Option<&'a str>,
     pub(crate) key: &'a str,
@@ -370,6 +369,13 @@ mod tests {
     }
 
     #[test]
+    fn a_byte_is_in_the_line_that_begins_before_it() {
+        let source = Source::new("a\n\nb\r\nc");
+        let lines: Vec<usize> = (0..8).map(|position| source.line_at(position)).collect();
+        assert_eq!(lines, [1, 1, 2, 3, 3, 3, 4, 4]);
+    }
+
+    #[test]
     fn a_problem_stays_one_line_whatever_it_quotes() {
         let problem = Problem {
             line: None,
@@ -394,6 +400,8 @@ mod tests {
             assert_eq!(nearest(word, &known), expected, "{word}");
         }
         assert_eq!(nearest("root", &[]), None);
+        let long = "a".repeat(MAX_COMPARED_BYTES + 1);
+        assert_eq!(nearest(&long, &[long[1..].to_owned()]), None);
     }
 
     #[test]
@@ -404,8 +412,10 @@ mod tests {
         let mut table = Table::new(&source, 1, &tree);
         assert!(table.text("text").is_none());
         assert!(table.boolean("yes").is_none());
-        assert_eq!(table.texts("list").map(|texts| texts.len()), Some(1));
-        assert!(table.tables("one").is_empty());
+        let list = table.value("list").and_then(|list| list.items());
+        let texts = list.iter().flatten().filter_map(Value::text);
+        assert_eq!(texts.count(), 1);
+        assert_eq!(table.tables("one").count(), 0);
         assert!(!table.finish(|_| None));
         let lines: Vec<_> = source
             .into_problems()

@@ -3,17 +3,20 @@
 //! One definition: variables and keys follow from the long name of a flag, their values are judged
 //! by its parser, and what the file says takes the place of its default.
 
+use crate::cli::address::ListenAddress;
+use crate::cli::build;
 use crate::cli::file::nearest;
 use crate::cli::units::{
-    Switchable, address, bytes, duration, duration_or_off, micros_or_off, trusted_proxy,
+    Switchable, bytes, count, duration, duration_or_off, micros_or_off, some, trusted_proxy,
 };
 use aerys::{CompressionMode, ForwardedField, TrustedProxy};
-use clap::builder::{PossibleValuesParser, TypedValueParser};
+use clap::builder::{OsStringValueParser, PossibleValuesParser, TypedValueParser};
 use clap::error::{ContextKind, ContextValue};
 use clap::{Arg, ArgAction, Args, Command, ValueHint, value_parser};
 use std::error::Error as _;
 use std::ffi::OsString;
 use std::path::PathBuf;
+use std::sync::LazyLock;
 use std::time::Duration;
 
 #[derive(Debug, Args)]
@@ -23,12 +26,16 @@ pub(crate) struct ServeArgs {
     pub(crate) config: Option<PathBuf>,
 
     /// Address to listen on, port 0 for a free one, or `unix:PATH`; may be given several times
-    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:1337", value_parser = address)]
-    pub(crate) listen: Vec<String>,
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:1337", value_parser = listed_address)]
+    pub(crate) listen: Vec<ListenAddress>,
 
     /// Folder whose files are served at / in place of the demo page
-    #[arg(long, value_name = "FOLDER", value_hint = ValueHint::DirPath)]
+    #[arg(long, value_name = "FOLDER", value_hint = ValueHint::DirPath, value_parser = folder())]
     pub(crate) root: Option<PathBuf>,
+
+    /// List what is in a folder of `--root` that has no index file
+    #[arg(long)]
+    pub(crate) listing: bool,
 
     /// Log what is at least as grave: error, warn, info, debug, trace or off
     #[arg(long, value_name = "LEVEL", default_value = "info", value_parser = log_level())]
@@ -36,7 +43,7 @@ pub(crate) struct ServeArgs {
 
     /// Proxy that is believed whom it speaks for: addresses as 10.0.0.0/8, or `unix` for those on
     /// Unix sockets; may be given several times
-    #[arg(long, value_name = "NETWORK", value_parser = trusted_proxy)]
+    #[arg(long, value_name = "NETWORK", value_parser = listed_proxy)]
     pub(crate) trusted_proxies: Vec<TrustedProxy>,
 
     /// Field in which trusted proxies name the client
@@ -44,15 +51,15 @@ pub(crate) struct ServeArgs {
     pub(crate) forwarded: ForwardedField,
 
     /// Largest WebSocket message taken, in bytes
-    #[arg(long, value_name = "BYTES", default_value = "16MiB", value_parser = bytes, help_heading = WEBSOCKET)]
+    #[arg(long, value_name = "BYTES", default_value = "16MiB", value_parser = some(bytes), help_heading = WEBSOCKET)]
     pub(crate) max_message_bytes: usize,
 
     /// Largest WebSocket frame taken, in bytes
-    #[arg(long, value_name = "BYTES", default_value = "16MiB", value_parser = bytes, help_heading = WEBSOCKET)]
+    #[arg(long, value_name = "BYTES", default_value = "16MiB", value_parser = some(bytes), help_heading = WEBSOCKET)]
     pub(crate) max_frame_bytes: usize,
 
     /// Backlog of a WebSocket client, in bytes, above which it is closed with 1008
-    #[arg(long, value_name = "BYTES", default_value = "1MiB", value_parser = bytes, help_heading = WEBSOCKET)]
+    #[arg(long, value_name = "BYTES", default_value = "1MiB", value_parser = some(bytes), help_heading = WEBSOCKET)]
     pub(crate) max_backlog_bytes: usize,
 
     /// Silence of a WebSocket client after which it is pinged, in seconds, or `off`
@@ -86,7 +93,7 @@ pub(crate) struct ServeArgs {
     pub(crate) max_body_bytes: usize,
 
     /// Most connections at once [default: as many as descriptors allow]
-    #[arg(long, value_name = "COUNT", help_heading = LIMITS)]
+    #[arg(long, value_name = "COUNT", value_parser = some(count), help_heading = LIMITS)]
     pub(crate) max_connections: Option<usize>,
 
     /// Idle time between two requests after which a connection is closed, in seconds
@@ -94,11 +101,11 @@ pub(crate) struct ServeArgs {
     pub(crate) idle_timeout: Duration,
 
     /// Time for a whole header section of a request, in seconds
-    #[arg(long, value_name = "SECONDS", default_value = "10s", value_parser = duration, help_heading = LIMITS)]
+    #[arg(long, value_name = "SECONDS", default_value = "10s", value_parser = some(duration), help_heading = LIMITS)]
     pub(crate) header_timeout: Duration,
 
     /// Time after which a client that takes none of its waiting output is dropped, in seconds
-    #[arg(long, value_name = "SECONDS", default_value = "30s", value_parser = duration, help_heading = LIMITS)]
+    #[arg(long, value_name = "SECONDS", default_value = "30s", value_parser = some(duration), help_heading = LIMITS)]
     pub(crate) write_timeout: Duration,
 
     /// Time for a graceful stop, in seconds
@@ -114,14 +121,35 @@ const WEBSOCKET: &str = "WebSocket";
 const LIMITS: &str = "Limits and times";
 
 /// What `-h` shows; `--help` shows all.
-const COMMON: [&str; 6] = [
+const COMMON: [&str; 7] = [
     "config",
     "listen",
     "root",
+    "listing",
     "max-message-bytes",
     "heartbeat",
     "log-level",
 ];
+
+/// An entry of a list, which may have spaces around it.
+fn listed_address(text: &str) -> Result<ListenAddress, String> {
+    ListenAddress::parse(text.trim())
+}
+
+fn listed_proxy(text: &str) -> Result<TrustedProxy, String> {
+    trusted_proxy(text.trim())
+}
+
+/// A folder, which need not be there: the program looks when it starts.
+fn folder() -> impl TypedValueParser<Value = PathBuf> {
+    OsStringValueParser::new().try_map(|text| {
+        if text.is_empty() {
+            Err(build::EMPTY)
+        } else {
+            Ok(PathBuf::from(text))
+        }
+    })
+}
 
 /// A mode of compression, or none.
 #[derive(Clone, Copy, Debug)]
@@ -150,8 +178,15 @@ fn log_level() -> impl TypedValueParser<Value = log::LevelFilter> {
     PossibleValuesParser::new(names).map(|name| name.parse().unwrap_or(log::LevelFilter::Info))
 }
 
-/// What the file says in place of a flag's default: the flag's id and its values.
-pub(crate) type FileDefault = (String, Vec<OsString>);
+/// What the file says in place of the flags' defaults.
+#[derive(Debug, Default)]
+pub(crate) struct FileDefaults {
+    /// The ids of flags and their values.
+    pub(crate) values: Vec<(String, Vec<OsString>)>,
+    /// Apart from the rest: the folder of the file is in it, and may have any character that means
+    /// something to a parser.
+    pub(crate) listen: Option<Vec<ListenAddress>>,
+}
 
 /// All flags, in the order of their definition.
 pub(crate) fn all() -> Vec<Arg> {
@@ -166,6 +201,13 @@ pub(crate) fn settable() -> Vec<Arg> {
     flags
 }
 
+/// Whether a flag that a file may set has this name.
+pub(crate) fn is_key(name: &str) -> bool {
+    static KEYS: LazyLock<Vec<String>> =
+        LazyLock::new(|| settable().iter().map(|arg| key(arg).to_owned()).collect());
+    KEYS.iter().any(|key| key == name)
+}
+
 /// The name of a flag, and of its key in the file.
 pub(crate) fn key(arg: &Arg) -> &str {
     arg.get_long().unwrap_or_default()
@@ -176,7 +218,17 @@ const PREFIX: &str = "AERYS_";
 
 /// The variable of a flag.
 pub(crate) fn variable(arg: &Arg) -> String {
-    format!("{PREFIX}{}", key(arg).to_uppercase().replace('-', "_"))
+    variable_name(key(arg))
+}
+
+/// The variable of a key.
+pub(crate) fn variable_name(key: &str) -> String {
+    format!("{PREFIX}{}", key.to_uppercase().replace('-', "_"))
+}
+
+/// The flag of a key.
+pub(crate) fn flag_name(key: &str) -> String {
+    format!("--{key}")
 }
 
 /// Whether a flag has several values: a list in the file, separated by commas elsewhere.
@@ -263,7 +315,7 @@ pub(crate) fn reason(error: &clap::Error) -> String {
         {
             format!("'{value}' is none of {}", known.join(", "))
         }
-        _ => "it is empty".to_owned(),
+        _ => build::EMPTY.to_owned(),
     }
 }
 
@@ -285,7 +337,8 @@ mod tests {
     /// Whether a value may be a plain number in the file is told by its name in the help.
     #[test]
     fn every_value_has_a_name_that_says_what_it_is() {
-        for arg in settable() {
+        let takes_values = |arg: &Arg| arg.get_action().takes_values();
+        for arg in settable().into_iter().filter(takes_values) {
             let name = value_name(&arg);
             let texts = ["ADDRESS", "FOLDER", "NETWORK", "FIELD", "MODE", "LEVEL"];
             let is_known = unit(&arg).is_some() || texts.contains(&name);
@@ -298,6 +351,7 @@ mod tests {
     /// What `docs/configuration.md` has on a flag.
     fn documented(arg: &Arg) -> String {
         let default = match arg.get_default_values() {
+            [] if !arg.get_action().takes_values() => "`false`".to_owned(),
             [] => String::new(),
             values => format!("`{}`", values[0].display()),
         };
@@ -331,7 +385,8 @@ mod tests {
     /// Nothing that is asked for by flags can be asked for under another name.
     #[test]
     fn every_flag_has_a_variable_and_a_key() {
-        let command = crate::cli::command(&["aerys".into(), "serve".into()], &[]);
+        let command =
+            crate::cli::command(&["aerys".into(), "serve".into()], &FileDefaults::default());
         let serve = command.find_subcommand("serve").expect("a command");
         let mut variables = HashSet::new();
         for arg in serve.get_arguments() {

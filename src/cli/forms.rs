@@ -1,7 +1,8 @@
 //! Forms of what hosts of a configuration file have: names, paths, fields. Each is judged, and
 //! returned as it is meant.
 
-use crate::cli::units::{UNIX, address};
+use crate::cli::address::port;
+use crate::cli::build;
 use aerys::{HeaderName, HeaderValue, StaticFiles};
 use std::net::Ipv6Addr;
 use std::path::Path;
@@ -10,8 +11,8 @@ use std::path::Path;
 /// without.
 pub(crate) fn host_name(text: &str) -> Result<String, String> {
     let lower = text.to_ascii_lowercase();
-    let (name, port) = match lower.rsplit_once(':') {
-        Some((name, port)) if !port.ends_with(']') => (name, Some(port)),
+    let (name, digits) = match lower.rsplit_once(':') {
+        Some((name, digits)) if !digits.ends_with(']') => (name, Some(digits)),
         _ => (&*lower, None),
     };
     let name = name.strip_suffix('.').unwrap_or(name);
@@ -21,12 +22,11 @@ pub(crate) fn host_name(text: &str) -> Result<String, String> {
     let is_name = if let Some(address) = in_brackets {
         address.parse::<Ipv6Addr>().is_ok()
     } else {
-        let labels = name.strip_prefix("*.").unwrap_or(name);
-        labels.len() <= 253 && labels.split('.').all(is_label)
+        is_domain(name.strip_prefix("*.").unwrap_or(name))
     };
-    match port.map(str::parse::<u16>) {
+    match digits.map(port) {
         None if is_name => return Ok(name.to_owned()),
-        Some(Ok(port)) if is_name => return Ok(format!("{name}:{port}")),
+        Some(Some(port)) if is_name => return Ok(format!("{name}:{port}")),
         _ => {}
     }
     let mut problem = format!("'{text}' is no name of a host, as example.com or *.example.com");
@@ -38,6 +38,11 @@ pub(crate) fn host_name(text: &str) -> Result<String, String> {
     Err(problem)
 }
 
+/// Whether it has the form of a machine's name, as `example.com`.
+pub(crate) fn is_domain(name: &str) -> bool {
+    name.len() <= 253 && name.split('.').all(is_label)
+}
+
 /// A part between two dots (RFC 1123 section 2.1, and the underscore that is met).
 fn is_label(label: &str) -> bool {
     let is_legal = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
@@ -47,27 +52,13 @@ fn is_label(label: &str) -> bool {
         && !label.ends_with('-')
 }
 
-/// The address with the path of a Unix socket made relative to `base`.
-pub(crate) fn relative_to(base: &Path, text: &str) -> Result<String, String> {
-    let Some(path) = text
-        .strip_prefix(UNIX)
-        .filter(|name| !name.starts_with('@'))
-    else {
-        return Ok(text.to_owned());
-    };
-    let path = base.join(path);
-    let Some(path) = path.to_str() else {
-        return Err("the folder of this file is not UTF-8: write the whole path".to_owned());
-    };
-    address(&format!("{UNIX}{path}"))
-}
-
 /// To where a host sends its requests: a base that path and query are put behind.
 pub(crate) fn redirect_base(text: &str) -> Result<String, String> {
-    let authority = ["http://", "https://"]
+    let rest = ["http://", "https://"]
         .iter()
         .find_map(|scheme| text.strip_prefix(scheme));
-    let is_base = authority.is_some_and(|rest| !rest.is_empty() && !rest.starts_with('/'))
+    let authority = rest.and_then(|rest| rest.split('/').next());
+    let is_base = authority.is_some_and(|name| host_name(name).is_ok() && !name.starts_with('*'))
         && !text.contains(['?', '#', '\\'])
         && text.bytes().all(|byte| byte.is_ascii_graphic());
     if is_base {
@@ -98,8 +89,8 @@ pub(crate) fn page_below(root: Option<&Path>, text: &str) -> Result<String, Stri
         ));
     }
     match root {
-        Some(root) if !root.join(text).is_file() => {
-            Err(format!("there is no file '{text}' below 'root'"))
+        Some(root) if !build::is_served(root, text) => {
+            Err(format!("'{text}' below 'root' is no file that is served"))
         }
         _ => Ok(text.to_owned()),
     }
@@ -172,6 +163,7 @@ mod tests {
             "*",
             "example.com:",
             "example.com:http",
+            "example.com:+80",
             "::1",
             "a.*.com",
             "*a.com",
@@ -196,6 +188,7 @@ mod tests {
         for (text, base) in [
             ("https://example.com", "https://example.com"),
             ("https://example.com/", "https://example.com"),
+            ("https://[::1]:80", "https://[::1]:80"),
             (
                 "http://example.com:8080/a/b/",
                 "http://example.com:8080/a/b",
@@ -214,6 +207,13 @@ mod tests {
             "https://exam ple.com",
             "https://example.com/\r\nSet-Cookie: a=b",
             "https://exämple.com",
+            "https://user:x@:99999999",
+            "https://user@example.com",
+            "https://:80",
+            "https://example.com:+80",
+            "https://example.com:99999",
+            "https://[::1",
+            "https://*.example.com",
         ] {
             assert!(redirect_base(text).is_err(), "{text}");
         }
@@ -248,22 +248,6 @@ mod tests {
         }
         for text in ["a\nb", "a\0", " a", "a\t"] {
             assert!(field_value(text).is_err(), "{text:?}");
-        }
-    }
-
-    #[test]
-    fn a_socket_below_the_folder_of_the_file_is_found_there() {
-        let relative = |text| relative_to(Path::new("/etc/aerys"), text);
-        assert_eq!(
-            relative("unix:a.sock").as_deref(),
-            Ok("unix:/etc/aerys/a.sock")
-        );
-        assert_eq!(
-            relative("unix:/run/a.sock").as_deref(),
-            Ok("unix:/run/a.sock")
-        );
-        for elsewhere in ["127.0.0.1:80", "unix:@name"] {
-            assert_eq!(relative(elsewhere).as_deref(), Ok(elsewhere));
         }
     }
 

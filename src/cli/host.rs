@@ -3,16 +3,18 @@
 //! Nothing of the server is made here: that is `build.rs`. Every key of a host is in
 //! [`HostSettings::read`]; who misspells it is told the nearest one.
 
+use crate::cli::address::ListenAddress;
 use crate::cli::build;
 use crate::cli::file::{Source, Table, Value};
 use crate::cli::flags;
 use crate::cli::forms::{
     field_name, field_value, file_name, file_pattern, host_name, media_type, page_below,
-    redirect_base, relative_to,
+    redirect_base,
 };
-use crate::cli::units::address;
 use std::collections::HashSet;
+use std::fmt::Display;
 use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
 use toml::de::DeTable;
 
 /// What a host is asked to be, judged but not made.
@@ -20,9 +22,11 @@ use toml::de::DeTable;
 pub(crate) struct HostSettings {
     /// Where its table begins; 0 if flags made it.
     pub(crate) line: usize,
-    /// By which it is asked for, in lower case; none: by any that no other has.
-    pub(crate) names: Vec<Located>,
-    pub(crate) listen: Vec<Located>,
+    /// By which it is asked for, in lower case; none: by any that no other has. `None`: what the file
+    /// says of them is wrong.
+    pub(crate) names: Option<Vec<Located<String>>>,
+    /// `None` as with the names.
+    pub(crate) listen: Option<Vec<Located<ListenAddress>>>,
     /// To where all requests are sent, without a final slash.
     pub(crate) redirect: Option<String>,
     /// Whether it has the routes of the demo.
@@ -53,76 +57,88 @@ pub(crate) struct HeaderRule {
     pub(crate) value: String,
 }
 
-/// A text and the line where it stands.
+/// What was read, and the line where it stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Located {
-    pub(crate) text: String,
+pub(crate) struct Located<T> {
+    pub(crate) value: T,
     pub(crate) line: usize,
 }
 
 impl HostSettings {
     /// Reads a host; paths are relative to `base`. What is wrong is noted at the table's source.
     pub(crate) fn read(table: &mut Table<'_>, base: &Path) -> Self {
-        let names = read_list(table, "names", host_name);
-        let listen = read_list(table, "listen", |text| {
-            address(text).and_then(|address| relative_to(base, &address))
-        });
-        let redirect_at = table.text("redirect");
-        let redirect = redirect_at.and_then(|item| item.judge(redirect_base(item.text)));
-        let demo = table.boolean("demo").unwrap_or(false);
-        let root_at = table.text("root");
-        let root = root_at.and_then(|item| {
-            let root = base.join(item.text);
-            item.judge(build::readable_root(&root))?;
-            Some(root)
-        });
+        let names = table.value("names");
+        let names = names.and_then(|names| read_list(&names, host_name));
+        let listen = table.value("listen");
+        let listen = listen.and_then(|listen| read_listen(&listen, base));
+        let redirect = table.text("redirect");
+        let redirect = redirect.and_then(|item| item.judge(redirect_base(item.text)));
+        let demo = table.boolean("demo");
+        let root = table.text("root");
+        let root = root.and_then(|item| item.judge(build::folder(base, item.text)));
         let (files, needs_root) = read_files(table, root.clone());
-        let host = Self {
+        let is_complete = table.finish(belongs_above);
+        if is_complete {
+            judge_whole(table, demo, needs_root);
+        }
+        let is_left_out = |key| is_complete && !table.has(key);
+        Self {
             line: table.line,
-            names: names.unwrap_or_default(),
-            listen: listen.unwrap_or_default(),
+            names: names.or_else(|| is_left_out("names").then(Vec::new)),
+            listen: listen.or_else(|| is_left_out("listen").then(Vec::new)),
             redirect,
-            demo,
+            demo: demo.unwrap_or(false),
             files: root.map(|_| files),
-        };
-        if table.finish(belongs_above) {
-            host.judge_whole(table, needs_root);
-        }
-        host
-    }
-
-    /// What is missing, or does not fit together.
-    fn judge_whole(&self, table: &Table<'_>, needs_root: Option<Value<'_>>) {
-        if let (Some(value), None) = (needs_root, &self.files) {
-            value.fail("there are no files without 'root'");
-            return;
-        }
-        let has_content = self.demo || self.files.is_some();
-        if self.redirect.is_some() && has_content {
-            table.note(
-                "[[host]] with 'redirect': it sends everybody away, without 'root' or 'demo'",
-            );
-        } else if self.redirect.is_none() && !has_content {
-            table.note("[[host]] without 'root', 'redirect' or 'demo = true': it has nothing to answer with");
         }
     }
 }
 
+/// Judges what is missing in a host, or does not fit together: by the keys that it has, whatever is
+/// wrong with their values.
+fn judge_whole(table: &Table<'_>, demo: Option<bool>, needs_root: Option<Value<'_>>) {
+    let (has_root, has_redirect) = (table.has("root"), table.has("redirect"));
+    if let (Some(value), false) = (needs_root, has_root) {
+        value.fail("there are no files without 'root'");
+        return;
+    }
+    if has_redirect && (has_root || demo == Some(true)) {
+        table.note("[[host]] with 'redirect': it sends everybody away, without 'root' or 'demo'");
+    }
+    // One that is neither true nor false was meant to be something.
+    let has_demo = table.has("demo") && demo != Some(false);
+    if !(has_redirect || has_root || has_demo) {
+        table.note(
+            "[[host]] without 'root', 'redirect' or 'demo = true': it has nothing to answer with",
+        );
+    }
+}
+
 /// The keys of a host.
-pub(crate) fn keys() -> Vec<String> {
-    let (source, tree) = (Source::new(""), DeTable::new());
-    let mut table = Table::new(&source, 0, &tree);
-    HostSettings::read(&mut table, Path::new(""));
-    table.into_asked()
+pub(crate) fn keys() -> &'static [String] {
+    static KEYS: LazyLock<Vec<String>> = LazyLock::new(|| {
+        let (source, tree) = (Source::new(""), DeTable::new());
+        let mut table = Table::new(&source, 0, &tree);
+        HostSettings::read(&mut table, Path::new(""));
+        table.into_asked()
+    });
+    &KEYS
 }
 
 /// Of a key that a host does not have: where it would belong. Who writes it below the last host
 /// by TOML's rules writes it into that.
 fn belongs_above(key: &str) -> Option<String> {
-    let flags = flags::settable();
-    let is_flag = flags.iter().any(|arg| flags::key(arg) == key);
-    is_flag
+    flags::is_key(key)
         .then(|| format!("'{key}' is the whole server's: it has to stand above the first [[host]]"))
+}
+
+/// The same of a key that a `[[host.header]]` does not have.
+fn belongs_above_header(key: &str) -> Option<String> {
+    if keys().iter().any(|known| known == key) {
+        return Some(format!(
+            "'{key}' is the host's: it has to stand above its first [[host.header]]"
+        ));
+    }
+    belongs_above(key)
 }
 
 /// Reads what is about files, and tells of a key that makes no sense without a root.
@@ -131,7 +147,8 @@ fn read_files<'a>(
     root: Option<PathBuf>,
 ) -> (FileSettings, Option<Value<'a>>) {
     let found_before = table.found().len();
-    let index = read_list(table, "index", file_name);
+    let index = table.value("index");
+    let index = index.and_then(|index| read_list(&index, file_name));
     let mut page = |key| {
         let item = table.text(key)?;
         item.judge(page_below(root.as_deref(), item.text))
@@ -141,39 +158,45 @@ fn read_files<'a>(
     let headers = table.tables("header");
     let files = FileSettings {
         root: root.unwrap_or_default(),
-        index: index.map(|names| names.into_iter().map(|name| name.text).collect()),
+        index: index.map(|names| names.into_iter().map(|name| name.value).collect()),
         fallback,
         not_found,
-        types: types.iter().filter_map(read_type).collect(),
+        types: read_types(&types),
         listing: table.boolean("listing"),
         precompressed: table.boolean("precompressed"),
         compress: table.boolean("compress"),
-        headers: headers.into_iter().flat_map(read_headers).collect(),
+        headers: headers.flat_map(read_headers).collect(),
     };
     (files, table.found().get(found_before).copied())
 }
 
-/// Reads a list of texts that are judged one by one, and none of which stands there twice.
-fn read_list(
-    table: &mut Table<'_>,
-    key: &str,
-    judge: impl Fn(&str) -> Result<String, String>,
-) -> Option<Vec<Located>> {
-    let items = table.texts(key)?;
-    let mut known = HashSet::new();
+/// Reads a list of texts that are judged one by one, and none of which stands there twice. `None`: it
+/// is not known what was meant.
+fn read_list<T: PartialEq + Display>(
+    value: &Value<'_>,
+    judge: impl Fn(&str) -> Result<T, String>,
+) -> Option<Vec<Located<T>>> {
+    let (mut known, mut is_known) = (HashSet::new(), true);
     let mut list = Vec::new();
-    for item in items {
-        let Some(text) = item.judge(judge(item.text)) else {
+    for item in value.items()? {
+        let text = item.text();
+        let Some(value) = text.and_then(|text| text.judge(judge(text.text))) else {
+            is_known = false;
             continue;
         };
-        if known.insert(text.clone()) {
-            let line = item.of.line;
-            list.push(Located { text, line });
+        if known.insert(value.to_string()) {
+            let line = item.line;
+            list.push(Located { value, line });
         } else {
-            item.of.fail(format!("{text} stands there twice"));
+            item.fail(format!("{value} stands there twice"));
         }
     }
-    Some(list)
+    is_known.then_some(list)
+}
+
+/// Reads a list of addresses to listen on, in a file that is in the folder `base`.
+pub(crate) fn read_listen(value: &Value<'_>, base: &Path) -> Option<Vec<Located<ListenAddress>>> {
+    read_list(value, |text| ListenAddress::parse(text)?.below(base))
 }
 
 /// Reads `[[host.header]]`: a field or several for the files that a pattern fits.
@@ -195,22 +218,39 @@ fn read_headers(mut table: Table<'_>) -> Vec<HeaderRule> {
         }
     }
     rules.extend(own_name.zip(own_value));
-    if !table.finish(|_| None) {
-        return Vec::new();
+    if table.finish(belongs_above_header) {
+        if !table.has("path") {
+            table.note("[[host.header]] without 'path': which files is it for? '*' is all");
+        }
+        let has_name = table.has("name");
+        if has_name != table.has("value") || has_name == table.has("fields") {
+            table.note("[[host.header]] has either 'name' and 'value', or 'fields'");
+        }
     }
     let Some(pattern) = pattern else {
-        table.note("[[host.header]] without 'path': which files is it for? '*' is all");
         return Vec::new();
     };
-    if name.is_some() != value.is_some() || (name.is_some() == fields.is_some()) {
-        table.note("[[host.header]] has either 'name' and 'value', or 'fields'");
-    }
     let rule = |(name, value)| HeaderRule {
         pattern: pattern.clone(),
         name,
         value,
     };
     rules.into_iter().map(rule).collect()
+}
+
+/// Reads `types`, whose extensions are in any case.
+fn read_types(entries: &[Value<'_>]) -> Vec<(String, String)> {
+    let mut known = HashSet::new();
+    let types = entries.iter().filter_map(|entry| {
+        if !known.insert(entry.key.to_ascii_lowercase()) {
+            entry.fail(format!(
+                "{} stands there twice",
+                entry.key.to_ascii_lowercase()
+            ));
+        }
+        read_type(entry)
+    });
+    types.collect()
 }
 
 /// Reads an entry of `types`: an extension and its type.
@@ -232,10 +272,10 @@ mod tests {
     #[test]
     fn every_key_of_a_host_is_documented() {
         let page = include_str!("../../docs/configuration.md");
-        let missing: Vec<String> = keys()
-            .into_iter()
+        let missing: Vec<&String> = keys()
+            .iter()
             .filter(|key| !page.contains(&format!("\n| `{key}` | ")))
             .collect();
-        assert_eq!(missing, Vec::<String>::new());
+        assert_eq!(missing, Vec::<&String>::new());
     }
 }

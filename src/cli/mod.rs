@@ -3,6 +3,7 @@
 //! Exit status: 0 after a graceful stop, 1 for a failure at run time or a stop cut short, 2 for
 //! bad arguments, variables or files.
 
+mod address;
 mod build;
 mod demo;
 mod file;
@@ -11,14 +12,16 @@ mod forms;
 mod host;
 mod serve;
 mod settings;
+mod together;
 mod units;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::parser::ValueSource;
-use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
-use flags::{FileDefault, ServeArgs};
+use clap::{Arg, CommandFactory, FromArgMatches, Parser, Subcommand, ValueHint};
+use flags::{FileDefaults, ServeArgs};
 use std::env;
 use std::ffi::OsString;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -38,6 +41,7 @@ A flag goes before its variable, AERYS_..., that before the file, the file befor
 Examples:
   aerys                                   a chat at http://127.0.0.1:1337/
   aerys serve --listen 0.0.0.0:8080 --root public
+  aerys serve --root . --listing
   aerys serve --listen 127.0.0.1:0 --max-message-bytes 64KiB --heartbeat 30s
   aerys check aerys.toml && aerys serve --config aerys.toml";
 
@@ -77,10 +81,19 @@ struct Serve {
     of_one_host: Vec<String>,
 }
 
+impl Serve {
+    /// The flag or the variable that says what the key `key` of a host does, if one does.
+    fn given(&self, key: &str) -> Option<&str> {
+        let names = [flags::flag_name(key), flags::variable_name(key)];
+        let given = self.of_one_host.iter().find(|given| names.contains(given));
+        given.map(String::as_str)
+    }
+}
+
 /// Runs what the command line asks for.
 pub(crate) fn run() -> ExitCode {
     let arguments: Vec<OsString> = env::args_os().collect();
-    let outcome = parse(&arguments, &[]).and_then(|task| match task {
+    let outcome = parse(&arguments, &FileDefaults::default()).and_then(|task| match task {
         Task::Check(file) => check(&file),
         Task::Serve(first) => serve(&first, &arguments),
     });
@@ -102,7 +115,7 @@ pub(crate) fn run() -> ExitCode {
 /// Serves by the command line, the variables, and the file that they name.
 fn serve(first: &Serve, arguments: &[OsString]) -> Result<(), Failure> {
     let Some(path) = first.flags.config.clone() else {
-        return serve::serve(&first.flags, Vec::new());
+        return serve::serve(first, Vec::new());
     };
     let file = settings::read(&path)?;
     // Once more, now that the defaults are known. It is `serve` again.
@@ -115,35 +128,37 @@ fn serve(first: &Serve, arguments: &[OsString]) -> Result<(), Failure> {
              says it itself",
             path.display()
         )])),
-        _ => serve::serve(&serve.flags, file.hosts),
+        _ => serve::serve(&serve, file.hosts),
     }
 }
 
 /// Understands the command line and the variables, with what a file says as defaults. Help, the
 /// version and what the parser explains itself end the program.
-fn parse(arguments: &[OsString], file: &[FileDefault]) -> Result<Task, Failure> {
-    try_parse(command(arguments, file), arguments).map_err(|error| {
-        match of_variable(&error, arguments) {
-            Some(line) => Failure::Arguments(vec![line]),
-            None => error.exit(),
-        }
+fn parse(arguments: &[OsString], file: &FileDefaults) -> Result<Task, Failure> {
+    try_parse(arguments, file).map_err(|error| match of_variable(&error, arguments) {
+        Some(line) => Failure::Arguments(vec![line]),
+        None => error.exit(),
     })
 }
 
-fn try_parse(command: clap::Command, arguments: &[OsString]) -> Result<Task, clap::Error> {
-    let matches = command.try_get_matches_from(arguments)?;
+fn try_parse(arguments: &[OsString], file: &FileDefaults) -> Result<Task, clap::Error> {
+    let matches = command(arguments, file).try_get_matches_from(arguments)?;
     let parsed = Arguments::from_arg_matches(&matches)?;
-    let flags = match parsed.command {
+    let mut flags = match parsed.command {
         Some(Command::Check { file }) => return Ok(Task::Check(file)),
         Some(Command::Serve(flags)) => *flags,
         None => parsed.serve,
     };
     let matches = matches.subcommand_matches("serve").unwrap_or(&matches);
+    let has_listen = matches.value_source("listen") != Some(ValueSource::DefaultValue);
+    if let (Some(listen), false) = (&file.listen, has_listen) {
+        flags.listen.clone_from(listen);
+    }
     let one_host = flags::settable()
         .into_iter()
         .filter(settings::is_of_one_host);
     let given = one_host.filter_map(|arg| match matches.value_source(arg.get_id().as_str())? {
-        ValueSource::CommandLine => Some(format!("--{}", flags::key(&arg))),
+        ValueSource::CommandLine => Some(flags::flag_name(flags::key(&arg))),
         ValueSource::EnvVariable => Some(flags::variable(&arg)),
         _ => None,
     });
@@ -154,7 +169,7 @@ fn try_parse(command: clap::Command, arguments: &[OsString]) -> Result<Task, cla
 }
 
 /// The command line. Flags have their variables once: where they stand.
-fn command(arguments: &[OsString], file: &[FileDefault]) -> clap::Command {
+fn command(arguments: &[OsString], file: &FileDefaults) -> clap::Command {
     let command = Arguments::command();
     let first = arguments.get(1);
     let has_subcommand = first.is_some_and(|first| command.find_subcommand(first).is_some());
@@ -163,7 +178,7 @@ fn command(arguments: &[OsString], file: &[FileDefault]) -> clap::Command {
             Some(_) => flags::finished(arg, has_variables),
             None => arg,
         });
-        for (id, values) in file {
+        for (id, values) in &file.values {
             command = command.mut_arg(id, |arg| arg.default_values(values));
         }
         command
@@ -175,23 +190,42 @@ fn command(arguments: &[OsString], file: &[FileDefault]) -> clap::Command {
 /// What is wrong with a variable, if that is what the error is about: the parser itself speaks of
 /// flags alone.
 fn of_variable(error: &clap::Error, arguments: &[OsString]) -> Option<String> {
-    let is_of_value = matches!(
-        error.kind(),
-        ErrorKind::InvalidValue | ErrorKind::ValueValidation
-    );
-    let Some(ContextValue::String(named)) = error.get(ContextKind::InvalidArg) else {
-        return None;
+    let all = flags::all();
+    let is_given = |arg: &&Arg| {
+        let flag = flags::flag_name(flags::key(arg));
+        arguments.iter().any(|given| {
+            let rest = given.to_str().and_then(|given| given.strip_prefix(&flag));
+            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('='))
+        })
     };
-    let flag = named.split(' ').next().filter(|_| is_of_value)?;
-    let is_given = |given: &OsString| {
-        let rest = given.to_str().and_then(|given| given.strip_prefix(flag));
-        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('='))
+    let mut by_variable = all.iter().filter(|arg| !is_given(arg)).filter_map(|arg| {
+        let variable = flags::variable(arg);
+        env::var_os(&variable).map(|value| (arg, variable, value))
+    });
+    let (variable, problem) = match (error.kind(), error.get(ContextKind::InvalidArg)) {
+        (
+            ErrorKind::InvalidValue | ErrorKind::ValueValidation,
+            Some(ContextValue::String(named)),
+        ) => {
+            let flag = named.split(' ').next()?.strip_prefix("--")?;
+            let (_, variable, _) = by_variable.find(|(arg, ..)| flags::key(arg) == flag)?;
+            (variable, flags::reason(error))
+        }
+        // The parser does not say of what. Paths may be any bytes.
+        (ErrorKind::InvalidUtf8, _) => {
+            let is_path = |arg: &Arg| {
+                matches!(
+                    arg.get_value_hint(),
+                    ValueHint::DirPath | ValueHint::FilePath
+                )
+            };
+            let mut texts = by_variable.filter(|(arg, ..)| !is_path(arg));
+            let (_, variable, _) = texts.find(|(_, _, value)| value.to_str().is_none())?;
+            (variable, "it is not UTF-8".to_owned())
+        }
+        _ => return None,
     };
-    let mut all = flags::all().into_iter();
-    let arg = all.find(|arg| flag == format!("--{}", flags::key(arg)))?;
-    let variable = flags::variable(&arg);
-    env::var_os(&variable).filter(|_| !arguments.iter().any(is_given))?;
-    Some(format!("aerys: {variable}: {}", flags::reason(error)))
+    Some(format!("aerys: {variable}: {problem}"))
 }
 
 /// Says of a file whether it is right.
@@ -202,7 +236,9 @@ fn check(file: &Path) -> Result<(), Failure> {
         1 => format!("1 {one}"),
         count => format!("{count} {many}"),
     };
-    println!(
+    // Who asks for the exit status alone need not read it.
+    let _ = writeln!(
+        io::stdout(),
         "{} is fine: {}, {}",
         file.display(),
         plural(hosts, "host", "hosts"),
@@ -214,14 +250,14 @@ fn check(file: &Path) -> Result<(), Failure> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cli::address::ListenAddress;
 
     fn arguments(words: &[&str]) -> Vec<OsString> {
         words.iter().map(OsString::from).collect()
     }
 
-    fn parsed(words: &[&str], file: &[FileDefault]) -> Result<Serve, String> {
-        let arguments = arguments(words);
-        match try_parse(command(&arguments, file), &arguments) {
+    fn parsed(words: &[&str], file: &FileDefaults) -> Result<Serve, String> {
+        match try_parse(&arguments(words), file) {
             Ok(Task::Serve(serve)) => Ok(*serve),
             Ok(Task::Check(file)) => Err(format!("to check {}", file.display())),
             Err(error) => Err(error.to_string()),
@@ -231,27 +267,28 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         for words in [&["aerys"][..], &["aerys", "serve"], &["aerys", "check"]] {
-            command(&arguments(words), &[]).debug_assert();
+            command(&arguments(words), &FileDefaults::default()).debug_assert();
         }
     }
 
     #[test]
     fn no_arguments_mean_serve_and_so_do_its_flags() {
+        let none = FileDefaults::default();
         for words in [
             &["aerys"][..],
             &["aerys", "--listen", "127.0.0.1:0"],
             &["aerys", "serve", "--listen", "127.0.0.1:0"],
         ] {
-            assert!(parsed(words, &[]).is_ok(), "{words:?}");
+            assert!(parsed(words, &none).is_ok(), "{words:?}");
         }
-        let check = parsed(&["aerys", "check", "a.toml"], &[]);
+        let check = parsed(&["aerys", "check", "a.toml"], &none);
         assert_eq!(check.err().as_deref(), Some("to check a.toml"));
         for words in [
             &["aerys", "serve", "--heartbeat", "soon"][..],
             &["aerys", "--root", "a", "check", "b"],
             &["aerys", "check"],
         ] {
-            assert!(parsed(words, &[]).is_err(), "{words:?}");
+            assert!(parsed(words, &none).is_err(), "{words:?}");
         }
     }
 
@@ -259,19 +296,23 @@ mod tests {
     fn a_file_stands_in_for_defaults_and_behind_flags() {
         let texts =
             |texts: &[&str]| -> Vec<String> { texts.iter().copied().map(str::to_owned).collect() };
-        let file = [
-            ("listen".to_owned(), arguments(&["a:1", "b:2"])),
-            ("max_body_bytes".to_owned(), arguments(&["7"])),
-        ];
+        let addresses = ["a:1", "unix:/b,c?d?"].map(|text| ListenAddress::parse(text).expect(text));
+        let file = FileDefaults {
+            values: vec![("max_body_bytes".to_owned(), arguments(&["7"]))],
+            listen: Some(addresses.to_vec()),
+        };
+        let listen = |serve: &Serve| -> Vec<String> {
+            serve.flags.listen.iter().map(ToString::to_string).collect()
+        };
         for words in [&["aerys"][..], &["aerys", "serve"]] {
             let serve = parsed(words, &file).expect("flags");
-            assert_eq!(serve.flags.listen, texts(&["a:1", "b:2"]));
+            assert_eq!(listen(&serve), texts(&["a:1", "unix:/b,c?d?"]));
             assert_eq!(serve.flags.max_body_bytes, 7);
             assert!(serve.of_one_host.is_empty());
 
             let more = ["--listen", "c:3", "--max-body-bytes", "8"];
             let serve = parsed(&[words, &more].concat(), &file).expect("flags");
-            assert_eq!(serve.flags.listen, texts(&["c:3"]));
+            assert_eq!(listen(&serve), texts(&["c:3"]));
             assert_eq!(serve.flags.max_body_bytes, 8);
             assert_eq!(serve.of_one_host, texts(&["--listen"]));
         }

@@ -2,7 +2,7 @@
 
 use crate::cli::flags::{self, ServeArgs};
 use crate::cli::host::{FileSettings, HostSettings, Located};
-use crate::cli::{Failure, build};
+use crate::cli::{Failure, Serve, build};
 use aerys::Address;
 use std::env;
 use std::io::{self, Write};
@@ -13,7 +13,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 /// # Errors
 ///
 /// One line that says what failed.
-pub(crate) fn serve(flags: &ServeArgs, hosts: Vec<HostSettings>) -> Result<(), Failure> {
+pub(crate) fn serve(serve: &Serve, hosts: Vec<HostSettings>) -> Result<(), Failure> {
+    let flags = &serve.flags;
     let mut hosts = hosts;
     if hosts.is_empty() {
         hosts.push(host_of_flags(flags));
@@ -25,6 +26,7 @@ pub(crate) fn serve(flags: &ServeArgs, hosts: Vec<HostSettings>) -> Result<(), F
         log::warn!("{word}");
     }
     raise_descriptor_limit(flags.max_connections);
+    judge_root(serve)?;
     let server = build::server(flags, &hosts).map_err(Failure::AtRunTime)?;
     let failed = |error: aerys::Error| Failure::AtRunTime(error.to_string());
     let bound = server.bind().map_err(failed)?;
@@ -33,15 +35,33 @@ pub(crate) fn serve(flags: &ServeArgs, hosts: Vec<HostSettings>) -> Result<(), F
     bound.run().map_err(failed)
 }
 
+/// Judges the root that a flag or a variable names: one of the file was judged with the file.
+fn judge_root(serve: &Serve) -> Result<(), Failure> {
+    let Some(root) = &serve.flags.root else {
+        return match serve.given("listing") {
+            Some(name) if serve.flags.listing => Err(Failure::Arguments(vec![format!(
+                "aerys: {name}: there are no files without --root"
+            )])),
+            _ => Ok(()),
+        };
+    };
+    let Some(name) = serve.given("root") else {
+        return Ok(());
+    };
+    build::readable_root(root)
+        .map_err(|problem| Failure::Arguments(vec![format!("aerys: {name}: {problem}")]))
+}
+
 /// The one host that there is without a file that has others.
 fn host_of_flags(flags: &ServeArgs) -> HostSettings {
     let listen = flags.listen.iter().cloned();
     let files = flags.root.clone().map(|root| FileSettings {
         root,
+        listing: Some(flags.listing),
         ..FileSettings::default()
     });
     HostSettings {
-        listen: listen.map(|text| Located { text, line: 0 }).collect(),
+        listen: Some(listen.map(|value| Located { value, line: 0 }).collect()),
         demo: true,
         files,
         ..HostSettings::default()

@@ -1,20 +1,24 @@
 //! What the program goes by: flag before variable before file before default.
 
-use crate::cli::file::{Problem, Source, Table, Value, line_at};
-use crate::cli::flags::{self, FileDefault};
-use crate::cli::host::{self, HostSettings};
-use crate::cli::{Failure, build, forms, units};
+use crate::cli::address::ListenAddress;
+use crate::cli::file::{Problem, Source, Table, Value};
+use crate::cli::flags::{self, FileDefaults};
+use crate::cli::host::{self, HostSettings, Located};
+use crate::cli::{Failure, build, together};
 use clap::{Arg, ValueHint};
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use rustix::fs::{Mode, OFlags};
+use std::collections::HashSet;
 use std::ffi::OsString;
-use std::fs;
+use std::fs::File;
+use std::io::{self, ErrorKind, Read};
+use std::os::unix::fs::FileTypeExt;
 use std::path::Path;
 
 /// What a configuration file says, all of it right as far as can be told without listening.
 #[derive(Debug, Default)]
 pub(crate) struct FileSettings {
     /// In place of the flags' defaults.
-    pub(crate) defaults: Vec<FileDefault>,
+    pub(crate) defaults: FileDefaults,
     /// None: the flags make the one host.
     pub(crate) hosts: Vec<HostSettings>,
 }
@@ -29,7 +33,7 @@ pub(crate) fn read(path: &Path) -> Result<FileSettings, Failure> {
         let lines = problems.iter().map(|problem| problem.describe(path));
         Failure::Arguments(lines.collect())
     };
-    let bytes = fs::read(path).map_err(|error| {
+    let bytes = read_bytes(path).map_err(|error| {
         let message = format!("cannot be read: {error}");
         refused(vec![Problem {
             line: None,
@@ -38,13 +42,43 @@ pub(crate) fn read(path: &Path) -> Result<FileSettings, Failure> {
     })?;
     let text = String::from_utf8(bytes).map_err(|error| {
         let position = error.utf8_error().valid_up_to();
+        let before = error.as_bytes().iter().take(position);
         refused(vec![Problem {
-            line: Some(line_at(error.as_bytes(), position)),
+            line: Some(1 + before.filter(|byte| **byte == b'\n').count()),
             message: "this is not UTF-8".to_owned(),
         }])
     })?;
     let base = path.parent().unwrap_or(Path::new(""));
     parse(&text, base).map_err(refused)
+}
+
+/// Longest file that is read, in bytes: 1 MiB, tens of thousands of lines.
+const MAX_FILE_BYTES: u64 = 1 << 20;
+
+/// The content of a file, or of a pipe that somebody writes to.
+fn read_bytes(path: &Path) -> io::Result<Vec<u8>> {
+    // Or a pipe that has no writer would be waited for.
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let mut file = File::from(rustix::fs::open(path, flags, Mode::empty())?);
+    let mut bytes = Vec::new();
+    let mut limited = (&mut file).take(MAX_FILE_BYTES + 1);
+    let read = match limited.read_to_end(&mut bytes) {
+        // Its writer is there, and takes its time: so do we.
+        Err(error) if error.kind() == ErrorKind::WouldBlock => {
+            rustix::fs::fcntl_setfl(limited.get_ref(), OFlags::empty())?;
+            limited.read_to_end(&mut bytes).map(drop)
+        }
+        read => read.map(drop),
+    };
+    read?;
+    if bytes.is_empty() && file.metadata()?.file_type().is_fifo() {
+        return Err(io::Error::other("it is a pipe that nobody writes to"));
+    }
+    if bytes.len() as u64 > MAX_FILE_BYTES {
+        let message = "it has more than 1 MiB, which no configuration has";
+        return Err(io::Error::other(message));
+    }
+    Ok(bytes)
 }
 
 /// Understands the text of a file whose paths are relative to `base`.
@@ -61,25 +95,25 @@ fn parse(text: &str, base: &Path) -> Result<FileSettings, Vec<Problem>> {
         if is_of_one_host(&arg) {
             of_one_host.push(value);
         }
-        if let Some(texts) = read_flag(&arg, &value, base) {
-            settings.defaults.push((arg.get_id().to_string(), texts));
+        if flags::is_address(&arg) {
+            settings.defaults.listen = read_listen(&value, base);
+        } else if let Some(texts) = read_flag(&arg, &value, base) {
+            let texts = (arg.get_id().to_string(), texts);
+            settings.defaults.values.push(texts);
         }
     }
     for mut host in table.tables("host") {
         settings.hosts.push(HostSettings::read(&mut host, base));
     }
-    let host_keys = host::keys();
-    let belongs_into_host = |key: &str| {
-        let is_host_key = host_keys.iter().any(|known| known == key);
+    table.finish(|key| {
+        let is_host_key = host::keys().iter().any(|known| known == key);
         is_host_key.then(|| format!("'{key}' is a host's: it has to stand below a [[host]]"))
-    };
-    if table.finish(belongs_into_host) {
-        if !settings.hosts.is_empty() {
-            for value in of_one_host {
-                value.fail("with [[host]] tables each of them has its own");
-            }
+    });
+    if !settings.hosts.is_empty() {
+        for value in of_one_host {
+            value.fail("with [[host]] tables each of them has its own");
         }
-        judge_together(&settings.hosts, &source);
+        together::judge(&settings.hosts, &source);
     }
     let problems = source.into_problems();
     if problems.is_empty() {
@@ -92,6 +126,18 @@ fn parse(text: &str, base: &Path) -> Result<FileSettings, Vec<Problem>> {
 /// Whether a flag is about the one host that there is without a file that has others.
 pub(crate) fn is_of_one_host(arg: &Arg) -> bool {
     host::keys().iter().any(|known| known == flags::key(arg))
+}
+
+/// Reads `listen` of the one host that flags make.
+fn read_listen(value: &Value<'_>, base: &Path) -> Option<Vec<ListenAddress>> {
+    let addresses = host::read_listen(value, base)?;
+    if addresses.is_empty() {
+        value.fail("there has to be one");
+        return None;
+    }
+    together::judge_addresses(addresses.iter(), value.source);
+    let addresses = addresses.into_iter();
+    Some(addresses.map(|Located { value, .. }| value).collect())
 }
 
 /// Reads the value of a flag: as texts that its parser takes.
@@ -112,10 +158,6 @@ fn read_flag(arg: &Arg, value: &Value<'_>, base: &Path) -> Option<Vec<OsString>>
         item.fail(format!("{} stands there twice", text.display()));
         None
     });
-    if items.is_empty() && !arg.get_default_values().is_empty() {
-        value.fail("there has to be one");
-        return None;
-    }
     texts.collect()
 }
 
@@ -124,117 +166,33 @@ fn read_one(arg: &Arg, value: &Value<'_>, base: &Path) -> Option<OsString> {
         Some(_) => value.text_or_number()?,
         None => value.text()?.text.to_owned(),
     };
-    let mut judged = flags::judge(arg, &text);
-    if flags::is_list(arg) && text.contains(',') {
-        judged = Err(format!(
+    let is_folder = arg.get_value_hint() == ValueHint::DirPath;
+    let judged = if is_folder {
+        build::folder(base, &text).map(OsString::from)
+    } else if flags::is_list(arg) && text.contains(',') {
+        // As a default it would be taken for two.
+        Err(format!(
             "'{text}' has a comma: write a list, as [\"..\", \"..\"]"
-        ));
-    }
-    let judged = judged.and_then(|()| match arg.get_value_hint() {
-        ValueHint::DirPath => {
-            let path = base.join(&text);
-            build::readable_root(&path).map(|()| path.into_os_string())
-        }
-        ValueHint::FilePath => Ok(base.join(&text).into_os_string()),
-        _ if flags::is_address(arg) => {
-            let address = units::address(&text).and_then(|text| forms::relative_to(base, &text));
-            address.map(OsString::from)
-        }
-        _ => Ok(text.into()),
-    });
+        ))
+    } else {
+        flags::judge(arg, &text).map(|()| text.into())
+    };
     judged.map_err(|problem| value.fail(problem)).ok()
-}
-
-/// Where hosts listen: the address without its options, and for port 0, where each has its own,
-/// whose it is.
-type Place<'a> = (&'a str, Option<usize>);
-
-fn place<'a>(address: &'a str, host: &HostSettings) -> Place<'a> {
-    let (place, _) = units::split_options(address);
-    let is_free_port = place.ends_with(":0") && !place.starts_with(units::UNIX);
-    (place, is_free_port.then_some(host.line))
-}
-
-/// Judges what no host is to have in common with another, or has to.
-fn judge_together(hosts: &[HostSettings], source: &Source<'_>) {
-    let mut places: BTreeMap<Place<'_>, Vec<&HostSettings>> = BTreeMap::new();
-    for host in hosts {
-        for address in &host.listen {
-            let sharing = places.entry(place(&address.text, host)).or_default();
-            sharing.push(host);
-        }
-    }
-    if let (Some(host), true) = (hosts.first(), places.is_empty()) {
-        source.note(host.line, "no [[host]] has 'listen': there is no address");
-    }
-    // Who has no address of its own is served on all of the others.
-    for host in hosts.iter().filter(|host| host.listen.is_empty()) {
-        for sharing in places.values_mut() {
-            sharing.push(host);
-        }
-    }
-    let mut problems = BTreeSet::new();
-    for ((place, _), mut sharing) in places {
-        sharing.sort_by_key(|host| host.line);
-        judge_sharing(place, &sharing, &mut problems);
-    }
-    for (line, message) in problems {
-        source.note(line, message);
-    }
-}
-
-/// Judges hosts that listen at the same place.
-fn judge_sharing(place: &str, hosts: &[&HostSettings], problems: &mut BTreeSet<(usize, String)>) {
-    let mut known_names: HashMap<Option<&str>, usize> = HashMap::new();
-    let mut known_options: Option<(&str, usize)> = None;
-    for host in hosts {
-        for address in &host.listen {
-            let (same, options) = units::split_options(&address.text);
-            if same != place || options.is_empty() {
-                continue;
-            }
-            let (known, line) = *known_options.get_or_insert((options, host.line));
-            if known != options {
-                let message = format!("'listen': the host of line {line} has ?{known} on {place}");
-                problems.insert((address.line, message));
-            }
-        }
-        let names = host.names.iter();
-        let mut names: Vec<_> = names.map(|name| (Some(&*name.text), name.line)).collect();
-        if names.is_empty() {
-            names.push((None, host.line));
-        }
-        for (name, line) in names {
-            let other = *known_names.entry(name).or_insert(host.line);
-            if other != host.line {
-                let message = match name {
-                    Some(name) => {
-                        format!("'names': the host of line {other} is {name} on {place} too")
-                    }
-                    None => format!(
-                        "[[host]] without 'names': the host of line {other} on {place} has none \
-                         either"
-                    ),
-                };
-                problems.insert((line, message));
-            }
-        }
-    }
 }
 
 impl FileSettings {
     /// How many hosts there are, and addresses that they listen on.
     pub(crate) fn counts(&self) -> (usize, usize) {
         if self.hosts.is_empty() {
-            let listen = self.defaults.iter().find(|(id, _)| id == "listen");
-            return (1, listen.map_or(1, |(_, addresses)| addresses.len()));
+            let listen = self.defaults.listen.as_ref();
+            return (1, listen.map_or(1, |listen| together::count(listen.iter())));
         }
-        let places = self.hosts.iter().flat_map(|host| {
-            let addresses = host.listen.iter();
-            addresses.map(|address| place(&address.text, host))
-        });
-        let places: BTreeSet<Place<'_>> = places.collect();
-        (self.hosts.len(), places.len())
+        let listen = self
+            .hosts
+            .iter()
+            .flat_map(|host| host.listen.iter().flatten());
+        let addresses = listen.map(|address| &address.value);
+        (self.hosts.len(), together::count(addresses))
     }
 }
 

@@ -1,51 +1,75 @@
 //! Values of flags as people write them: `30s`, `1.5m`, `64KiB`, or a bare number.
 
 use aerys::{InvalidProxy, TrustedProxy};
-use std::net::SocketAddr;
 use std::time::Duration;
 
+/// A decimal fraction as it is written: floating point would make 1.001 another number.
+#[derive(Clone, Copy, Debug)]
+struct Decimal {
+    digits: u128,
+    /// How many of them stand behind the point.
+    decimals: u32,
+}
+
+impl Decimal {
+    fn parse(text: &str) -> Option<Self> {
+        let (whole, rest) = text.split_once('.').unwrap_or((text, ""));
+        // "." is no number; "1." and ".5" are.
+        let digits = [whole, rest].concat();
+        let is_number = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
+        Some(Self {
+            digits: digits.parse().ok().filter(|_| is_number)?,
+            decimals: rest.len().try_into().ok()?,
+        })
+    }
+
+    /// That many times `factor`, and what is left over behind the point; `None` if it is too much.
+    fn times(self, factor: u64) -> Option<(u128, u128)> {
+        let product = self.digits.checked_mul(factor.into())?;
+        let divisor = 10_u128.checked_pow(self.decimals)?;
+        Some((product / divisor, product % divisor))
+    }
+}
+
 /// Splits a value into its number and its unit.
-fn split(value: &str) -> Result<(f64, String), String> {
+fn split(value: &str) -> Result<(Decimal, String), String> {
     let value = value.trim();
     let end = value
         .find(|c: char| !c.is_ascii_digit() && c != '.')
         .unwrap_or(value.len());
     let (number, unit) = value.split_at(end);
-    let number: f64 = number
-        .parse()
-        .map_err(|_| format!("'{value}' does not begin with a number"))?;
+    if !number.contains(|c: char| c.is_ascii_digit()) {
+        return Err(format!("'{value}' does not begin with a number"));
+    }
+    let number = Decimal::parse(number).ok_or_else(|| format!("'{number}' is no number"))?;
     Ok((number, unit.trim().to_ascii_lowercase()))
 }
+
+/// The most that a size may be, in bytes: 2^53, more than any memory has.
+const MAX_BYTES: u128 = 1 << 53;
 
 /// A number of bytes; without a unit, bytes.
 pub(crate) fn bytes(value: &str) -> Result<usize, String> {
     let (number, unit) = split(value)?;
     let factor = match unit.as_str() {
-        "" | "b" => 1.0,
-        "kb" => 1e3,
-        "k" | "kib" => 1024.0,
-        "mb" => 1e6,
-        "m" | "mib" => 1024.0 * 1024.0,
-        "gb" => 1e9,
-        "g" | "gib" => 1024.0 * 1024.0 * 1024.0,
+        "" | "b" => 1,
+        "kb" => 1000,
+        "k" | "kib" => 1 << 10,
+        "mb" => 1_000_000,
+        "m" | "mib" => 1 << 20,
+        "gb" => 1_000_000_000,
+        "g" | "gib" => 1 << 30,
         unit => {
             return Err(format!(
                 "'{unit}' is no unit of size; use B, KiB, MiB, GiB, KB, MB or GB"
             ));
         }
     };
-    let bytes = number * factor;
-    // 2^53: up to here every whole number is one.
-    if bytes.fract() != 0.0 || bytes > 9_007_199_254_740_992.0 {
-        return Err(format!("'{value}' is no whole number of bytes"));
+    match number.times(factor) {
+        Some((bytes @ 0..=MAX_BYTES, 0)) => usize::try_from(bytes).ok(),
+        _ => None,
     }
-    #[expect(
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "whole, and no sign is parsed"
-    )]
-    let bytes = bytes as usize;
-    Ok(bytes)
+    .ok_or_else(|| format!("'{value}' is no whole number of bytes"))
 }
 
 /// A length of time; without a unit, seconds.
@@ -64,105 +88,47 @@ pub(crate) fn micros_or_off(value: &str) -> Result<Duration, String> {
 fn time(value: &str, bare: &str) -> Result<Duration, String> {
     let (number, unit) = split(value)?;
     let unit = if unit.is_empty() { bare } else { &unit };
-    let factor = match unit {
-        "us" | "µs" => 1e-6,
-        "ms" => 1e-3,
-        "s" | "sec" => 1.0,
-        "m" | "min" => 60.0,
-        "h" => 3600.0,
+    let nanos = match unit {
+        "us" | "µs" => 1000,
+        "ms" => 1_000_000,
+        "s" | "sec" => 1_000_000_000,
+        "m" | "min" => 60_000_000_000,
+        "h" => 3_600_000_000_000,
         unit => {
             return Err(format!(
                 "'{unit}' is no unit of time; use us, ms, s, m or h"
             ));
         }
     };
-    Duration::try_from_secs_f64(number * factor)
-        .map_err(|_| format!("'{value}' is too long a time"))
+    let nanos = number.times(nanos).map(|(nanos, _)| nanos);
+    nanos
+        .filter(|nanos| *nanos <= MAX_TIME.as_nanos())
+        .and_then(|nanos| u64::try_from(nanos).ok())
+        .map(Duration::from_nanos)
+        .ok_or_else(|| format!("'{value}' is too long a time"))
 }
 
-/// What the address of a Unix socket begins with. Its path follows, or its name behind an `@`.
-pub(crate) const UNIX: &str = "unix:";
+/// The longest time, which nobody waits for: a hundred years.
+const MAX_TIME: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
 
-/// Longest name of a Unix socket, in bytes: what the system has room for, less a zero.
-const MAX_UNIX_NAME_BYTES: usize = 107;
-
-/// A host and a port, or a Unix socket, and options, of which only the form is judged: whether they
-/// are there, binding tells. The same address is returned in the same spelling.
-pub(crate) fn address(value: &str) -> Result<String, String> {
-    let (place, options) = split_options(value);
-    let (place, has_file) = match place.strip_prefix(UNIX) {
-        Some(name) => {
-            judge_unix_name(name)?;
-            (place.to_owned(), !name.starts_with('@'))
+/// A value that is not to be 0: with it there would be no server.
+pub(crate) fn some<T: Default + PartialEq + 'static>(
+    parse: fn(&str) -> Result<T, String>,
+) -> impl Fn(&str) -> Result<T, String> + Clone + Send + Sync + 'static {
+    move |text| {
+        let value = parse(text)?;
+        if value == T::default() {
+            return Err("it has to be more than 0".to_owned());
         }
-        None => (ip_address(place)?, false),
-    };
-    judge_options(options, has_file)?;
-    Ok(match options {
-        "" => place,
-        options => format!("{place}?{options}"),
-    })
-}
-
-/// An address as [`address`] takes it, and its options.
-pub(crate) fn split_options(address: &str) -> (&str, &str) {
-    address.rsplit_once('?').unwrap_or((address, ""))
-}
-
-fn ip_address(place: &str) -> Result<String, String> {
-    match place.rsplit_once(':') {
-        Some((host, port)) if is_host(host) && port.parse::<u16>().is_ok() => {
-            Ok(match place.parse::<SocketAddr>() {
-                Ok(address) => address.to_string(),
-                Err(_) => place.to_ascii_lowercase(),
-            })
-        }
-        _ => Err(format!(
-            "'{place}' is no address: write HOST:PORT, as 127.0.0.1:1337, [::1]:80 or \
-             localhost:8080, or unix:PATH"
-        )),
+        Ok(value)
     }
 }
 
-/// Judges what stands behind `unix:`.
-fn judge_unix_name(name: &str) -> Result<(), String> {
-    if matches!(name, "" | "@") || name.contains('\0') {
-        return Err("write unix:PATH, as unix:/run/aerys.sock".into());
-    }
-    if name.len() > MAX_UNIX_NAME_BYTES {
-        return Err(format!(
-            "'{name}' is longer than the {MAX_UNIX_NAME_BYTES} bytes that a socket's name may have"
-        ));
-    }
-    Ok(())
-}
-
-/// Judges what stands behind the question mark of an address.
-fn judge_options(options: &str, has_file: bool) -> Result<(), String> {
-    let is_mode = |mode: &str| {
-        matches!(mode.len(), 1..=3) && mode.bytes().all(|digit| matches!(digit, b'0'..=b'7'))
-    };
-    for option in options.split('&').filter(|option| !option.is_empty()) {
-        match option.split_once('=') {
-            None if option == "proxy-protocol" => {}
-            Some(("mode", mode)) if has_file && is_mode(mode) => {}
-            _ => {
-                return Err(format!(
-                    "'?{option}' is no option: there are ?proxy-protocol, and for the file of a \
-                     socket its mode in octal digits, ?mode=660"
-                ));
-            }
-        }
-    }
-    Ok(())
-}
-
-/// Whether it has the form of a name or an address of a machine, those of IPv6 in brackets.
-fn is_host(host: &str) -> bool {
-    match host.strip_prefix('[') {
-        Some(rest) => rest.ends_with(']'),
-        None => !host.is_empty() && !host.contains([':', '/', ' ']),
-    }
+/// A whole number.
+pub(crate) fn count(value: &str) -> Result<usize, String> {
+    let is_number = value.bytes().all(|byte| byte.is_ascii_digit());
+    let count = value.parse().ok().filter(|_| is_number);
+    count.ok_or_else(|| format!("'{value}' is no whole number, or too large a one"))
 }
 
 /// `10.0.0.0/8`, a single address, or `unix`.
@@ -204,6 +170,11 @@ mod tests {
             ("64KiB", 65_536),
             ("64 kb", 64_000),
             ("1.5m", 1_572_864),
+            ("1.001MB", 1_001_000),
+            ("4.35kb", 4350),
+            ("0.001 kb", 1),
+            ("1.00", 1),
+            (".5k", 512),
             ("1GiB", 1 << 30),
         ] {
             assert_eq!(bytes(text), Ok(value), "{text}");
@@ -214,6 +185,10 @@ mod tests {
             "1 parsec",
             "-1",
             "0.3",
+            "1.0001kb",
+            "1.2.3",
+            ".",
+            ".k",
             "1e9",
             "99999999999999999999",
         ] {
@@ -228,13 +203,22 @@ mod tests {
             ("250ms", 250),
             ("5000us", 5),
             ("1.5s", 1500),
+            ("1.001s", 1001),
             ("2m", 120_000),
             ("1h", 3_600_000),
         ] {
             assert_eq!(duration(text), Ok(Duration::from_millis(millis)), "{text}");
         }
         assert!(duration("1 week").is_err());
-        assert!(duration("9999999999999999999999h").is_err());
+        for text in [
+            "9999999999999999999999h",
+            "876001h",
+            "1.2.3",
+            &"9".repeat(99),
+        ] {
+            assert!(duration(text).is_err(), "{text}");
+        }
+        assert!(duration("876000h").is_ok() && duration("0.0000000000001s").is_ok());
         assert_eq!(duration_or_off("off"), Ok(Switchable(None)));
         assert_eq!(duration_or_off("0ms"), Ok(Switchable(None)));
         assert_eq!(
@@ -264,45 +248,13 @@ mod tests {
     }
 
     #[test]
-    fn an_address_has_a_host_and_a_port_or_is_a_path() {
-        let longest = format!("unix:/{}", "a".repeat(106));
-        for text in [
-            "127.0.0.1:0",
-            "[::1]:80",
-            "localhost:8080",
-            "unix:/run/a.sock",
-            "unix:a",
-            "unix:@name",
-            "unix:/run/a.sock?mode=660",
-            &longest,
-        ] {
-            assert_eq!(address(text).as_deref(), Ok(text));
+    fn a_count_is_written_in_digits() {
+        assert_eq!(count("7"), Ok(7));
+        for text in ["", "-1", "+1", "1.0", "99999999999999999999"] {
+            assert!(count(text).is_err(), "{text}");
         }
-        for text in [
-            "1337",
-            ":1337",
-            "localhost",
-            "localhost:http",
-            "a:65536",
-            "::1:80",
-            "http://a:80",
-            "127.0.0.1:80?mode=660",
-            "unix:",
-            "unix:@",
-            "unix:/a?mode=8",
-            "unix:/a?mode=",
-            "unix:/a?mode=1777",
-            "unix:@a?mode=660",
-            "unix:/a?b=c",
-            "a:1?proxy",
-            &format!("{longest}a"),
-            "",
-        ] {
-            assert!(address(text).is_err(), "{text}");
-        }
-        for (text, same) in [("[::0]:80", "[::]:80"), ("LocalHost:1", "localhost:1")] {
-            assert_eq!(address(text).as_deref(), Ok(same));
-        }
+        assert_eq!(some(count)("7"), Ok(7));
+        assert!(some(count)("0").is_err() && some(duration)("0.0ms").is_err());
     }
 
     #[test]

@@ -189,7 +189,7 @@ fn bad_arguments_are_explained_with_status_2() {
 #[test]
 fn few_descriptors_are_worth_a_warning() {
     let (status, errors) = run_with_descriptors(100, &["--root", "/no/such/folder"]);
-    assert_eq!(status, Some(1), "{errors}");
+    assert_eq!(status, Some(2), "{errors}");
     assert!(errors.contains("only 100 files may be open"), "{errors}");
     assert!(errors.contains("ulimit -Hn"), "{errors}");
     let few = ["--root", "/no/such/folder", "--max-connections", "50"];

@@ -1,14 +1,85 @@
 //! The file of the documentation: it is right, runs, and says of each of its keys what is wrong with it.
 
+use crate::client::Client;
 use crate::configuration::{Folder, add_public, ask};
-use crate::program::{Program, run};
+use crate::program::{Program, command, run, run_command};
+
+const PAGE: &str = include_str!("../../docs/configuration.md");
 
 /// The file of the documentation.
 fn example() -> String {
-    let page = include_str!("../../docs/configuration.md");
-    let (_, block) = page.split_once("```toml\n").expect("a block of TOML");
-    let (block, _) = block.split_once("```").expect("its end");
-    block.to_owned()
+    block("toml").to_owned()
+}
+
+/// The first block of a language.
+fn block(language: &str) -> &'static str {
+    let (_, block) = PAGE
+        .split_once(&format!("```{language}\n"))
+        .expect("a block");
+    block.split_once("```").expect("its end").0
+}
+
+#[test]
+fn what_the_documentation_says_is_wrong_is_what_is_printed() {
+    let text = example()
+        .replace("max-body-bytes", "max-boddy-bytes")
+        .replace("\"example.org\"", "\"example.com\"");
+    // Without its folder `public`.
+    let folder = Folder::new();
+    folder.write("aerys.toml", text);
+    let mut check = command();
+    check
+        .args(["check", "aerys.toml"])
+        .current_dir(folder.path());
+    let said = block("text").to_owned();
+    assert_eq!(run_command(check), (Some(2), String::new(), said));
+}
+
+/// What the documentation has as the default of a host's key.
+fn documented_default(key: &str) -> &'static str {
+    let mut rows = PAGE.lines().skip_while(|line| *line != "## Hosts");
+    let begin = format!("| `{key}` | `");
+    let default = rows.find_map(|line| line.strip_prefix(&begin));
+    default.and_then(|rest| rest.split('`').next()).expect(key)
+}
+
+/// A host that says nothing does what one does that says the documented defaults, and what these
+/// mean is seen.
+#[test]
+fn defaults_of_hosts_are_those_of_the_documentation() {
+    let keys = ["demo", "index", "listing", "precompressed", "compress"];
+    let said: String = keys
+        .map(|key| format!("{key} = {}\n", documented_default(key)))
+        .concat();
+    let host = "[[host]]\nlisten = [\"127.0.0.1:0\"]\nroot = \"public\"\n";
+    let folder = Folder::with(format!("{host}{host}{said}"));
+    let long = "a { color: red } ".repeat(100);
+    for (name, content) in [
+        ("both/index.html", "first"),
+        ("both/index.htm", "second"),
+        ("htm/index.htm", "htm"),
+        ("none/other.html", "other"),
+        ("long.css", &*long),
+        ("coded.css", "as it is"),
+        ("coded.css.gz", "as if it were gzip"),
+    ] {
+        folder.write(&format!("public/{name}"), content);
+    }
+    let mut program = Program::start(folder.serve());
+    let addresses = [program.address, program.next_address()];
+    let is_on = |key: &str| documented_default(key) == "true";
+    for address in addresses {
+        let mut client = Client::connect(address);
+        let mut get = |path: &str| client.request("GET", path, &[("Accept-Encoding", "gzip")]);
+        assert_eq!(get("/both/").body, b"first");
+        assert_eq!(get("/htm/").body, b"htm");
+        assert_eq!(get("/none/").status == 200, is_on("listing"));
+        let is_coded = get("/coded.css").body == b"as if it were gzip";
+        assert_eq!(is_coded, is_on("precompressed"));
+        assert_eq!(get("/long.css").body != long.as_bytes(), is_on("compress"));
+        // Without the demo there is no such path.
+        assert_eq!(get("/echo").status != 404, is_on("demo"));
+    }
 }
 
 #[test]

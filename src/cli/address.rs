@@ -1,0 +1,350 @@
+//! Addresses to listen on, in one spelling: which are one, and which exclude each other.
+//!
+//! What `Host::listen` takes. Only the form is judged, and what else can be told without listening.
+
+use crate::cli::forms::is_domain;
+use std::fmt;
+use std::fs;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::{Component, Path, PathBuf};
+
+/// What the address of a Unix socket begins with. Its path follows, or its name behind an `@`.
+const UNIX: &str = "unix:";
+
+/// Longest name of a Unix socket, in bytes: what the system has room for, less a zero.
+const MAX_UNIX_NAME_BYTES: usize = 107;
+
+/// Where to listen, and how.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct ListenAddress {
+    pub(crate) place: Place,
+    /// Of a socket's file.
+    pub(crate) mode: Option<u32>,
+    proxy_protocol: bool,
+}
+
+/// Where to listen.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) enum Place {
+    Ip(SocketAddr),
+    /// The name of a machine in lower case, and a port.
+    Name(String, u16),
+    /// What stands behind `unix:`, a path without needless parts.
+    Unix(String),
+}
+
+impl ListenAddress {
+    /// Understands `HOST:PORT` or `unix:PATH`, and options behind a question mark.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with it.
+    pub(crate) fn parse(text: &str) -> Result<Self, String> {
+        // As the library does: a path may have a question mark too.
+        let (place, options) = text.rsplit_once('?').unwrap_or((text, ""));
+        let place = match place.strip_prefix(UNIX) {
+            Some(name) => unix_place(name)?,
+            None => ip_place(place).ok_or_else(|| {
+                format!(
+                    "'{place}' is no address: write HOST:PORT, as 127.0.0.1:1337, [::1]:80 or \
+                     localhost:8080, or unix:PATH"
+                )
+            })?,
+        };
+        let mut address = Self {
+            place,
+            mode: None,
+            proxy_protocol: false,
+        };
+        for option in options.split('&').filter(|option| !option.is_empty()) {
+            address.set_option(option)?;
+        }
+        Ok(address)
+    }
+
+    fn set_option(&mut self, option: &str) -> Result<(), String> {
+        let has_file = self.place.path().is_some();
+        let is_mode = |mode: &str| {
+            matches!(mode.len(), 1..=3) && mode.bytes().all(|digit| matches!(digit, b'0'..=b'7'))
+        };
+        match option.split_once('=') {
+            None if option == "proxy-protocol" => self.proxy_protocol = true,
+            Some(("mode", mode)) if has_file && is_mode(mode) => {
+                self.mode = u32::from_str_radix(mode, 8).ok();
+            }
+            _ => {
+                return Err(format!(
+                    "'?{option}' is no option: there are ?proxy-protocol, and for the file of a \
+                     socket its mode in octal digits, ?mode=660"
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// The same as a file in the folder `base` says it: the path of a socket is relative to that, and
+    /// the socket's folder is there.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with it.
+    pub(crate) fn below(self, base: &Path) -> Result<Self, String> {
+        let Some(path) = self.place.path() else {
+            return Ok(self);
+        };
+        let path = base.join(path);
+        let Some(text) = path.to_str() else {
+            return Err("the folder of this file is not UTF-8: write the whole path".to_owned());
+        };
+        let place = unix_place(text)?;
+        let folder = path.parent().filter(|folder| *folder != Path::new(""));
+        if !fs::metadata(folder.unwrap_or(Path::new("."))).is_ok_and(|found| found.is_dir()) {
+            return Err(format!("there is no folder for {place}"));
+        }
+        Ok(Self { place, ..self })
+    }
+}
+
+/// As the library reads it.
+impl fmt::Display for ListenAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let place = self.place.to_string();
+        f.write_str(&place)?;
+        let mode = self.mode.map(|mode| format!("mode={mode:o}"));
+        let proxy = self.proxy_protocol.then(|| "proxy-protocol".to_owned());
+        let options: Vec<String> = mode.into_iter().chain(proxy).collect();
+        // The last question mark is the one before the options, even if there are none.
+        if !options.is_empty() || place.contains('?') {
+            write!(f, "?{}", options.join("&"))?;
+        }
+        Ok(())
+    }
+}
+
+impl Place {
+    /// Whether each who listens there gets a port of its own.
+    pub(crate) const fn is_free_port(&self) -> bool {
+        match self {
+            Self::Ip(address) => address.port() == 0,
+            Self::Name(_, port) => *port == 0,
+            Self::Unix(_) => false,
+        }
+    }
+
+    /// Who takes its port on all addresses of its kind, if it is one of them: nobody listens beside
+    /// that.
+    pub(crate) fn all_with_its_port(&self) -> Option<Self> {
+        let Self::Ip(address) = self else {
+            return None;
+        };
+        let all = match address.ip() {
+            IpAddr::V4(_) => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+            IpAddr::V6(_) => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
+        };
+        let is_one = address.ip() != all && address.port() != 0;
+        is_one.then(|| Self::Ip(SocketAddr::new(all, address.port())))
+    }
+
+    /// The path of a socket that has one.
+    fn path(&self) -> Option<&str> {
+        match self {
+            Self::Unix(name) if !name.starts_with('@') => Some(name),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Ip(address) => address.fmt(f),
+            Self::Name(name, port) => write!(f, "{name}:{port}"),
+            Self::Unix(name) => write!(f, "{UNIX}{name}"),
+        }
+    }
+}
+
+/// A port in digits: a number may have a sign too.
+pub(crate) fn port(text: &str) -> Option<u16> {
+    let is_number = text.bytes().all(|byte| byte.is_ascii_digit());
+    text.parse().ok().filter(|_| is_number)
+}
+
+fn ip_place(text: &str) -> Option<Place> {
+    let (host, digits) = text.rsplit_once(':')?;
+    let port = port(digits)?;
+    if let Ok(address) = text.parse::<SocketAddr>() {
+        // A listener of IPv6 takes no IPv4: one of ::ffff:127.0.0.1 takes nobody.
+        let is_mapped = address.ip().to_canonical() != address.ip();
+        return (!is_mapped).then_some(Place::Ip(address));
+    }
+    // What ends in a number would be an address in a short form that few know: 127.1.
+    let name = host.strip_suffix('.').unwrap_or(host);
+    let last = name.rsplit('.').next().unwrap_or_default();
+    let is_name = is_domain(name) && !last.bytes().all(|byte| byte.is_ascii_digit());
+    is_name.then(|| Place::Name(host.to_ascii_lowercase(), port))
+}
+
+/// What stands behind `unix:`.
+fn unix_place(name: &str) -> Result<Place, String> {
+    if matches!(name, "" | "@") || name.contains('\0') {
+        return Err("write unix:PATH, as unix:/run/aerys.sock".into());
+    }
+    let name = if name.starts_with('@') {
+        name.to_owned()
+    } else {
+        plain_path(name)?
+    };
+    if name.len() > MAX_UNIX_NAME_BYTES {
+        return Err(format!(
+            "'{name}' is longer than the {MAX_UNIX_NAME_BYTES} bytes that a socket's name may have"
+        ));
+    }
+    Ok(Place::Unix(name))
+}
+
+/// The path without `.` and empty parts: `./a` and `a` are one.
+fn plain_path(text: &str) -> Result<String, String> {
+    let parts = Path::new(text).components();
+    let path: PathBuf = parts.filter(|part| *part != Component::CurDir).collect();
+    let is_folder = text.ends_with('/') || text.ends_with("/.") || path.file_name().is_none();
+    if is_folder {
+        return Err(format!("'{text}' is a folder, a socket is a file"));
+    }
+    Ok(path.to_str().unwrap_or(text).to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn spelt(text: &str) -> Result<String, String> {
+        ListenAddress::parse(text).map(|address| address.to_string())
+    }
+
+    #[test]
+    fn an_address_has_a_host_and_a_port_or_is_a_path() {
+        let longest = format!("unix:/{}", "a".repeat(106));
+        for text in [
+            "127.0.0.1:0",
+            "[::1]:80",
+            "[fe80::1%2]:80",
+            "localhost:8080",
+            "foo_bar:1",
+            "foo.:1",
+            "unix:/run/a.sock",
+            "unix:a",
+            "unix:@name",
+            "unix:/run/a.sock?mode=660",
+            "unix:a?mode=60&proxy-protocol",
+            "unix:a?b?",
+            &longest,
+        ] {
+            assert_eq!(spelt(text).as_deref(), Ok(text));
+        }
+        for text in [
+            "1337",
+            ":1337",
+            "localhost",
+            "localhost:http",
+            "localhost:+9",
+            "127.0.0.1:+9",
+            "127.1:9",
+            "[::ffff:127.0.0.1]:9",
+            "256.0.0.1:9",
+            "a:65536",
+            "a:",
+            "::1:80",
+            "[zz]:0",
+            "[1]:1",
+            "[::1:80",
+            "foo_bar..:1",
+            "-:1",
+            "a b:1",
+            "*.a:1",
+            "http://a:80",
+            "127.0.0.1:80?mode=660",
+            "unix:",
+            "unix:@",
+            "unix:.",
+            "unix:a/",
+            "unix:a/.",
+            "unix:a/..",
+            "unix:/",
+            "unix:/a?mode=8",
+            "unix:/a?mode=",
+            "unix:/a?mode=1777",
+            "unix:@a?mode=660",
+            "unix:/a?b=c",
+            "a:1?proxy",
+            &format!("{longest}a"),
+            "",
+        ] {
+            assert!(spelt(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn an_address_has_one_spelling() {
+        for (text, same) in [
+            ("[::0]:80", "[::]:80"),
+            ("LocalHost:1", "localhost:1"),
+            ("localhost:09", "localhost:9"),
+            ("127.0.0.1:009", "127.0.0.1:9"),
+            ("unix:./a//b/./c", "unix:a/b/c"),
+            ("unix:/./a", "unix:/a"),
+            ("unix:a?mode=007", "unix:a?mode=7"),
+            (
+                "unix:a?proxy-protocol&mode=7",
+                "unix:a?mode=7&proxy-protocol",
+            ),
+            ("a:1?", "a:1"),
+        ] {
+            assert_eq!(spelt(text).as_deref(), Ok(same));
+        }
+    }
+
+    #[test]
+    fn a_socket_below_the_folder_of_the_file_is_found_there() {
+        let folder = std::env::temp_dir();
+        let folder = folder.to_str().expect("UTF-8");
+        let below = |text: &str| {
+            let address = ListenAddress::parse(text).and_then(|found| found.below(folder.as_ref()));
+            address.map(|address| address.to_string())
+        };
+        assert_eq!(
+            below("unix:./a?mode=7"),
+            Ok(format!("unix:{folder}/a?mode=7"))
+        );
+        for elsewhere in ["127.0.0.1:80", "unix:@name", "unix:/a.sock"] {
+            assert_eq!(below(elsewhere).as_deref(), Ok(elsewhere));
+        }
+        let missing = below("unix:no/such/a").expect_err("no folder");
+        assert_eq!(
+            missing,
+            format!("there is no folder for unix:{folder}/no/such/a")
+        );
+    }
+
+    #[test]
+    fn all_addresses_exclude_one_with_their_port() {
+        let all = |text: &str| {
+            let all = ListenAddress::parse(text)
+                .expect(text)
+                .place
+                .all_with_its_port();
+            all.map(|all| all.to_string())
+        };
+        assert_eq!(all("127.0.0.1:8").as_deref(), Some("0.0.0.0:8"));
+        assert_eq!(all("[::1]:8").as_deref(), Some("[::]:8"));
+        for text in [
+            "0.0.0.0:8",
+            "[::]:8",
+            "127.0.0.1:0",
+            "localhost:8",
+            "unix:a",
+        ] {
+            assert_eq!(all(text), None, "{text}");
+        }
+    }
+}
