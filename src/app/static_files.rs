@@ -46,7 +46,8 @@ use site::{Found, Site};
 /// with a slash. A directory is answered by its index file, and redirected to the path with a
 /// slash (308) if it has one.
 ///
-/// Responses have `Last-Modified` and an `ETag`; preconditions are answered with 304 or 412. A GET
+/// Responses have `Last-Modified` and an `ETag`, which is weak while the file was changed less than
+/// two seconds ago, and of this machine's copy alone; preconditions are answered with 304 or 412. A GET
 /// may ask for a part of a file, or for several (RFC 9110 section 14): 206, or 416 if it has none of
 /// them. What was compressed beforehand is sent to who takes it ([`precompressed`](Self::precompressed)).
 ///

@@ -19,6 +19,7 @@ use crate::output::Source;
 mod changes;
 mod codings;
 mod listings;
+mod states;
 
 thread_local! {
     /// How far the clock of this thread's files was set on.
