@@ -170,7 +170,9 @@ impl StaticFiles {
     /// JSON for who likes `application/json` better. Default false: it is as if it were not there.
     ///
     /// Listed is what is served, directories first, at most 10,000 entries; if there are more, the list
-    /// says so. It is made anew once a second at most.
+    /// says so. It is made anew once a second at most, and has `Cache-Control: no-cache` and none of the
+    /// fields that are [set](Self::header) for files. An index file that cannot be sent, such as a link
+    /// out of the root, makes no list of its directory.
     #[must_use]
     pub const fn listing(mut self, is_on: bool) -> Self {
         self.site.listing = is_on;
@@ -398,13 +400,6 @@ impl Responder for StaticFiles {
             Found::DirectoryWithoutSlash => redirect_to_slash(request, response),
             Found::Directory(listing) => {
                 listing.answer(request.headers(), response);
-                for (name, value) in self.site.rules.of(path.as_key()) {
-                    if name.eq_ignore_ascii_case("Vary") {
-                        response.add_header(name, value);
-                    } else if !name.eq_ignore_ascii_case("Content-Type") {
-                        response.set_header(name, value);
-                    }
-                }
                 // It may have been written only now.
                 self.cache.recount(path.as_key());
             }

@@ -164,12 +164,8 @@ fn names_are_escaped_on_the_page_and_encoded_in_links() {
 #[test]
 fn a_list_is_made_anew_once_a_second() {
     let scene = scene();
-    let mut files = scene
-        .files()
-        .listing(true)
-        .header("**", "Cache-Control", "no-cache");
-    let (head, before) = list(&mut files, "/dir/", &[JSON]);
-    assert!(head.contains("Cache-Control: no-cache\r\n"), "{head}");
+    let mut files = scene.files().listing(true);
+    let (_, before) = list(&mut files, "/dir/", &[JSON]);
     scene.write("dir/new.txt", "new");
     assert_eq!(list(&mut files, "/dir/", &[JSON]).1, before);
     pass(TRUSTED);
@@ -195,4 +191,56 @@ fn a_list_that_is_cut_says_so() {
     pass(TRUSTED);
     let (_, json) = list(&mut files, "/many/", &[JSON]);
     assert!(json.contains("\"cut\":false"));
+}
+
+/// A list changes with each file, however long the files themselves are good for.
+#[test]
+fn a_list_does_not_get_what_was_set_for_files() {
+    let scene = Scene::new().file("assets/app.1234.js", "x");
+    let forever = "public, max-age=31536000, immutable";
+    let mut files = scene
+        .files()
+        .listing(true)
+        .header("/assets/**", "Cache-Control", forever)
+        .header("**", "CDN-Cache-Control", forever);
+    let (head, _) = list(&mut files, "/assets/", &[JSON]);
+    assert!(head.contains("Cache-Control: no-cache\r\n"), "{head}");
+    assert!(!head.contains("immutable"), "{head}");
+    // What the application said before is stricter, or its own affair.
+    let (mut request, mut response) = (Request::for_test("GET", "/assets/", &[]), Response::new());
+    response.set_header("Cache-Control", "no-store");
+    files.respond(&mut request, &mut response);
+    let said: Vec<&[u8]> = response.headers().get_all("cache-control").collect();
+    assert_eq!(said, [b"no-store"]);
+}
+
+#[test]
+fn an_index_that_cannot_be_sent_does_not_uncover_its_directory() {
+    let scene = Scene::new().file("d/name.txt", "x");
+    let index = scene.root().join("d/index.htm");
+    let check = |is_listed: bool| {
+        for mut files in both_ways(&scene) {
+            files = files.listing(true);
+            assert_eq!(get(&mut files, "/d/").is_some(), is_listed);
+            assert_eq!(get(&mut files, "/d").is_some(), is_listed);
+            assert!(get(&mut files, "/d/name.txt").is_some());
+        }
+    };
+    check(true);
+    for target in ["../../secret", "/etc/hostname", "nowhere", "index.htm"] {
+        symlink(target, &index).unwrap();
+        check(false);
+        fs::remove_file(&index).unwrap();
+    }
+    // The next name may be one that can be sent.
+    symlink("/etc/hostname", scene.root().join("d/index.html")).unwrap();
+    scene.write("d/index.htm", "second");
+    let mut files = scene.files().listing(true);
+    assert_eq!(get(&mut files, "/d/").as_deref(), Some("200 second"));
+    for name in ["d/index.html", "d/index.htm"] {
+        fs::remove_file(scene.root().join(name)).unwrap();
+    }
+    // A directory of that name is one like any other.
+    fs::create_dir(&index).unwrap();
+    check(true);
 }
