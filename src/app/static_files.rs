@@ -10,7 +10,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::app::handler::Responder;
-use crate::http::accept::Coding;
+use crate::http::accept::{Coding, names};
 use crate::http::{Headers, Method, Request, Response, StatusCode};
 
 mod answer;
@@ -182,7 +182,7 @@ impl StaticFiles {
     /// Sets a header field for the files whose path matches `pattern`: on each answer that sends the
     /// file or a part of it (200, 206), and on a 304 those that may be there: `Cache-Control`,
     /// `Expires`, `Vary` and `Content-Location`. If several patterns match, the last one of a name
-    /// counts; a `Vary` comes on top of the server's own.
+    /// counts, in place of what was set before; a `Vary` comes on top of what there is.
     ///
     /// In a pattern `*` stands for any characters of a name, `?` for one, and `**` for any number of
     /// directories or all that is below. Without a slash it is the name of a file anywhere, else a
@@ -245,9 +245,9 @@ impl StaticFiles {
     }
 
     /// Answers with this file, a path below the root, where none is found and a page is asked for:
-    /// `Accept` names `text/html`, as browsers do when they follow a link. For applications of a
-    /// single page that make their paths themselves; their scripts and images, where missing, are
-    /// missing still.
+    /// `Accept` names `text/html` (RFC 9110 section 12.5.1), as browsers do when they follow a link.
+    /// For applications of a single page that make their paths themselves; their scripts and images,
+    /// where missing, are missing still. Where that decides, `Vary: Accept` is set.
     ///
     /// # Panics
     ///
@@ -259,7 +259,8 @@ impl StaticFiles {
     }
 
     /// Answers with this file, a path below the root, and 404 where none is found. No responder
-    /// behind this one is asked then: add it last.
+    /// behind this one is asked then: add it last. Of the fields of the file it has those that say
+    /// what is sent (`Content-…`) and `Vary`.
     ///
     /// # Panics
     ///
@@ -330,9 +331,12 @@ impl StaticFiles {
         if !matches!(*request.method(), Method::GET | Method::HEAD) {
             return;
         }
-        let has_fallback = self.fallback.is_some();
-        let fallback = self.fallback.as_ref();
-        let fallback = fallback.filter(|_| is_path && asks_for_page(request.headers()));
+        let fallback = self.fallback.as_ref().filter(|_| is_path);
+        if fallback.is_some() {
+            // Also on the answer of whoever is asked next.
+            response.add_header("Vary", "Accept");
+        }
+        let fallback = fallback.filter(|_| names(request.headers(), "text/html"));
         let is_fallback = fallback.is_some();
         let Some(name) = fallback.or(self.not_found.as_ref()).cloned() else {
             return;
@@ -355,9 +359,6 @@ impl StaticFiles {
             file.answer(request.headers(), is_head, response);
         } else {
             file.send_as_missing(response);
-        }
-        if has_fallback {
-            response.add_header("Vary", "Accept");
         }
     }
 }
@@ -418,15 +419,6 @@ impl fmt::Debug for StaticFiles {
             .field("index", &self.site.index)
             .finish_non_exhaustive()
     }
-}
-
-/// Whether `Accept` names `text/html` (RFC 9110 section 12.5.1), as it does for a link that is
-/// followed and not for what a page consists of.
-fn asks_for_page(headers: &Headers) -> bool {
-    headers.tokens("accept").any(|range| {
-        let essence = range.split(';').next().unwrap_or_default();
-        essence.trim_ascii().eq_ignore_ascii_case("text/html")
-    })
 }
 
 /// A path as the names below the root that it is, for an answer that is set beforehand.

@@ -434,6 +434,10 @@ fn types_pages_for_what_is_missing_and_for_all_paths_can_be_set() {
     assert_eq!(client.request("POST", "/app", &[page]).status, 404);
 
     // Without one of them, and when they are gone.
+    let server = serve(|files| files.fallback("index.html"));
+    let mut client = Client::connect(server.address);
+    let nobody = client.request("GET", "/app", &[asset]);
+    assert_eq!((nobody.status, nobody.field("Vary")), (404, Some("Accept")));
     let server = serve(|files| files.not_found("missing.html"));
     let mut client = Client::connect(server.address);
     assert_eq!(of(&client.request("GET", "/app", &[page])), missing());

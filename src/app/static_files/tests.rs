@@ -18,6 +18,7 @@ use crate::output::Source;
 
 mod changes;
 mod codings;
+mod fields;
 mod listings;
 mod states;
 
