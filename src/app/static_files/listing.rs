@@ -224,7 +224,7 @@ pub(super) fn has_name(directory: &File, name: &str) -> bool {
 /// What a link leads to, if it would be served.
 fn linked(root: &Root, name: &Path) -> Option<(Kind, u64, i64)> {
     use std::os::unix::fs::MetadataExt as _;
-    let (_, metadata) = root.open_existing(name).ok()?;
+    let metadata = root.look_through(name).ok()?;
     let kind = if metadata.is_dir() {
         Kind::Directory
     } else if metadata.is_file() {
@@ -232,6 +232,8 @@ fn linked(root: &Root, name: &Path) -> Option<(Kind, u64, i64)> {
     } else {
         return None;
     };
+    // Whether it may be read, only opening tells.
+    root.open_existing(name).ok()?;
     Some((kind, metadata.len(), metadata.mtime()))
 }
 
