@@ -43,11 +43,15 @@ impl Middleware for ResponseCompression {
 /// Compresses the body of `response` by gzip, if `request` says that it may be and it pays.
 ///
 /// What is compressed is text of all kinds by its `Content-Type` (HTML, CSS, JavaScript, JSON, XML,
-/// SVG, WebAssembly). Not what is pulled from elsewhere, such as a file; not what has a
-/// `Content-Encoding`, a digest of its content or `Cache-Control: no-transform`; not a part (206) or
+/// SVG, WebAssembly). Not what [`StaticFiles`](crate::StaticFiles) sends of files, which has
+/// [codings](crate::StaticFiles::compress) of its own, nor what is pulled from elsewhere; not what has
+/// a `Content-Encoding`, a digest of its content or `Cache-Control: no-transform`; not a part (206) or
 /// what has no body. Wherever the client's choice decides, `Vary: Accept-Encoding` is added, also if
 /// it was against. A strong `ETag` becomes a weak one, which a later `If-None-Match` is to be compared
 /// with weakly (RFC 9110 section 13.1.2), and `Accept-Ranges` goes.
+///
+/// A 304 has the `Vary` and the tag that the 200 would have (section 15.4.5), as far as its fields say
+/// which that is: without a `Content-Type` it is taken for one of text that pays.
 ///
 /// Do not compress what holds both a secret and what a stranger may choose: how long it becomes tells
 /// of the one by the other.
@@ -64,7 +68,11 @@ pub fn compress_response(
     response: &mut Response,
     options: &ResponseCompression,
 ) {
-    if !is_eligible(response, options) {
+    let is_not_modified = response.status() == StatusCode::NOT_MODIFIED;
+    if response.keeps_coding() || !(is_not_modified || is_eligible(response, options)) {
+        return;
+    }
+    if !may_be_coded(response.headers(), response.is_text() || is_not_modified) {
         return;
     }
     if !response.headers().has_token("vary", "accept-encoding")
@@ -76,16 +84,15 @@ pub fn compress_response(
     if accepted.choose(|coding| coding == Coding::Gzip).is_none() {
         return;
     }
+    if is_not_modified {
+        weaken_tag(response);
+        return;
+    }
     let body = response.content().as_bytes();
     let Some(compressed) = body.and_then(|body| gzip::compressed(body, options.level)) else {
         return;
     };
-    if let Some(etag) = response.headers().get_str("etag")
-        && etag.starts_with('"')
-    {
-        let weak = format!("W/{etag}");
-        response.set_header("ETag", weak);
-    }
+    weaken_tag(response);
     let is_plain_text = !response.headers().contains("content-type");
     response.end(compressed);
     if is_plain_text {
@@ -98,9 +105,17 @@ pub fn compress_response(
         .remove_header("Content-Length");
 }
 
-/// Whether a response would be compressed for who wants it so.
+fn weaken_tag(response: &mut Response) {
+    if let Some(etag) = response.headers().get_str("etag")
+        && etag.starts_with('"')
+    {
+        let weak = format!("W/{etag}");
+        response.set_header("ETag", weak);
+    }
+}
+
+/// Whether the content of a response is such that it would be compressed for who wants it so.
 fn is_eligible(response: &Response, options: &ResponseCompression) -> bool {
-    let headers = response.headers();
     let has_content = !matches!(
         response.status(),
         StatusCode::NO_CONTENT
@@ -109,22 +124,26 @@ fn is_eligible(response: &Response, options: &ResponseCompression) -> bool {
             | StatusCode::NOT_MODIFIED
             | StatusCode::SWITCHING_PROTOCOLS
     );
-    let content = response.content();
+    let bytes = response.content().as_bytes();
     has_content
-        && content
-            .as_bytes()
-            .is_some_and(|bytes| (options.min_bytes..=options.max_bytes).contains(&bytes.len()))
-        && is_compressible(headers, response.is_text())
+        && bytes.is_some_and(|bytes| (options.min_bytes..=options.max_bytes).contains(&bytes.len()))
+}
+
+/// Whether the fields of a response say that it would be; if they say nothing of its type, it is
+/// text or not.
+fn may_be_coded(headers: &Headers, is_text: bool) -> bool {
+    is_compressible(headers, is_text)
         && !headers.has_token("cache-control", "no-transform")
         && !OF_THESE_BYTES.iter().any(|name| headers.contains(name))
 }
 
 /// Fields that say something of the very bytes of a body.
-const OF_THESE_BYTES: [&str; 5] = [
+const OF_THESE_BYTES: [&str; 6] = [
     "Content-Encoding",
     "Content-Range",
     "Content-Digest",
     "Digest",
+    "Repr-Digest", // RFC 9530 section 3: of the bytes with their coding
     "Content-MD5",
 ];
 
@@ -222,13 +241,14 @@ mod tests {
             ("Content-Encoding", "br"),
             ("Content-Range", "bytes 0-1/2"),
             ("Content-Digest", "sha-256=:x:"),
+            ("Repr-Digest", "sha-256=:y:"),
             ("Cache-Control", "private, no-transform"),
             ("Content-Type", "image/png"),
             ("Content-Type", "text/event-stream"),
         ] {
             check(value, &|response| _ = response.set_header(name, value));
         }
-        for status in [204, 205, 206, 304] {
+        for status in [204, 205, 206] {
             check("the status", &|response| _ = response.set_status(status));
         }
         for len in [0, 859, 1024 * 1024 + 1] {
@@ -283,6 +303,54 @@ mod tests {
             response.set_header("ETag", "\"a\"");
         });
         assert_eq!(plain.headers().get_str("etag"), Some("\"a\""));
+    }
+
+    #[test]
+    fn a_304_says_what_its_200_would() {
+        let tag_and_vary = |fields: &[(&str, &str)], set: &[(&str, &str)]| {
+            let response = compressed(fields, |response| {
+                response.set_status(304).set_header("ETag", "\"a\"");
+                for (name, value) in set {
+                    response.set_header(name, value);
+                }
+            });
+            let headers = response.headers();
+            assert_eq!(response.content().len(), 0);
+            assert!(!headers.contains("content-encoding"));
+            let field = |name| headers.get_str(name).map(str::to_owned);
+            (field("etag").unwrap(), field("vary"))
+        };
+        let of = |tag: &str, vary: Option<&str>| (tag.to_owned(), vary.map(str::to_owned));
+        let vary = Some("Accept-Encoding");
+        let type_of = |value| [("Content-Type", value)];
+        assert_eq!(tag_and_vary(GZIP, &[]), of("W/\"a\"", vary));
+        assert_eq!(
+            tag_and_vary(GZIP, &type_of("text/css")),
+            of("W/\"a\"", vary)
+        );
+        assert_eq!(tag_and_vary(&[], &[]), of("\"a\"", vary));
+        assert_eq!(tag_and_vary(GZIP, &type_of("image/png")), of("\"a\"", None));
+        for other in [
+            ("Cache-Control", "no-transform"),
+            ("Repr-Digest", "sha-256=:y:"),
+        ] {
+            assert_eq!(tag_and_vary(GZIP, &[other]), of("\"a\"", None));
+        }
+    }
+
+    #[test]
+    fn what_keeps_its_coding_is_left_alone_and_what_replaces_it_is_not() {
+        let response = compressed(GZIP, |response| {
+            html(response);
+            response.keep_coding();
+        });
+        assert!(!is_compressed(&response) && !response.headers().contains("vary"));
+        let response = compressed(GZIP, |response| {
+            html(response);
+            response.keep_coding();
+            html(response);
+        });
+        assert!(is_compressed(&response));
     }
 
     #[test]

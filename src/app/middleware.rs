@@ -192,7 +192,7 @@ impl Responder for Surrounded {
                     return;
                 }
             }
-            *response = not_found();
+            *response = not_found(response);
         });
         if let_in.is_err() {
             forget_handshake(responders);

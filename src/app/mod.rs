@@ -107,7 +107,7 @@ impl App {
         match is_answered {
             Some(true) => {}
             Some(false) => {
-                *response = not_found();
+                *response = not_found(response);
             }
             None => {
                 *response = failed();
@@ -165,9 +165,13 @@ impl App {
     }
 }
 
-/// The answer where no responder started one.
-fn not_found() -> Response {
-    Response::error(StatusCode::NOT_FOUND, "There is nothing here.")
+/// The answer where no responder started one. What their silence depended on is said.
+fn not_found(unstarted: &Response) -> Response {
+    let mut response = Response::error(StatusCode::NOT_FOUND, "There is nothing here.");
+    for vary in unstarted.headers().get_all("vary") {
+        response.add_header("Vary", vary);
+    }
+    response
 }
 
 /// The answer where the application panicked.

@@ -10,7 +10,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::app::handler::Responder;
-use crate::http::accept::Coding;
+use crate::http::accept::{Coding, names};
 use crate::http::{Headers, Method, Request, Response, StatusCode};
 
 mod answer;
@@ -46,7 +46,8 @@ use site::{Found, Site};
 /// with a slash. A directory is answered by its index file, and redirected to the path with a
 /// slash (308) if it has one.
 ///
-/// Responses have `Last-Modified` and an `ETag`; preconditions are answered with 304 or 412. A GET
+/// Responses have `Last-Modified` and an `ETag`, which is weak while the file was changed less than
+/// two seconds ago, and of this machine's copy alone; preconditions are answered with 304 or 412. A GET
 /// may ask for a part of a file, or for several (RFC 9110 section 14): 206, or 416 if it has none of
 /// them. What was compressed beforehand is sent to who takes it ([`precompressed`](Self::precompressed)).
 ///
@@ -169,7 +170,9 @@ impl StaticFiles {
     /// JSON for who likes `application/json` better. Default false: it is as if it were not there.
     ///
     /// Listed is what is served, directories first, at most 10,000 entries; if there are more, the list
-    /// says so. It is made anew once a second at most.
+    /// says so. It is made anew once a second at most, and has `Cache-Control: no-cache` and none of the
+    /// fields that are [set](Self::header) for files. An index file that cannot be sent, such as a link
+    /// out of the root, makes no list of its directory.
     #[must_use]
     pub const fn listing(mut self, is_on: bool) -> Self {
         self.site.listing = is_on;
@@ -179,7 +182,7 @@ impl StaticFiles {
     /// Sets a header field for the files whose path matches `pattern`: on each answer that sends the
     /// file or a part of it (200, 206), and on a 304 those that may be there: `Cache-Control`,
     /// `Expires`, `Vary` and `Content-Location`. If several patterns match, the last one of a name
-    /// counts; a `Vary` comes on top of the server's own.
+    /// counts, in place of what was set before; a `Vary` comes on top of what there is.
     ///
     /// In a pattern `*` stands for any characters of a name, `?` for one, and `**` for any number of
     /// directories or all that is below. Without a slash it is the name of a file anywhere, else a
@@ -242,9 +245,9 @@ impl StaticFiles {
     }
 
     /// Answers with this file, a path below the root, where none is found and a page is asked for:
-    /// `Accept` names `text/html`, as browsers do when they follow a link. For applications of a
-    /// single page that make their paths themselves; their scripts and images, where missing, are
-    /// missing still.
+    /// `Accept` names `text/html` (RFC 9110 section 12.5.1), as browsers do when they follow a link.
+    /// For applications of a single page that make their paths themselves; their scripts and images,
+    /// where missing, are missing still. Where that decides, `Vary: Accept` is set.
     ///
     /// # Panics
     ///
@@ -256,7 +259,8 @@ impl StaticFiles {
     }
 
     /// Answers with this file, a path below the root, and 404 where none is found. No responder
-    /// behind this one is asked then: add it last.
+    /// behind this one is asked then: add it last. Of the fields of the file it has those that say
+    /// what is sent (`Content-…`) and `Vary`.
     ///
     /// # Panics
     ///
@@ -338,9 +342,12 @@ impl StaticFiles {
         if !matches!(*request.method(), Method::GET | Method::HEAD) {
             return;
         }
-        let has_fallback = self.fallback.is_some();
-        let fallback = self.fallback.as_ref();
-        let fallback = fallback.filter(|_| is_path && asks_for_page(request.headers()));
+        let fallback = self.fallback.as_ref().filter(|_| is_path);
+        if fallback.is_some() {
+            // Also on the answer of whoever is asked next.
+            response.add_header("Vary", "Accept");
+        }
+        let fallback = fallback.filter(|_| names(request.headers(), "text/html"));
         let is_fallback = fallback.is_some();
         let Some(name) = fallback.or(self.not_found.as_ref()).cloned() else {
             return;
@@ -363,9 +370,6 @@ impl StaticFiles {
             file.answer(request.headers(), is_head, response);
         } else {
             file.send_as_missing(response);
-        }
-        if has_fallback {
-            response.add_header("Vary", "Accept");
         }
     }
 }
@@ -408,13 +412,6 @@ impl Responder for StaticFiles {
             Found::DirectoryWithoutSlash => redirect_to_slash(request, response),
             Found::Directory(listing) => {
                 listing.answer(request.headers(), response);
-                for (name, value) in self.site.rules.of(path.as_key()) {
-                    if name.eq_ignore_ascii_case("Vary") {
-                        response.add_header(name, value);
-                    } else if !name.eq_ignore_ascii_case("Content-Type") {
-                        response.set_header(name, value);
-                    }
-                }
                 // It may have been written only now.
                 self.cache.recount(path.as_key());
             }
@@ -433,15 +430,6 @@ impl fmt::Debug for StaticFiles {
             .field("index", &self.site.index)
             .finish_non_exhaustive()
     }
-}
-
-/// Whether `Accept` names `text/html` (RFC 9110 section 12.5.1), as it does for a link that is
-/// followed and not for what a page consists of.
-fn asks_for_page(headers: &Headers) -> bool {
-    headers.tokens("accept").any(|range| {
-        let essence = range.split(';').next().unwrap_or_default();
-        essence.trim_ascii().eq_ignore_ascii_case("text/html")
-    })
 }
 
 /// A path as the names below the root that it is, for an answer that is set beforehand.

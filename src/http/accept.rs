@@ -85,6 +85,12 @@ pub(crate) fn prefers(headers: &Headers, first: &str, second: &str) -> bool {
     media_weight(headers, first) > media_weight(headers, second)
 }
 
+/// Whether `Accept` names a media type, in lower case, and not only a range that holds it.
+pub(crate) fn names(headers: &Headers, media_type: &str) -> bool {
+    elements(headers, "accept")
+        .any(|(range, weight)| weight > 0 && range.eq_ignore_ascii_case(media_type.as_bytes()))
+}
+
 /// The weight of the most specific range that holds `media_type`; any, if there is no field.
 fn media_weight(headers: &Headers, media_type: &str) -> Weight {
     let kind = media_type.split('/').next().unwrap_or_default();

@@ -33,6 +33,8 @@ pub struct Response {
     content: Content,
     /// Whether the content is text, as `Content-Type` is to say if the handler does not.
     is_text: bool,
+    /// Whether the content, and what a 304 says of it, are to stay in the coding that they have.
+    keeps_coding: bool,
     started: bool,
     /// The first mistake. While there is one, the rest is a 500 and stays so.
     fault: Option<ResponseFault>,
@@ -220,6 +222,7 @@ impl Response {
             headers: Headers::new(),
             content: Content::Empty,
             is_text: false,
+            keeps_coding: false,
             started: false,
             fault: None,
             upgrade: None,
@@ -349,6 +352,7 @@ impl Response {
         if self.fault.is_none() {
             let Body { content, is_text } = body.into();
             (self.content, self.is_text, self.started) = (content, is_text, true);
+            self.keeps_coding = false;
         }
         self
     }
@@ -390,6 +394,16 @@ impl Response {
             content: Content::Shared(bytes),
             is_text: false,
         })
+    }
+
+    /// Whoever set this body chose its coding: nobody is to give it another.
+    pub(crate) const fn keep_coding(&mut self) {
+        self.keeps_coding = true;
+    }
+
+    /// Whether [`keep_coding`](Self::keep_coding) was said of this body.
+    pub(crate) const fn keeps_coding(&self) -> bool {
+        self.keeps_coding
     }
 
     /// Whether this response is the answer: a status was set or a body, or a mistake made. The

@@ -3,7 +3,7 @@
 use std::fs::File;
 
 use crate::client::{Client, pattern};
-use crate::static_files::Folder;
+use crate::static_files::{Folder, settled};
 use crate::support::wait_until;
 
 /// More than the buffers of both sockets hold.
@@ -88,7 +88,8 @@ fn every_kind_of_change_shows_while_a_connection_stays() {
     folder.write("root/b", pattern(300_000));
     let server = folder.serve();
     let mut client = Client::connect(server.address);
-    let tag = client.get("/a").field("ETag").expect("a tag").to_owned();
+    let first = settled(&mut client, "/a");
+    let tag = first.field("ETag").expect("a tag").to_owned();
     assert_eq!(client.get("/b").body.len(), 300_000);
     assert_eq!(client.get("/c").status, 404);
     folder.write("root/a", "other");

@@ -5,7 +5,7 @@ use aerys::{
 };
 
 use crate::client::{Client, HttpResponse, pattern};
-use crate::static_files::Folder;
+use crate::static_files::{Folder, settled};
 use crate::support::TestServer;
 
 fn serve(folder: &Folder, set: fn(StaticFiles) -> StaticFiles) -> TestServer {
@@ -32,6 +32,7 @@ fn codings_lengths_and_connections_go_together() {
     folder.write("root/app.js.gz", pattern(300_000));
     let server = serve(&folder, |files| files.compress(true));
     let mut client = Client::connect(server.address);
+    settled(&mut client, "/page.html");
     for _ in 0..2 {
         let coded = client.request("GET", "/page.html", &[GZIP]);
         assert!(gunzipped(&coded) == text.as_bytes());

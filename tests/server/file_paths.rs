@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use aerys::{Server, StaticFiles};
 
 use crate::client::{Client, HttpResponse, pattern};
+use crate::static_files::settled;
 use crate::support::TestServer;
 
 /// A root with a file `open.txt`, beside it a file `secret`; gone after the test.
@@ -268,6 +269,7 @@ fn a_file_that_is_replaced_or_grows_while_it_is_served_is_sent_as_it_was() {
     scene.write("file", &old);
     let server = scene.serve();
     let mut client = Client::connect(server.address);
+    settled(&mut client, "/file");
     client.send_raw("GET /file HTTP/1.1\r\nHost: localhost\r\n\r\n");
     client.send_raw("GET /open.txt HTTP/1.1\r\nHost: localhost\r\n\r\n");
     let head = client.read_response_head();

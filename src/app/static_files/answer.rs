@@ -35,7 +35,8 @@ impl Representation {
             Verdict::Proceed => {}
             Verdict::NotModified => {
                 response.set_status(StatusCode::NOT_MODIFIED);
-                self.set_some(&OF_A_304, response);
+                self.set_some(|name| is_one_of(&OF_A_304, name), response);
+                response.keep_coding();
                 return;
             }
             Verdict::Failed => {
@@ -43,7 +44,7 @@ impl Representation {
                     StatusCode::PRECONDITION_FAILED,
                     "the file is another by now",
                 );
-                self.set_some(&OF_AN_ERROR, response);
+                self.set_some(|name| is_one_of(&OF_AN_ERROR, name), response);
                 return;
             }
         }
@@ -63,41 +64,56 @@ impl Representation {
                 response
                     .set_header("Content-Range", ranges::unsatisfied(self.len))
                     .set_known_header("Accept-Ranges", b"bytes");
-                self.set_some(&OF_AN_ERROR, response);
+                self.set_some(|name| is_one_of(&OF_AN_ERROR, name), response);
             }
         }
     }
 
     /// Sends all of it.
-    pub(super) fn send(&self, response: &mut Response) {
+    fn send(&self, response: &mut Response) {
+        self.send_whole(response);
+        self.set_fields(response);
+    }
+
+    /// Sends all of it in place of another that is missing: it says what it is, and nothing of how
+    /// long the file is good for, by whatever name caches know that.
+    pub(super) fn send_as_missing(&self, response: &mut Response) {
+        self.send_whole(response);
+        response.set_status(StatusCode::NOT_FOUND);
+        let is_of_content = |name: &str| {
+            name.get(..8)
+                .is_some_and(|start| start.eq_ignore_ascii_case("Content-"))
+                && !name.eq_ignore_ascii_case("Content-Location")
+        };
+        let is_one = |name: &str| is_of_content(name) || name.eq_ignore_ascii_case("Vary");
+        self.set_some(is_one, response);
+    }
+
+    fn send_whole(&self, response: &mut Response) {
         match &self.content {
             FileContent::Memory(bytes) => response.end_with_shared(Arc::clone(bytes)),
             FileContent::Open(_) => self.send_part(0..self.len, response),
         };
-        response.set_headers(&self.fields);
+        response.keep_coding();
     }
 
-    /// Sends all of it in place of another that is missing.
-    pub(super) fn send_as_missing(&self, response: &mut Response) {
-        self.send(response);
-        response.set_status(StatusCode::NOT_FOUND);
-        let only_of_itself = [
-            "ETag",
-            "Last-Modified",
-            "Accept-Ranges",
-            "Cache-Control",
-            "Expires",
-        ];
-        for name in only_of_itself {
-            response.remove_header(name);
+    fn set_fields(&self, response: &mut Response) {
+        if response.headers().is_empty() {
+            response.set_headers(&self.fields);
+        } else {
+            self.set_some(|_| true, response);
         }
     }
 
-    /// Sets those of its fields that have one of these names.
-    pub(super) fn set_some(&self, names: &[&str], response: &mut Response) {
-        let is_one = |name: &str| names.iter().any(|one| one.eq_ignore_ascii_case(name));
+    /// Sets those of its fields that are meant, each in place of what was set of its name before. A
+    /// `Vary` comes on top: what the answer depends on elsewhere, it depends on still.
+    fn set_some(&self, is_one: impl Fn(&str) -> bool, response: &mut Response) {
         for (name, value) in self.fields.iter().filter(|(name, _)| is_one(name)) {
-            response.add_header(name, value);
+            if name.eq_ignore_ascii_case("Vary") {
+                response.add_header(name, value);
+            } else {
+                response.set_header(name, value);
+            }
         }
     }
 
@@ -114,9 +130,8 @@ impl Representation {
 
     /// Answers with 206 (section 15.3.7): one part as it is, several with lines between them.
     fn send_parts(&self, parts: Vec<Range<u64>>, response: &mut Response) {
-        response
-            .set_status(StatusCode::PARTIAL_CONTENT)
-            .set_headers(&self.fields);
+        response.set_status(StatusCode::PARTIAL_CONTENT);
+        self.set_fields(response);
         if let [part] = &parts[..] {
             response.set_header("Content-Range", ranges::content_range(part, self.len));
             self.send_part(part.clone(), response);
@@ -153,6 +168,10 @@ impl Representation {
             }
         }
     }
+}
+
+fn is_one_of(names: &[&str], name: &str) -> bool {
+    names.iter().any(|one| one.eq_ignore_ascii_case(name))
 }
 
 /// Whether a request has a precondition or asks for a part: most do not.

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use super::source::read_exactly;
-use super::validators::Validators;
+use super::validators::{FileTime, Validators};
 use crate::http::accept::Coding;
 use crate::http::gzip::is_compressible;
 use crate::http::headers::list_has_token;
@@ -30,10 +30,9 @@ pub(super) struct Stamp {
     device: u64,
     inode: u64,
     len: u64,
-    /// Seconds since 1970, and nanoseconds.
-    modified: (i64, i64),
-    /// The same of the last change of anything, its rights too. Nobody can set it back.
-    changed: (i64, i64),
+    modified: FileTime,
+    /// Of the last change of anything, its rights too. Nobody can set it.
+    changed: FileTime,
 }
 
 /// A file that was changed that recently may change once more without another time: file systems
@@ -56,19 +55,26 @@ impl Stamp {
         self.len
     }
 
-    /// Whether it was written in an earlier second: programs that give a file the time of another
-    /// often drop what is finer.
+    /// Whether it was written earlier, in milliseconds: programs that give a file the time of another
+    /// often drop what is finer, and some all that is finer than a second.
     pub(super) const fn is_older(&self, other: &Self) -> bool {
-        self.modified.0 < other.modified.0
+        let (seconds, nanoseconds) = self.modified;
+        let (of_other, nanoseconds_of_other) = other.modified;
+        seconds < of_other
+            || (seconds == of_other
+                && nanoseconds != 0
+                && nanoseconds / 1_000_000 < nanoseconds_of_other / 1_000_000)
     }
 
-    fn validators(&self) -> Validators {
-        Validators::new(self.len, self.modified, self.inode)
+    fn validators(&self, now: SystemTime) -> Validators {
+        let (file, is_settled) = ((self.len, self.inode), self.is_settled(now));
+        Validators::new(file, self.modified, self.changed, is_settled, now)
     }
 
-    /// Whether each later change of the file shows.
+    /// Whether each later change of the file shows. The time of writing says nothing about that: it
+    /// may lie in the future.
     fn is_settled(&self, now: SystemTime) -> bool {
-        let second = u64::try_from(self.changed.0.max(self.modified.0)).unwrap_or(0);
+        let second = u64::try_from(self.changed.0).unwrap_or(0);
         let changed = SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(second) + TICK);
         changed.is_some_and(|changed| changed < now)
     }
@@ -162,7 +168,7 @@ impl Representation {
         now: SystemTime,
     ) -> io::Result<Self> {
         let (stamp, content) = read(opened.file, opened.stamp, max_memory_bytes)?;
-        let validators = stamp.validators();
+        let validators = stamp.validators(now);
         let fields = description.fields(&validators, true);
         Ok(Self {
             stamp,
@@ -211,7 +217,7 @@ impl Representation {
             FileContent::Memory(_) => true,
             FileContent::Open(file) => {
                 let metadata = file.metadata();
-                metadata.is_ok_and(|metadata| Stamp::of(&metadata).is_same_content(&self.stamp))
+                metadata.is_ok_and(|metadata| Stamp::of(&metadata) == self.stamp)
             }
         }
     }
@@ -228,13 +234,6 @@ impl Representation {
     /// Files kept open.
     pub(super) fn open_files(&self) -> usize {
         usize::from(matches!(self.content, FileContent::Open(_)))
-    }
-}
-
-impl Stamp {
-    /// Whether nothing was written in between. A file that lost its name is changed, but the same.
-    fn is_same_content(&self, other: &Self) -> bool {
-        (self.len, self.modified) == (other.len, other.modified)
     }
 }
 

@@ -10,6 +10,7 @@ use std::sync::{Arc, OnceLock};
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_encode};
 use rustix::fs::{Access, AtFlags, Dir, FileType, accessat, statat};
+use rustix::io::Errno;
 
 use super::path::is_served;
 use super::root::{OpenError, Root};
@@ -64,31 +65,25 @@ impl Listing {
     /// listed: no hidden file, no pipe, no link out of the root.
     pub(super) fn read(root: &Root, name: &Path, path: &[u8]) -> Result<Self, OpenError> {
         let (directory, _) = root.open_existing(name)?;
-        let (mut entries, mut is_cut) = (Vec::new(), false);
-        for (count, entry) in Dir::read_from(&directory)?.enumerate() {
-            if count == MAX_NAMES || entries.len() == MAX_ENTRIES {
-                is_cut = true;
-                break;
-            }
+        let found = Dir::read_from(&directory)?.map(|entry| {
             let entry = entry?;
             let file_name = entry.file_name().to_bytes();
             if !is_served(file_name, false) {
-                continue;
+                return Ok(None);
             }
             let linked = || {
                 let file_name = Path::new(OsStr::from_bytes(file_name));
                 linked(root, &name.join(file_name))
             };
             let found = plain(&directory, entry.file_name(), linked);
-            if let Some((kind, size, modified)) = found {
-                entries.push(Entry {
-                    kind,
-                    name: file_name.to_vec(),
-                    size,
-                    modified,
-                });
-            }
-        }
+            Ok::<_, Errno>(found.map(|(kind, size, modified)| Entry {
+                kind,
+                name: file_name.to_vec(),
+                size,
+                modified,
+            }))
+        });
+        let (mut entries, is_cut) = gather(found)?;
         entries.sort_unstable();
         Ok(Self {
             path: path.to_vec(),
@@ -118,6 +113,10 @@ impl Listing {
             .end_with_shared(Arc::clone(body))
             .set_header("Content-Type", content_type)
             .add_header("Vary", "Accept");
+        // Each change in the directory is one of the list.
+        if !response.headers().contains("cache-control") {
+            response.set_known_header("Cache-Control", b"no-cache");
+        }
     }
 
     /// Bytes in memory.
@@ -197,10 +196,35 @@ impl Listing {
     }
 }
 
+/// What is listed of all names, of which some are nothing that is, and whether there may be more.
+fn gather<E>(
+    found: impl Iterator<Item = Result<Option<Entry>, E>>,
+) -> Result<(Vec<Entry>, bool), E> {
+    let mut entries = Vec::new();
+    for (count, found) in found.enumerate() {
+        if count == MAX_NAMES {
+            return Ok((entries, true)); // nobody looked at the rest
+        }
+        let Some(entry) = found? else { continue };
+        if entries.len() == MAX_ENTRIES {
+            return Ok((entries, true));
+        }
+        entries.push(entry);
+    }
+    Ok((entries, false))
+}
+
+/// Whether `directory` has something of that name, be it nothing that can be opened. What cannot be
+/// told is yes.
+pub(super) fn has_name(directory: &File, name: &str) -> bool {
+    let status = statat(directory, name, AtFlags::SYMLINK_NOFOLLOW);
+    !matches!(status, Err(Errno::NOENT))
+}
+
 /// What a link leads to, if it would be served.
 fn linked(root: &Root, name: &Path) -> Option<(Kind, u64, i64)> {
     use std::os::unix::fs::MetadataExt as _;
-    let (_, metadata) = root.open_existing(name).ok()?;
+    let metadata = root.look_through(name).ok()?;
     let kind = if metadata.is_dir() {
         Kind::Directory
     } else if metadata.is_file() {
@@ -208,6 +232,8 @@ fn linked(root: &Root, name: &Path) -> Option<(Kind, u64, i64)> {
     } else {
         return None;
     };
+    // Whether it may be read, only opening tells.
+    root.open_existing(name).ok()?;
     Some((kind, metadata.len(), metadata.mtime()))
 }
 
@@ -382,5 +408,33 @@ mod tests {
         let mut json = String::new();
         push_json(&mut json, "a\"b\\c\n\u{e4}");
         assert_eq!(json, "\"a\\\"b\\\\c\\u000a\u{e4}\"");
+    }
+
+    #[test]
+    fn a_list_is_cut_if_there_is_more_that_is_served_or_nobody_looked() {
+        // How many are served, not served, and served behind those.
+        for (before, others, behind, expected) in [
+            (MAX_ENTRIES, 0, 0, false),
+            (MAX_ENTRIES, 1, 0, false),
+            (MAX_ENTRIES, MAX_NAMES - MAX_ENTRIES, 0, false),
+            (MAX_ENTRIES, MAX_NAMES - MAX_ENTRIES, 1, true),
+            (MAX_ENTRIES, 0, 1, true),
+            (MAX_ENTRIES, 5, 1, true),
+            (1, MAX_NAMES - 2, 1, false),
+            (1, MAX_NAMES, 1, true),
+        ] {
+            let entry = || Entry {
+                kind: Kind::File,
+                name: Vec::new(),
+                size: 0,
+                modified: 0,
+            };
+            let served = |count| (0..count).map(|_| Ok::<_, ()>(Some(entry())));
+            let others = (0..others).map(|_| Ok(None));
+            let all = served(before).chain(others).chain(served(behind));
+            let (entries, is_cut) = gather(all).unwrap();
+            assert_eq!(is_cut, expected, "{before} {behind}");
+            assert!(entries.len() <= MAX_ENTRIES);
+        }
     }
 }

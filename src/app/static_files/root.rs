@@ -64,7 +64,7 @@ impl Root {
             resolution: Resolution::NameByName,
         };
         #[cfg(target_os = "linux")]
-        if root.open_beneath(Path::new(".")).is_ok() {
+        if root.open_beneath(Path::new("."), OPEN_FLAGS).is_ok() {
             // An older kernel does not know the call, and a sandbox may forbid it.
             root.resolution = Resolution::Beneath;
         }
@@ -75,7 +75,7 @@ impl Root {
     pub(super) fn open_existing(&self, relative: &Path) -> Result<(File, Metadata), OpenError> {
         let descriptor = match self.resolution {
             #[cfg(target_os = "linux")]
-            Resolution::Beneath => self.open_beneath(relative)?,
+            Resolution::Beneath => self.open_beneath(relative, OPEN_FLAGS)?,
             Resolution::NameByName => self.open_name_by_name(relative)?,
         };
         let file = File::from(descriptor);
@@ -85,31 +85,33 @@ impl Root {
         }
     }
 
+    /// What a link of this name leads to, without opening it: who waits at a pipe would be woken.
+    pub(super) fn look_through(&self, link: &Path) -> Result<Metadata, OpenError> {
+        match self.resolution {
+            #[cfg(target_os = "linux")]
+            Resolution::Beneath => {
+                let place = self.open_beneath(link, OFlags::PATH | OFlags::CLOEXEC)?;
+                let metadata = File::from(place).metadata();
+                metadata.map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::IO).into())
+            }
+            // It fails: no link is followed.
+            Resolution::NameByName => self.open_existing(link).map(|(_, metadata)| metadata),
+        }
+    }
+
     #[cfg(target_os = "linux")]
-    fn open_beneath(&self, relative: &Path) -> Result<OwnedFd, Errno> {
+    fn open_beneath(&self, relative: &Path, flags: OFlags) -> Result<OwnedFd, Errno> {
         use rustix::fs::{ResolveFlags, openat2};
         let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS;
         // The kernel gives up when something was renamed at the same time and it cannot be
         // sure. A few attempts are enough, and there is a last one.
         for _ in 0..3 {
-            match openat2(
-                &self.directory,
-                relative,
-                OPEN_FLAGS,
-                Mode::empty(),
-                resolve,
-            ) {
+            match openat2(&self.directory, relative, flags, Mode::empty(), resolve) {
                 Err(Errno::AGAIN | Errno::INTR) => {}
                 result => return result,
             }
         }
-        openat2(
-            &self.directory,
-            relative,
-            OPEN_FLAGS,
-            Mode::empty(),
-            resolve,
-        )
+        openat2(&self.directory, relative, flags, Mode::empty(), resolve)
     }
 
     fn open_name_by_name(&self, relative: &Path) -> Result<OwnedFd, Errno> {

@@ -75,11 +75,19 @@ impl ServedFile {
         if self.coded.iter().all(Option::is_none) && self.gzip.is_none() {
             return None;
         }
+        // Several parts have an envelope, which has no coding, and one field says it of all.
+        if headers
+            .get_all("range")
+            .any(|ranges| ranges.contains(&b','))
+        {
+            return None;
+        }
         AcceptedCodings::of(headers).choose(|coding| {
             self.coded[coding as usize].is_some()
                 || (coding == Coding::Gzip
-                    // Parts are parts of the file as it is.
+                    // Parts are parts of the file as it is, and only that has a strong tag.
                     && !headers.contains("range")
+                    && !headers.contains("if-match")
                     && self.gzip().is_some())
         })
     }

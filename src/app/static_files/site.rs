@@ -11,7 +11,7 @@ use rustix::io::Errno;
 
 use super::cache::Kept;
 use super::file::{Description, OpenFile, Representation, Stamp, content_type};
-use super::listing::Listing;
+use super::listing::{self, Listing};
 use super::path::FilePath;
 use super::root::{OpenError, Root};
 use super::rules::Rules;
@@ -111,6 +111,7 @@ impl Site {
         if !metadata.is_dir() {
             return Err(OpenError::NotThere);
         }
+        let mut is_listed = self.listing;
         for index in &self.index {
             let name = path.relative().join(index);
             match self.root.open_existing(&name) {
@@ -123,11 +124,14 @@ impl Site {
                         stamp: Stamp::of(&metadata),
                     });
                 }
-                Err(OpenError::NotThere) => {}
+                // Who has an index wants no list, also if it cannot be sent.
+                Err(OpenError::NotThere) => {
+                    is_listed = is_listed && !listing::has_name(&file, index);
+                }
                 Err(error) => return Err(error),
             }
         }
-        match (self.listing, path.has_final_slash()) {
+        match (is_listed, path.has_final_slash()) {
             (true, true) => {
                 Listing::read(&self.root, path.relative(), path.as_key()).map(Opened::Directory)
             }

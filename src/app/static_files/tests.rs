@@ -18,7 +18,9 @@ use crate::output::Source;
 
 mod changes;
 mod codings;
+mod fields;
 mod listings;
+mod states;
 
 thread_local! {
     /// How far the clock of this thread's files was set on.

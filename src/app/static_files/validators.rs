@@ -12,7 +12,13 @@ pub(super) struct Validators {
     pub(super) etag: String,
     /// In whole seconds, as a date says it.
     pub(super) modified: SystemTime,
+    /// Whether the date is told by the file, and each later state has another: else it tells a cache
+    /// what it may use, and nobody which bytes to put together (section 8.8.2.2).
+    has_strong_date: bool,
 }
+
+/// A point in time as file systems write it down: seconds since 1970, and nanoseconds.
+pub(super) type FileTime = (i64, i64);
 
 /// What the preconditions of a request ask for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,16 +31,38 @@ pub(super) enum Verdict {
 }
 
 impl Validators {
-    /// Those of a file of that length and inode, and of the time at which it was written: seconds
-    /// since 1970 and nanoseconds.
-    pub(super) fn new(len: u64, (seconds, nanoseconds): (i64, i64), inode: u64) -> Self {
-        // Size and time alone do not tell two files apart that were renamed into place.
-        let etag = format!("\"{len:x}-{seconds:x}.{nanoseconds:x}-{inode:x}\"");
-        let since_1970 = Duration::from_secs(u64::try_from(seconds).unwrap_or(0));
-        let modified = SystemTime::UNIX_EPOCH
-            .checked_add(since_1970)
-            .unwrap_or(SystemTime::UNIX_EPOCH);
-        Self { etag, modified }
+    /// Those of a file of that length and inode, by the times of its last writing and of its last
+    /// change of anything, as it was at `now`. It is settled if a change from now on would have
+    /// another time.
+    pub(super) fn new(
+        (len, inode): (u64, u64),
+        modified: FileTime,
+        changed: FileTime,
+        is_settled: bool,
+        now: SystemTime,
+    ) -> Self {
+        // Size and time of writing do not tell two files apart that were renamed into place, nor
+        // two states if the time was set by hand, as builds and copies do. Nobody sets the other.
+        let etag = format!(
+            "\"{len:x}-{:x}.{:x}-{:x}.{:x}-{inode:x}\"",
+            modified.0, modified.1, changed.0, changed.1
+        );
+        let now = now.duration_since(SystemTime::UNIX_EPOCH);
+        let now = now.map_or(0, |now| now.as_secs());
+        let second = u64::try_from(modified.0).unwrap_or(0);
+        let strong = Self {
+            etag,
+            // It must not be later than the `Date` of the answer (section 8.8.2.1).
+            modified: SystemTime::UNIX_EPOCH + Duration::from_secs(second.min(now)),
+            has_strong_date: second <= now,
+        };
+        if is_settled {
+            return strong;
+        }
+        // Another one than when it is settled: the bytes may be others by then, and whoever has
+        // these is to be sent those.
+        let etag = format!("{}-new\"", strong.etag.trim_end_matches('"'));
+        Self { etag, ..strong }.weakened()
     }
 
     /// In the order of RFC 9110 section 13.2.2. A date that is none is as if it were not there.
@@ -72,7 +100,10 @@ impl Validators {
         if value.starts_with(b"\"") {
             return value == self.etag.as_bytes();
         }
-        // One that is weak never matches, and a date only if it is the same.
+        // One that is weak never matches, and a date only if it is the same and tells enough.
+        if !self.has_strong_date {
+            return false;
+        }
         let date = std::str::from_utf8(value).ok();
         let date = date.and_then(|text| httpdate::parse_http_date(text).ok());
         date == Some(self.modified)
@@ -80,8 +111,14 @@ impl Validators {
 
     /// Those of what has the same meaning and other bytes.
     pub(super) fn weakened(&self) -> Self {
+        let mark = if self.etag.starts_with("W/") {
+            ""
+        } else {
+            "W/"
+        };
         Self {
-            etag: format!("W/{}", self.etag),
+            etag: format!("{mark}{}", self.etag),
+            has_strong_date: false,
             ..*self
         }
     }
