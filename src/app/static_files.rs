@@ -14,6 +14,7 @@ use crate::http::accept::Coding;
 use crate::http::{Headers, Method, Request, Response, StatusCode};
 
 mod answer;
+mod budget;
 mod cache;
 mod clock;
 mod file;
@@ -32,10 +33,12 @@ pub use rules::InvalidHeaderRule;
 
 use cache::{Cache, Known};
 use clock::Clock;
+use file::Representation;
 use path::FilePath;
 use root::{OpenError, Root};
 use rules::Rules;
 use site::{Found, Site};
+use validators::Verdict;
 
 /// Serves the files below a directory to GET and HEAD.
 ///
@@ -155,9 +158,10 @@ impl StaticFiles {
     /// Whether files are compressed for who takes gzip, where nobody did so
     /// [beforehand](Self::precompressed). Default false.
     ///
-    /// Once for each state of a file, and then kept: text of all kinds (HTML, CSS, JavaScript, JSON, XML,
-    /// SVG, WebAssembly) of 860 bytes to 1 MiB, at level 6, which takes up to 20 ms for the longest.
-    /// Not where `Cache-Control: no-transform` is set. Such an answer has a weak `ETag`, and no ranges:
+    /// When it is first asked for so, and kept as long as the file is: text of all kinds (HTML, CSS,
+    /// JavaScript, JSON, XML, SVG, WebAssembly) of 860 bytes to 1 MiB, at level 6, which takes up to 20 ms
+    /// for the longest. At most 1 MiB of files in 100 ms, for all of a thread: what is asked for
+    /// beyond that is sent as it is. Not where `Cache-Control: no-transform` is set. Such an answer has a weak `ETag`, and no ranges:
     /// who asks for a part gets it of the file as it is.
     #[must_use]
     pub const fn compress(mut self, is_on: bool) -> Self {
@@ -302,24 +306,37 @@ impl StaticFiles {
         path: &FilePath<'_>,
     ) -> Result<(Arc<Found>, Option<Coding>), OpenError> {
         let found = self.find(path)?;
-        let Found::File(file) = &*found else {
-            return Ok((found, None));
-        };
-        let coding = file.choose(headers);
-        if coding.is_some() {
-            // It may have been compressed only now.
-            self.cache.recount(path.as_key());
-        }
-        if file.in_coding(coding).is_consistent() {
+        let coding = self.choose(&found, path, headers);
+        let file = found.as_file(coding);
+        if file.is_none_or(Representation::is_consistent) {
             return Ok((found, coding));
         }
         self.cache.forget(path.as_key());
         let found = self.find(path)?;
-        let coding = match &*found {
-            Found::File(file) => file.choose(headers),
-            Found::DirectoryWithoutSlash | Found::Directory(_) => None,
-        };
+        let coding = self.choose(&found, path, headers);
         Ok((found, coding))
+    }
+
+    /// The coding to be sent. If its bytes are still to be made, and are to be sent, that is done
+    /// here; or another is chosen, if too much was compressed just now.
+    fn choose(&mut self, found: &Found, path: &FilePath<'_>, headers: &Headers) -> Option<Coding> {
+        let Found::File(file) = found else {
+            return None;
+        };
+        let coding = file.choose(headers, true);
+        if !file.is_unmade(coding)
+            || file.in_coding(coding).validators.judge(headers) != Verdict::Proceed
+        {
+            return coding;
+        }
+        let now = (self.clock.instant)();
+        let is_made = budget::take(file.plain.len, now) && file.compress();
+        self.cache.recount(path.as_key());
+        if is_made {
+            coding
+        } else {
+            file.choose(headers, false)
+        }
     }
 
     /// Answers where no file is meant or found: as set, or not at all.
@@ -365,7 +382,14 @@ impl Responder for StaticFiles {
         let Some(path) = FilePath::parse(request.path()) else {
             return self.answer_missing(false, request, response);
         };
-        let (found, coding) = match self.find_for(request.headers(), &path) {
+        let is_head = request.method() == Method::HEAD;
+        let is_sent = is_head || request.method() == Method::GET;
+        let found = if is_sent {
+            self.find_for(request.headers(), &path)
+        } else {
+            self.find(&path).map(|found| (found, None))
+        };
+        let (found, coding) = match found {
             Ok(found) => found,
             Err(OpenError::NotThere) => return self.answer_missing(true, request, response),
             Err(OpenError::NoDescriptors) => {
@@ -388,8 +412,7 @@ impl Responder for StaticFiles {
                 return;
             }
         };
-        let is_head = request.method() == Method::HEAD;
-        if !is_head && request.method() != Method::GET {
+        if !is_sent {
             answer_other_method(request, response);
             return;
         }
