@@ -21,7 +21,8 @@ pub struct FileCache {
     /// Paths that something is kept for. Default 1,024. With 0 nothing is kept: each request opens
     /// its file.
     pub max_entries: usize,
-    /// Bytes of all that is kept in memory. Default 32 MiB.
+    /// Bytes of all that is kept in memory. Default 32 MiB. One list of a directory that is longer is
+    /// kept beside it for a second: to make it takes too long to do so for each request.
     pub max_bytes: usize,
     /// Longest file that is kept in memory, in bytes. Default 64 KiB. On Linux, what is longer than
     /// 2 KiB is kept open instead as long as [`max_open_files`](Self::max_open_files) allows: to
@@ -66,6 +67,10 @@ pub(super) trait Kept {
     fn bytes(&self) -> usize;
     /// Files that it keeps open.
     fn open_files(&self) -> usize;
+    /// Whether it takes so long to make that it is kept for its second however large it is.
+    fn takes_long(&self) -> bool {
+        false
+    }
 }
 
 struct Entry<T> {
@@ -88,6 +93,9 @@ pub(super) struct Cache<T> {
     open_files: usize,
     uses: u64,
     swept: Option<Instant>,
+    /// The last that [takes long](Kept::takes_long) and is more than may be kept; its bytes count
+    /// nowhere.
+    large: Option<(Box<[u8]>, T, Instant)>,
 }
 
 /// What is known of a key.
@@ -110,19 +118,28 @@ impl<T: Kept + Clone> Cache<T> {
             open_files: 0,
             uses: 0,
             swept: None,
+            large: None,
         }
     }
 
     /// What is kept for `key`.
     pub(super) fn find(&mut self, key: &[u8], now: Instant) -> Known<T> {
         let Some(&place) = self.places.get(key) else {
-            return Known::Nothing;
+            self.sweep(now);
+            return match &self.large {
+                Some((large, value, checked)) if **large == *key && is_fresh(*checked, now) => {
+                    Known::Fresh(value.clone())
+                }
+                Some(_) | None => Known::Nothing,
+            };
         };
         self.uses += 1;
         let entry = &mut self.entries[place];
         entry.used = self.uses;
         let value = entry.value.clone();
-        if now.saturating_duration_since(entry.checked) < TRUSTED {
+        if is_fresh(entry.checked, now) {
+            // If it is not, it is to be renewed first: a sweep might take it.
+            self.sweep(now);
             Known::Fresh(value)
         } else {
             Known::Stale(value)
@@ -145,6 +162,7 @@ impl<T: Kept + Clone> Cache<T> {
         let bytes = value.bytes() + 2 * key.len() + ENTRY_BYTES;
         let open_files = value.open_files();
         if !self.make_room(1, bytes, open_files) {
+            self.keep_large(key, value, now);
             return;
         }
         self.uses += 1;
@@ -171,8 +189,19 @@ impl<T: Kept + Clone> Cache<T> {
         let before = entry.bytes;
         entry.bytes = entry.value.bytes() + 2 * key.len() + ENTRY_BYTES;
         self.bytes = self.bytes - before + entry.bytes;
-        if !self.make_room(0, 0, 0) {
-            self.forget(key);
+        if entry.bytes > self.limits.max_bytes {
+            // Before it drives all others out.
+            let (value, checked) = (entry.value.clone(), entry.checked);
+            self.remove(place);
+            self.keep_large(key, value, checked);
+        }
+        self.make_room(0, 0, 0);
+    }
+
+    /// Keeps for its second what is more than may be kept, if there is a reason to.
+    fn keep_large(&mut self, key: &[u8], value: T, checked: Instant) {
+        if value.takes_long() && self.limits.max_entries > 0 {
+            self.large = Some((key.into(), value, checked));
         }
     }
 
@@ -197,6 +226,7 @@ impl<T: Kept + Clone> Cache<T> {
         if let Some(&place) = self.places.get(key) {
             self.remove(place);
         }
+        self.large.take_if(|(large, _, _)| **large == *key);
     }
 
     /// Closes all files that are kept open.
@@ -227,6 +257,8 @@ impl<T: Kept + Clone> Cache<T> {
             self.remove_if(|entry| {
                 entry.open_files > 0 && now.saturating_duration_since(entry.checked) >= IDLE
             });
+            self.large
+                .take_if(|(_, _, checked)| !is_fresh(*checked, now));
         }
     }
 
@@ -261,6 +293,10 @@ impl<T: Kept + Clone> Cache<T> {
             self.remove_if(|entry| is_candidate(entry) && entry.used <= last);
         }
     }
+}
+
+fn is_fresh(checked: Instant, now: Instant) -> bool {
+    now.saturating_duration_since(checked) < TRUSTED
 }
 
 #[cfg(test)]
@@ -402,8 +438,13 @@ mod tests {
         size.set(500);
         cache.recount(b"a");
         assert_eq!(cache.bytes, before + 490);
+        // What alone is more than all may be drives nobody out.
+        let other = Growing(Rc::new(Cell::new(10)));
+        cache.keep(b"other", other, now);
         size.set(20_000);
         cache.recount(b"a");
-        assert_eq!((cache.bytes, cache.entries.len()), (0, 0));
+        assert!(matches!(cache.find(b"a", now), Known::Nothing));
+        assert!(matches!(cache.find(b"other", now), Known::Fresh(_)));
+        assert_eq!(cache.entries.len(), 1);
     }
 }

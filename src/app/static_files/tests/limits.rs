@@ -105,3 +105,43 @@ fn what_was_compressed_counts_as_what_is_kept() {
         assert!(bytes <= max_bytes, "{accepted}: {bytes}");
     }
 }
+
+#[test]
+fn a_list_too_large_for_the_cache_drives_nobody_out_and_is_made_once_a_second() {
+    let scene = Scene::new();
+    for number in 0..300 {
+        scene.write(&format!("dir/{number:0200}"), "");
+    }
+    let mut files = scene.files().listing(true).cache(FileCache {
+        max_bytes: 150_000,
+        ..FileCache::default()
+    });
+    let first = kept(&mut files, "/svg.svg");
+    assert!(get(&mut files, "/dir/").unwrap().len() > 150_000);
+    assert!(Arc::ptr_eq(&first, &kept(&mut files, "/svg.svg")));
+    scene.write("dir/new", "");
+    let has_new = |files: &mut StaticFiles| get(files, "/dir/").unwrap().contains("\"new\"");
+    assert!(!has_new(&mut files), "made again within a second");
+    pass(TRUSTED);
+    assert!(has_new(&mut files));
+}
+
+/// Clients ask for many files once and leave.
+#[test]
+fn files_that_nobody_asks_for_are_closed_though_others_are_asked_for_or_none() {
+    let scene = Scene::new();
+    scene.write("a.bin", vec![b'a'; 100_000]);
+    let mut files = scene.files();
+    let open = |files: &mut StaticFiles| {
+        let file = Arc::downgrade(&kept(files, "/a.bin"));
+        assert_eq!(file.strong_count(), 1);
+        pass(Duration::from_secs(20));
+        file
+    };
+    let file = open(&mut files);
+    assert_eq!(get(&mut files, "/missing"), None);
+    assert_eq!(file.strong_count(), 0);
+    let file = open(&mut files);
+    get(&mut files, "/svg.svg").unwrap();
+    assert_eq!(file.strong_count(), 0);
+}
