@@ -4,6 +4,8 @@
 //! is the kernel's word: names are resolved beneath the descriptor of the root. What was found is
 //! kept for a second before the file system is asked again (`cache.rs`).
 
+use std::any::Any;
+use std::cell::RefCell;
 use std::fmt;
 use std::io;
 use std::path::Path;
@@ -24,12 +26,15 @@ mod ranges;
 mod root;
 mod rules;
 mod served;
+mod share;
 mod site;
 mod source;
 mod validators;
 
 pub use cache::FileCache;
+pub(crate) use cache::SWEEP_INTERVAL;
 pub use rules::InvalidHeaderRule;
+pub(crate) use share::kept_open_at_most;
 
 use cache::{Cache, Known};
 use clock::Clock;
@@ -67,7 +72,7 @@ use validators::Verdict;
 /// ```
 pub struct StaticFiles {
     site: Site,
-    cache: Cache<Arc<Found>>,
+    cache: RefCell<Cache<Arc<Found>>>,
     clock: Clock,
     fallback: Option<FilePath<'static>>,
     not_found: Option<FilePath<'static>>,
@@ -98,14 +103,13 @@ impl StaticFiles {
             listing: false,
             compress: false,
         };
-        let files = Self {
+        Ok(Self {
             site,
-            cache: Cache::new(FileCache::default()),
+            cache: RefCell::new(Cache::new(FileCache::default())),
             clock: Clock::SYSTEM,
             fallback: None,
             not_found: None,
-        };
-        Ok(files.cache(FileCache::default()))
+        })
     }
 
     /// Sets the names of index files, the first that exists is served. None: no directory is.
@@ -237,11 +241,7 @@ impl StaticFiles {
     /// replaced, removed or made is served as it is within one second.
     #[must_use]
     pub fn cache(mut self, cache: FileCache) -> Self {
-        let cache = FileCache {
-            max_open_files: cache.max_open_files.min(root::share_of_descriptors()),
-            ..cache
-        };
-        self.cache = Cache::new(cache);
+        self.cache = RefCell::new(Cache::new(cache));
         self
     }
 
@@ -271,31 +271,46 @@ impl StaticFiles {
         self
     }
 
+    /// Closes files that nobody asked for lately, though nobody asks for any now.
+    pub(crate) fn close_idle(&self) {
+        self.cache.borrow_mut().sweep((self.clock.instant)());
+    }
+
+    /// Closes all files that are kept for later, and says how many.
+    pub(crate) fn close_kept(&self) -> usize {
+        self.cache.borrow_mut().close_files()
+    }
+
     /// What a path leads to, as it was within the last second.
     fn find(&mut self, path: &FilePath<'_>) -> Result<Arc<Found>, OpenError> {
         let now = (self.clock.instant)();
-        let known = match self.cache.find(path.as_key(), now) {
+        let known = match self.cache.get_mut().find(path.as_key(), now) {
             Known::Fresh(found) => return Ok(found),
             Known::Stale(found) => Some(found),
             Known::Nothing => None,
         };
         let opened = match self.site.open(path) {
             Err(OpenError::NoDescriptors) => {
-                self.cache.close_files();
+                self.cache.get_mut().close_files();
                 self.site.open(path)
             }
             result => result,
         };
-        let opened = opened.inspect_err(|_| self.cache.forget(path.as_key()))?;
+        let opened = opened.inspect_err(|_| self.cache.get_mut().forget(path.as_key()))?;
         if let Some(known) = known
             && known.is_still(&opened)
         {
-            self.cache.renew(path.as_key(), now);
+            self.cache.get_mut().renew(path.as_key(), now);
             return Ok(known);
         }
-        let (max_bytes, calendar) = (self.cache.max_memory_bytes(), (self.clock.calendar)());
+        let (max_bytes, calendar) = (
+            self.cache.get_mut().max_memory_bytes(),
+            (self.clock.calendar)(),
+        );
         let found = Arc::new(self.site.load(opened, max_bytes, calendar)?);
-        self.cache.keep(path.as_key(), Arc::clone(&found), now);
+        self.cache
+            .get_mut()
+            .keep(path.as_key(), Arc::clone(&found), now);
         Ok(found)
     }
 
@@ -311,7 +326,7 @@ impl StaticFiles {
         if file.is_none_or(Representation::is_consistent) {
             return Ok((found, coding));
         }
-        self.cache.forget(path.as_key());
+        self.cache.get_mut().forget(path.as_key());
         let found = self.find(path)?;
         let coding = self.choose(&found, path, headers);
         Ok((found, coding))
@@ -331,7 +346,7 @@ impl StaticFiles {
         }
         let now = (self.clock.instant)();
         let is_made = budget::take(file.plain.len, now) && file.compress();
-        self.cache.recount(path.as_key());
+        self.cache.get_mut().recount(path.as_key());
         if is_made {
             coding
         } else {
@@ -428,13 +443,17 @@ impl Responder for StaticFiles {
                     }
                 }
                 // It may have been written only now.
-                self.cache.recount(path.as_key());
+                self.cache.get_mut().recount(path.as_key());
             }
             Found::File(file) => {
                 let file = file.in_coding(coding);
                 file.answer(request.headers(), is_head, response);
             }
         }
+    }
+
+    fn visit_endpoints(&self, visit: &mut dyn FnMut(&dyn Any)) {
+        visit(self);
     }
 }
 

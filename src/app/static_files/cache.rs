@@ -8,6 +8,8 @@ use std::time::{Duration, Instant};
 
 use slab::Slab;
 
+use super::share::Share;
+
 /// What [`StaticFiles`](crate::StaticFiles) keeps of files that were asked for.
 ///
 /// ```no_run
@@ -28,8 +30,10 @@ pub struct FileCache {
     /// 2 KiB is kept open instead as long as [`max_open_files`](Self::max_open_files) allows: to
     /// send from there costs less than to copy.
     pub max_file_bytes: usize,
-    /// Files that are kept open. Default 1,024, and never more than an eighth of the files that the
-    /// process may open when the cache is made: those of clients are not to run out.
+    /// Files that are kept open. Default 1,024. All caches of the process together keep an eighth of the
+    /// files that it may open at most, each the same part of that: those of clients are not to run out,
+    /// and [`max_connections`](crate::Config::max_connections) leaves them as much room where it is not
+    /// set.
     pub max_open_files: usize,
 }
 
@@ -48,7 +52,11 @@ impl Default for FileCache {
 pub(super) const TRUSTED: Duration = Duration::from_secs(1);
 
 /// How long a file is kept open that nobody asks for: one that was deleted takes room until then.
+/// They are looked for with each request, and by a timer of the server.
 const IDLE: Duration = Duration::from_secs(20);
+
+/// How often files are to be looked for that nobody asks for.
+pub(crate) const SWEEP_INTERVAL: Duration = Duration::from_secs(10);
 
 /// Longest file that is better in memory than open, in bytes. Measured over loopback: one of 1 KiB
 /// takes 7.4 µs from memory and 9.2 from the file, one of 16 KiB 15.7 and 10.6.
@@ -87,6 +95,7 @@ struct Entry<T> {
 /// See the module.
 pub(super) struct Cache<T> {
     limits: FileCache,
+    share: Share,
     places: HashMap<Box<[u8]>, usize>,
     entries: Slab<Entry<T>>,
     bytes: usize,
@@ -110,8 +119,15 @@ pub(super) enum Known<T> {
 impl<T: Kept + Clone> Cache<T> {
     /// Keeps nothing yet.
     pub(super) fn new(limits: FileCache) -> Self {
+        let is_off = limits.max_entries == 0;
+        let wanted = if is_off { 0 } else { limits.max_open_files };
+        Self::with_share(limits, Share::of_process(wanted))
+    }
+
+    fn with_share(limits: FileCache, share: Share) -> Self {
         Self {
             limits,
+            share,
             places: HashMap::new(),
             entries: Slab::new(),
             bytes: 0,
@@ -210,10 +226,9 @@ impl<T: Kept + Clone> Cache<T> {
         let FileCache {
             max_bytes,
             max_file_bytes,
-            max_open_files,
-            max_entries,
+            ..
         } = self.limits;
-        let most = if self.open_files < max_open_files && max_entries > 0 {
+        let most = if self.open_files < self.share.files() {
             SHORT_BYTES
         } else {
             usize::MAX
@@ -229,9 +244,11 @@ impl<T: Kept + Clone> Cache<T> {
         self.large.take_if(|(large, _, _)| **large == *key);
     }
 
-    /// Closes all files that are kept open.
-    pub(super) fn close_files(&mut self) {
+    /// Closes all files that are kept open, and says how many that were.
+    pub(super) fn close_files(&mut self) -> usize {
+        let count = self.open_files;
         self.remove_if(|entry| entry.open_files > 0);
+        count
     }
 
     fn remove(&mut self, place: usize) {
@@ -250,8 +267,8 @@ impl<T: Kept + Clone> Cache<T> {
     }
 
     /// Closes files that nobody asked for lately.
-    fn sweep(&mut self, now: Instant) {
-        let is_due = |swept| now.saturating_duration_since(swept) >= IDLE / 2;
+    pub(super) fn sweep(&mut self, now: Instant) {
+        let is_due = |swept| now.saturating_duration_since(swept) >= SWEEP_INTERVAL;
         if self.swept.is_none_or(is_due) {
             self.swept = Some(now);
             self.remove_if(|entry| {
@@ -264,15 +281,12 @@ impl<T: Kept + Clone> Cache<T> {
 
     /// Forgets what was used longest ago, until so much more may be kept; `false` if it never may.
     fn make_room(&mut self, entries: usize, bytes: usize, open_files: usize) -> bool {
-        let limits = self.limits;
-        if entries > limits.max_entries
-            || bytes > limits.max_bytes
-            || open_files > limits.max_open_files
-        {
+        let (limits, max_open_files) = (self.limits, self.share.files());
+        if entries > limits.max_entries || bytes > limits.max_bytes || open_files > max_open_files {
             return false;
         }
         loop {
-            let lacks_files = self.open_files + open_files > limits.max_open_files;
+            let lacks_files = self.open_files + open_files > max_open_files;
             let is_enough = self.entries.len() + entries <= limits.max_entries
                 && self.bytes + bytes <= limits.max_bytes;
             if is_enough && !lacks_files {
@@ -301,6 +315,7 @@ fn is_fresh(checked: Instant, now: Instant) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use super::super::share::Holders;
     use super::*;
     use std::rc::Rc;
 
@@ -318,12 +333,15 @@ mod tests {
     }
 
     fn cache(max_entries: usize, max_bytes: usize, max_open_files: usize) -> Cache<Thing> {
-        Cache::new(FileCache {
+        let limits = FileCache {
             max_entries,
             max_bytes,
             max_open_files,
             ..FileCache::default()
-        })
+        };
+        // Alone, whatever other tests make.
+        let holders: &'static Holders = Box::leak(Box::new(Holders::new()));
+        Cache::with_share(limits, Share::new(holders, max_open_files, usize::MAX))
     }
 
     fn has(cache: &mut Cache<Thing>, key: &[u8]) -> bool {

@@ -1,7 +1,11 @@
 //! What one request, or many, may take from others: time, memory and descriptors.
 
+use std::sync::Weak;
+
 use super::changes::kept;
 use super::*;
+use crate::simulation::Simulation;
+use crate::{Host, Router, Server};
 
 type Fields<'f> = &'f [(&'f str, &'f str)];
 
@@ -97,7 +101,7 @@ fn what_was_compressed_counts_as_what_is_kept() {
         }
         let now = (CLOCK.instant)();
         let key = |number: u64| format!("{number}.txt").into_bytes();
-        let bytes_of = |number| match files.cache.find(&key(number), now) {
+        let bytes_of = |number| match files.cache.get_mut().find(&key(number), now) {
             cache::Known::Fresh(found) | cache::Known::Stale(found) => cache::Kept::bytes(&found),
             cache::Known::Nothing => 0,
         };
@@ -144,4 +148,45 @@ fn files_that_nobody_asks_for_are_closed_though_others_are_asked_for_or_none() {
     let file = open(&mut files);
     get(&mut files, "/svg.svg").unwrap();
     assert_eq!(file.strong_count(), 0);
+}
+
+/// A server of these files, which is asked for nothing, and one of them that is kept open.
+fn server_with_an_open_file(scene: &Scene) -> (Simulation, Weak<Found>) {
+    scene.write("a.bin", vec![b'a'; 100_000]);
+    let mut files = scene.files();
+    let file = Arc::downgrade(&kept(&mut files, "/a.bin"));
+    let host = Host::new().add(Router::new().get("/a.bin", files));
+    let simulation = Simulation::new(Server::new().host(host)).unwrap();
+    (simulation, file)
+}
+
+#[test]
+fn files_that_nobody_asks_for_are_closed_though_nobody_asks_for_anything() {
+    let scene = Scene::new();
+    let (mut simulation, file) = server_with_an_open_file(&scene);
+    for second in (0..=30).step_by(10) {
+        simulation.turn().unwrap();
+        assert_eq!(file.strong_count(), usize::from(second < 20), "{second} s");
+        pass(cache::SWEEP_INTERVAL);
+        simulation.advance(cache::SWEEP_INTERVAL);
+    }
+}
+
+#[test]
+fn when_descriptors_run_out_kept_files_go_before_a_client_waits() {
+    let scene = Scene::new();
+    let (mut simulation, file) = server_with_an_open_file(&scene);
+    simulation.turn().unwrap();
+    simulation.exhaust_descriptors(1);
+    let peer = simulation.connect(true);
+    simulation.send(peer, b"GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    simulation.settle().unwrap();
+    assert_eq!(file.strong_count(), 0);
+    assert!(simulation.take_output(peer).starts_with(b"HTTP/1.1 404 "));
+    // With none to close, it waits.
+    simulation.exhaust_descriptors(1);
+    let peer = simulation.connect(true);
+    simulation.send(peer, b"GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    simulation.settle().unwrap();
+    assert_eq!(simulation.taken(peer), 0);
 }
