@@ -273,7 +273,7 @@ impl StaticFiles {
 
     /// Closes files that nobody asked for lately, though nobody asks for any now.
     pub(crate) fn close_idle(&self) {
-        self.cache.borrow_mut().sweep((self.clock.instant)());
+        self.cache.borrow_mut().close_idle((self.clock.instant)());
     }
 
     /// Closes all files that are kept for later, and says how many.

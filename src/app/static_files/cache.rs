@@ -266,17 +266,22 @@ impl<T: Kept + Clone> Cache<T> {
         }
     }
 
-    /// Closes files that nobody asked for lately.
-    pub(super) fn sweep(&mut self, now: Instant) {
+    /// Closes idle files, if they were not looked for just now.
+    fn sweep(&mut self, now: Instant) {
         let is_due = |swept| now.saturating_duration_since(swept) >= SWEEP_INTERVAL;
         if self.swept.is_none_or(is_due) {
-            self.swept = Some(now);
-            self.remove_if(|entry| {
-                entry.open_files > 0 && now.saturating_duration_since(entry.checked) >= IDLE
-            });
-            self.large
-                .take_if(|(_, _, checked)| !is_fresh(*checked, now));
+            self.close_idle(now);
         }
+    }
+
+    /// Closes files that nobody asked for lately.
+    pub(super) fn close_idle(&mut self, now: Instant) {
+        self.swept = Some(now);
+        self.remove_if(|entry| {
+            entry.open_files > 0 && now.saturating_duration_since(entry.checked) >= IDLE
+        });
+        self.large
+            .take_if(|(_, _, checked)| !is_fresh(*checked, now));
     }
 
     /// Forgets what was used longest ago, until so much more may be kept; `false` if it never may.
