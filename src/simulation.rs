@@ -49,6 +49,11 @@ impl Simulation {
         Peer(simulated::connect(keep_output))
     }
 
+    /// The next `count` attempts to accept a client find no descriptor for it.
+    pub fn exhaust_descriptors(&mut self, count: usize) {
+        simulated::exhaust(count);
+    }
+
     /// A client sends `bytes`.
     pub fn send(&mut self, peer: Peer, bytes: &[u8]) {
         simulated::send(peer.0, bytes);

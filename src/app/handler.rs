@@ -91,7 +91,8 @@ pub trait Responder {
     /// Answers `request`, or leaves `response` unstarted for the next responder.
     fn respond(&mut self, request: &mut Request, response: &mut Response);
 
-    /// Shows the WebSocket endpoints inside, so that the server can start and stop them.
+    /// Shows the WebSocket endpoints inside, so that the server can start and stop them, and what keeps
+    /// files open, so that it can have them closed.
     /// A responder that wraps others forwards it to them; no other has a use for it.
     #[doc(hidden)]
     fn visit_endpoints(&self, visit: &mut dyn FnMut(&dyn Any)) {

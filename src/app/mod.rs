@@ -26,6 +26,7 @@ use crate::trust::{ForwardedField, TrustedProxy, is_trusted};
 use handler::Responder;
 use hub::Hub;
 use names::Names;
+use static_files::StaticFiles;
 use std::any::Any;
 use std::fmt;
 use std::rc::Rc;
@@ -90,6 +91,33 @@ impl App {
 
     pub(crate) fn endpoint(&self, index: u16) -> &dyn AnyApplication {
         &*self.endpoints[usize::from(index)]
+    }
+
+    /// Closes files that nobody asked for lately; `false` if there is nothing that keeps any.
+    pub(crate) fn close_idle_files(&self) -> bool {
+        let mut is_any = false;
+        self.visit_files(|files| {
+            files.close_idle();
+            is_any = true;
+        });
+        is_any
+    }
+
+    /// Closes all files that are kept for later requests, and says how many.
+    pub(crate) fn close_kept_files(&self) -> usize {
+        let mut count = 0;
+        self.visit_files(|files| count += files.close_kept());
+        count
+    }
+
+    fn visit_files(&self, mut visit: impl FnMut(&StaticFiles)) {
+        for responder in self.hosts.iter().flatten() {
+            responder.visit_endpoints(&mut |inside: &dyn Any| {
+                if let Some(files) = inside.downcast_ref() {
+                    visit(files);
+                }
+            });
+        }
     }
 
     /// Asks the responders of `host`, or of the one that `request` is for if several share the

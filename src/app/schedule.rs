@@ -47,6 +47,8 @@ pub(crate) enum Due {
     Call(Index24),
     /// Compressors may be idle.
     IdleCompressors,
+    /// Files may be open that nobody asks for.
+    IdleFiles,
     /// Accepting was paused for want of descriptors.
     ResumeAccepting,
     /// The graceful stop has taken long enough.

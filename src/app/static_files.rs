@@ -4,6 +4,8 @@
 //! is the kernel's word: names are resolved beneath the descriptor of the root. What was found is
 //! kept for a second before the file system is asked again (`cache.rs`).
 
+use std::any::Any;
+use std::cell::RefCell;
 use std::fmt;
 use std::io;
 use std::path::Path;
@@ -14,6 +16,7 @@ use crate::http::accept::{Coding, names};
 use crate::http::{Headers, Method, Request, Response, StatusCode};
 
 mod answer;
+mod budget;
 mod cache;
 mod clock;
 mod file;
@@ -23,19 +26,24 @@ mod ranges;
 mod root;
 mod rules;
 mod served;
+mod share;
 mod site;
 mod source;
 mod validators;
 
 pub use cache::FileCache;
+pub(crate) use cache::SWEEP_INTERVAL;
 pub use rules::InvalidHeaderRule;
+pub(crate) use share::kept_open_at_most;
 
 use cache::{Cache, Known};
 use clock::Clock;
+use file::Representation;
 use path::FilePath;
 use root::{OpenError, Root};
 use rules::Rules;
 use site::{Found, Site};
+use validators::Verdict;
 
 /// Serves the files below a directory to GET and HEAD.
 ///
@@ -65,7 +73,7 @@ use site::{Found, Site};
 /// ```
 pub struct StaticFiles {
     site: Site,
-    cache: Cache<Arc<Found>>,
+    cache: RefCell<Cache<Arc<Found>>>,
     clock: Clock,
     fallback: Option<FilePath<'static>>,
     not_found: Option<FilePath<'static>>,
@@ -96,14 +104,13 @@ impl StaticFiles {
             listing: false,
             compress: false,
         };
-        let files = Self {
+        Ok(Self {
             site,
-            cache: Cache::new(FileCache::default()),
+            cache: RefCell::new(Cache::new(FileCache::default())),
             clock: Clock::SYSTEM,
             fallback: None,
             not_found: None,
-        };
-        Ok(files.cache(FileCache::default()))
+        })
     }
 
     /// Sets the names of index files, the first that exists is served. None: no directory is.
@@ -156,9 +163,10 @@ impl StaticFiles {
     /// Whether files are compressed for who takes gzip, where nobody did so
     /// [beforehand](Self::precompressed). Default false.
     ///
-    /// Once for each state of a file, and then kept: text of all kinds (HTML, CSS, JavaScript, JSON, XML,
-    /// SVG, WebAssembly) of 860 bytes to 1 MiB, at level 6, which takes up to 20 ms for the longest.
-    /// Not where `Cache-Control: no-transform` is set. Such an answer has a weak `ETag`, and no ranges:
+    /// When it is first asked for so, and kept as long as the file is: text of all kinds (HTML, CSS,
+    /// JavaScript, JSON, XML, SVG, WebAssembly) of 860 bytes to 1 MiB, at level 6, which takes up to 20 ms
+    /// for the longest. At most 1 MiB of files in 100 ms, for all of a thread: what is asked for
+    /// beyond that is sent as it is. Not where `Cache-Control: no-transform` is set. Such an answer has a weak `ETag`, and no ranges:
     /// who asks for a part gets it of the file as it is.
     #[must_use]
     pub const fn compress(mut self, is_on: bool) -> Self {
@@ -236,11 +244,7 @@ impl StaticFiles {
     /// replaced, removed or made is served as it is within one second.
     #[must_use]
     pub fn cache(mut self, cache: FileCache) -> Self {
-        let cache = FileCache {
-            max_open_files: cache.max_open_files.min(root::share_of_descriptors()),
-            ..cache
-        };
-        self.cache = Cache::new(cache);
+        self.cache = RefCell::new(Cache::new(cache));
         self
     }
 
@@ -282,31 +286,46 @@ impl StaticFiles {
         })
     }
 
+    /// Closes files that nobody asked for lately, though nobody asks for any now.
+    pub(crate) fn close_idle(&self) {
+        self.cache.borrow_mut().close_idle((self.clock.instant)());
+    }
+
+    /// Closes all files that are kept for later, and says how many.
+    pub(crate) fn close_kept(&self) -> usize {
+        self.cache.borrow_mut().close_files()
+    }
+
     /// What a path leads to, as it was within the last second.
     fn find(&mut self, path: &FilePath<'_>) -> Result<Arc<Found>, OpenError> {
         let now = (self.clock.instant)();
-        let known = match self.cache.find(path.as_key(), now) {
+        let known = match self.cache.get_mut().find(path.as_key(), now) {
             Known::Fresh(found) => return Ok(found),
             Known::Stale(found) => Some(found),
             Known::Nothing => None,
         };
         let opened = match self.site.open(path) {
             Err(OpenError::NoDescriptors) => {
-                self.cache.close_files();
+                self.cache.get_mut().close_files();
                 self.site.open(path)
             }
             result => result,
         };
-        let opened = opened.inspect_err(|_| self.cache.forget(path.as_key()))?;
+        let opened = opened.inspect_err(|_| self.cache.get_mut().forget(path.as_key()))?;
         if let Some(known) = known
             && known.is_still(&opened)
         {
-            self.cache.renew(path.as_key(), now);
+            self.cache.get_mut().renew(path.as_key(), now);
             return Ok(known);
         }
-        let (max_bytes, calendar) = (self.cache.max_memory_bytes(), (self.clock.calendar)());
+        let (max_bytes, calendar) = (
+            self.cache.get_mut().max_memory_bytes(),
+            (self.clock.calendar)(),
+        );
         let found = Arc::new(self.site.load(opened, max_bytes, calendar)?);
-        self.cache.keep(path.as_key(), Arc::clone(&found), now);
+        self.cache
+            .get_mut()
+            .keep(path.as_key(), Arc::clone(&found), now);
         Ok(found)
     }
 
@@ -317,24 +336,37 @@ impl StaticFiles {
         path: &FilePath<'_>,
     ) -> Result<(Arc<Found>, Option<Coding>), OpenError> {
         let found = self.find(path)?;
-        let Found::File(file) = &*found else {
-            return Ok((found, None));
-        };
-        let coding = file.choose(headers);
-        if coding.is_some() {
-            // It may have been compressed only now.
-            self.cache.recount(path.as_key());
-        }
-        if file.in_coding(coding).is_consistent() {
+        let coding = self.choose(&found, path, headers);
+        let file = found.as_file(coding);
+        if file.is_none_or(Representation::is_consistent) {
             return Ok((found, coding));
         }
-        self.cache.forget(path.as_key());
+        self.cache.get_mut().forget(path.as_key());
         let found = self.find(path)?;
-        let coding = match &*found {
-            Found::File(file) => file.choose(headers),
-            Found::DirectoryWithoutSlash | Found::Directory(_) => None,
-        };
+        let coding = self.choose(&found, path, headers);
         Ok((found, coding))
+    }
+
+    /// The coding to be sent. If its bytes are still to be made, and are to be sent, that is done
+    /// here; or another is chosen, if too much was compressed just now.
+    fn choose(&mut self, found: &Found, path: &FilePath<'_>, headers: &Headers) -> Option<Coding> {
+        let Found::File(file) = found else {
+            return None;
+        };
+        let coding = file.choose(headers, true);
+        if !file.is_unmade(coding)
+            || file.in_coding(coding).validators.judge(headers) != Verdict::Proceed
+        {
+            return coding;
+        }
+        let now = (self.clock.instant)();
+        let is_made = budget::take(file.plain.len, now) && file.compress();
+        self.cache.get_mut().recount(path.as_key());
+        if is_made {
+            coding
+        } else {
+            file.choose(headers, false)
+        }
     }
 
     /// Answers where no file is meant or found: as set, or not at all.
@@ -380,7 +412,14 @@ impl Responder for StaticFiles {
         let Some(path) = FilePath::parse(request.path()) else {
             return self.answer_missing(false, request, response);
         };
-        let (found, coding) = match self.find_for(request.headers(), &path) {
+        let is_head = request.method() == Method::HEAD;
+        let is_sent = is_head || request.method() == Method::GET;
+        let found = if is_sent {
+            self.find_for(request.headers(), &path)
+        } else {
+            self.find(&path).map(|found| (found, None))
+        };
+        let (found, coding) = match found {
             Ok(found) => found,
             Err(OpenError::NotThere) => return self.answer_missing(true, request, response),
             Err(OpenError::NoDescriptors) => {
@@ -403,8 +442,7 @@ impl Responder for StaticFiles {
                 return;
             }
         };
-        let is_head = request.method() == Method::HEAD;
-        if !is_head && request.method() != Method::GET {
+        if !is_sent {
             answer_other_method(request, response);
             return;
         }
@@ -413,13 +451,17 @@ impl Responder for StaticFiles {
             Found::Directory(listing) => {
                 listing.answer(request.headers(), response);
                 // It may have been written only now.
-                self.cache.recount(path.as_key());
+                self.cache.get_mut().recount(path.as_key());
             }
             Found::File(file) => {
                 let file = file.in_coding(coding);
                 file.answer(request.headers(), is_head, response);
             }
         }
+    }
+
+    fn visit_endpoints(&self, visit: &mut dyn FnMut(&dyn Any)) {
+        visit(self);
     }
 }
 

@@ -1,6 +1,7 @@
 //! Who comes in: so many a turn, up to a limit, and not at all while there is no descriptor left.
 
 use crate::app::schedule::Due;
+use crate::app::static_files::kept_open_at_most;
 use crate::event_loop::clients::Client;
 use crate::event_loop::system::{Accepted, Listener, Socket, System};
 use crate::event_loop::{EventLoop, token_of};
@@ -48,8 +49,11 @@ impl<S: System> EventLoop<S> {
                     }
                 }
                 Accepted::Exhausted(error) => {
-                    self.pause_accepting(&error);
-                    return;
+                    // Files that are kept for later go first.
+                    if self.app.close_kept_files() == 0 {
+                        self.pause_accepting(&error);
+                        return;
+                    }
                 }
             }
         }
@@ -137,13 +141,30 @@ impl<S: System> EventLoop<S> {
     }
 }
 
-/// How many clients the process has descriptors for.
+/// How many clients the process has descriptors for, beside the files that are kept open.
 pub(super) fn descriptors_for_clients() -> usize {
-    /// For listeners, the poll, files being served, logs.
-    const RESERVED: u64 = 32;
+    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile);
+    beside_kept_files(limit.current, kept_open_at_most())
+}
+
+fn beside_kept_files(limit: Option<u64>, kept: usize) -> usize {
+    /// For listeners, the poll, logs, files that are only being sent.
+    const RESERVED: usize = 32;
     /// Where no limit is set: more than one machine can hold.
     const MOST: u64 = 1 << 20;
-    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile);
-    let descriptors = limit.current.unwrap_or(MOST).min(MOST);
-    usize::try_from(descriptors.saturating_sub(RESERVED).max(1)).unwrap_or(usize::MAX)
+    let descriptors = usize::try_from(limit.unwrap_or(MOST).min(MOST)).unwrap_or(usize::MAX);
+    descriptors.saturating_sub(RESERVED + kept).max(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn clients_are_promised_what_listeners_and_kept_files_leave() {
+        assert_eq!(beside_kept_files(Some(256), 0), 224);
+        assert_eq!(beside_kept_files(Some(256), 32), 192);
+        assert_eq!(beside_kept_files(Some(16), 2), 1);
+        assert_eq!(beside_kept_files(None, 1024), (1 << 20) - 1024 - 32);
+    }
 }

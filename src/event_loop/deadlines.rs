@@ -1,6 +1,7 @@
 //! What is due: one timer per client, for the nearest of its deadlines, and what handlers asked for.
 
 use crate::app::schedule::Due;
+use crate::app::static_files::SWEEP_INTERVAL;
 use crate::event_loop::EventLoop;
 use crate::event_loop::clients::fact;
 use crate::event_loop::system::System;
@@ -91,12 +92,22 @@ impl<S: System> EventLoop<S> {
                     }
                 }
                 Due::IdleCompressors => self.hub.free_idle_compressors(),
+                Due::IdleFiles => self.close_idle_files(),
                 Due::ResumeAccepting => self.accept_paused = false,
                 Due::StopTimeout => self.cut_all(),
             }
         }
         if any {
             self.read_clock();
+        }
+    }
+
+    /// Closes files that nobody asked for lately, now and from now on.
+    pub(super) fn close_idle_files(&self) {
+        if self.app.close_idle_files() {
+            let deadline = self.hub.now.get() + SWEEP_INTERVAL;
+            let mut schedule = self.hub.schedule.borrow_mut();
+            schedule.wheel.insert(deadline, Due::IdleFiles);
         }
     }
 

@@ -203,8 +203,8 @@ impl<S: System> EventLoop<S> {
                     output.block(slot);
                     break;
                 }
-                FileOutcome::AtEnd => {
-                    log::warn!("a response was cut off: the file became shorter while it was sent");
+                FileOutcome::Failed(error) => {
+                    log::warn!("a response was cut off: {error}");
                     broken = true;
                     break;
                 }
@@ -352,6 +352,11 @@ fn send_file<K: Socket>(
         return FileOutcome::Unsupported;
     };
     let len = usize::try_from(part.len).map_or(most, |len| len.min(most));
+    if len as u64 == part.len
+        && let Err(error) = output.check_source(slot)
+    {
+        return FileOutcome::Failed(error);
+    }
     let outcome = client.socket.send_file(part.file, part.offset, len);
     if let FileOutcome::Bytes(len) = outcome {
         output.advance_in_file(slot, len as u64);

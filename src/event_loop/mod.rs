@@ -297,6 +297,7 @@ impl<S: System> EventLoop<S> {
             }
             return Err(Error::Start(error));
         }
+        self.close_idle_files();
         Ok(())
     }
 

@@ -32,6 +32,8 @@ struct World {
     /// Sockets about which the poll has something to say, each once.
     changed: VecDeque<u32>,
     backlog_changed: bool,
+    /// How many accepts find no descriptor.
+    exhausted: usize,
     nanos: u64,
     /// How long the last poll would have waited at most.
     timeout: Option<Duration>,
@@ -336,6 +338,11 @@ impl Drop for SimulatedSocket {
 
 const LISTENING_AT: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 1337);
 
+/// The next `count` clients are not accepted at first, for want of descriptors.
+pub(crate) fn exhaust(count: usize) {
+    WORLD.with_borrow_mut(|world| world.exhausted = count);
+}
+
 /// Where all connect.
 #[derive(Debug)]
 pub(crate) struct SimulatedListener;
@@ -348,6 +355,14 @@ impl Listener for SimulatedListener {
     }
 
     fn accept(&mut self) -> Accepted<SimulatedSocket> {
+        let is_exhausted = WORLD.with_borrow_mut(|world| {
+            let is_exhausted = world.exhausted > 0 && !world.backlog.is_empty();
+            world.exhausted -= usize::from(is_exhausted);
+            is_exhausted
+        });
+        if is_exhausted {
+            return Accepted::Exhausted(rustix::io::Errno::MFILE.into());
+        }
         let next = WORLD.with_borrow_mut(|world| world.backlog.pop_front());
         next.map_or(Accepted::Nobody, |socket| {
             let [a, b, c, d] = socket.to_be_bytes();

@@ -110,13 +110,20 @@ impl Socket for StreamSocket {
     fn send_file(&mut self, file: BorrowedFd<'_>, mut offset: u64, len: usize) -> FileOutcome {
         loop {
             return match rustix::fs::sendfile(&self.0, file, Some(&mut offset), len) {
-                Ok(0) => FileOutcome::AtEnd,
+                Ok(0) => {
+                    let error = "the file became shorter while it was sent";
+                    FileOutcome::Failed(io::Error::new(io::ErrorKind::UnexpectedEof, error))
+                }
                 Ok(len) => FileOutcome::Bytes(len),
                 Err(Errno::INTR) => continue,
                 Err(Errno::AGAIN) => FileOutcome::Full,
                 // A file system without pages, or a sandbox.
                 Err(Errno::INVAL | Errno::NOSYS | Errno::PERM | Errno::OVERFLOW) => {
                     FileOutcome::Unsupported
+                }
+                // Of the disk, of which somebody should know.
+                Err(error @ (Errno::IO | Errno::STALE | Errno::NOMEM)) => {
+                    FileOutcome::Failed(error.into())
                 }
                 Err(_) => FileOutcome::Broken,
             };

@@ -53,7 +53,7 @@ pub(crate) enum WriteOutcome {
 }
 
 /// What sending from a file came to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 #[cfg_attr(
     not(target_os = "linux"),
     allow(dead_code, reason = "there, files are read")
@@ -62,14 +62,14 @@ pub(crate) enum FileOutcome {
     /// The socket took so many bytes, at least one. Fewer than asked for says nothing: the next
     /// call tells why.
     Bytes(usize),
-    /// The file has nothing there: it became shorter.
-    AtEnd,
     /// The socket takes nothing for now.
     Full,
     /// Not from this file: it is to be read.
     Unsupported,
-    /// The connection is broken, or the file.
+    /// The connection is broken.
     Broken,
+    /// The file is: it became shorter, was changed, or cannot be read.
+    Failed(io::Error),
 }
 
 /// What an accept came to.

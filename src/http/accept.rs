@@ -66,16 +66,17 @@ impl AcceptedCodings {
     /// The best of those that are there; `None` is no coding at all. That is also the answer to who
     /// takes nothing that there is: section 12.5.3 allows it, and it is more use than a 406.
     pub(crate) fn choose(&self, is_there: impl Fn(Coding) -> bool) -> Option<Coding> {
-        let mut best = None;
+        // Without a word on it, no coding is what is left when no other will do.
+        let least = self.identity.unwrap_or(0).max(1);
+        let mut best: Option<(Coding, Weight)> = None;
         for coding in Coding::ALL {
             let weight = self.weights[coding as usize].or(self.others).unwrap_or(0);
-            if weight > best.map_or(0, |(_, weight)| weight) && is_there(coding) {
+            let is_better = weight >= least && best.is_none_or(|(_, best)| weight > best);
+            if is_better && is_there(coding) {
                 best = Some((coding, weight));
             }
         }
-        // Without a word on it, no coding is what is left when no other will do.
-        let (coding, weight) = best?;
-        (weight >= self.identity.unwrap_or(0)).then_some(coding)
+        best.map(|(coding, _)| coding)
     }
 }
 

@@ -166,6 +166,15 @@ impl Output {
         self.store.file_part(&self.clients[slot as usize].queue)
     }
 
+    /// To be asked before the last of a [part of a file](Self::file_part) is sent.
+    ///
+    /// # Errors
+    ///
+    /// What was sent before does not belong to it: close the client.
+    pub(crate) fn check_source(&self, slot: u32) -> io::Result<()> {
+        self.store.check_source(&self.clients[slot as usize].queue)
+    }
+
     /// The socket took the first `len` bytes of the [part of a file](Self::file_part).
     pub(crate) fn advance_in_file(&mut self, slot: u32, len: u64) {
         self.catch_up_if_blocked(slot);

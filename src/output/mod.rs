@@ -118,6 +118,15 @@ pub(crate) trait Source {
         None
     }
 
+    /// Asked before the last of a [part of a file](Self::file_part) is sent from there.
+    ///
+    /// # Errors
+    ///
+    /// What was sent of it does not belong together any more: the client is to be closed.
+    fn check(&self) -> io::Result<()> {
+        Ok(())
+    }
+
     /// The first `len` bytes of the [part of a file](Self::file_part) were sent from there.
     fn skip(&mut self, len: u64) {
         let _ = len;

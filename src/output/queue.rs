@@ -332,6 +332,12 @@ impl Store {
         })
     }
 
+    /// Whether what was sent of the source at the front belongs together still.
+    pub(super) fn check_source(&self, queue: &Queue) -> io::Result<()> {
+        let key = self.ranges[queue.head].segment.0 as usize;
+        self.sources[key].source.check()
+    }
+
     /// Drops `len` bytes of the [part of a file](Self::file_part) at the front.
     pub(super) fn skip(&mut self, queue: &mut Queue, len: u64) {
         debug_assert!(self.file_part(queue).is_some_and(|part| len <= part.len));

@@ -122,7 +122,7 @@ impl Representation {
             FileContent::Memory(bytes) => response.end(&bytes[within(&part)]),
             FileContent::Open(file) => {
                 let len = part.end - part.start;
-                let file = Arc::clone(file);
+                let file = self.promised(file);
                 response.end_with_source(len, Box::new(FileSource { file, part }))
             }
         }
@@ -162,7 +162,7 @@ impl Representation {
                     pieces.push_back(Piece::Part(part));
                 }
                 pieces.push_back(Piece::Lines(end));
-                let file = Arc::clone(file);
+                let file = self.promised(file);
                 let source = PartsSource { file, pieces };
                 response.end_with_source(lines as u64 + of_parts, Box::new(source));
             }

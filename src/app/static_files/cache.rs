@@ -8,6 +8,8 @@ use std::time::{Duration, Instant};
 
 use slab::Slab;
 
+use super::share::Share;
+
 /// What [`StaticFiles`](crate::StaticFiles) keeps of files that were asked for.
 ///
 /// ```no_run
@@ -21,14 +23,17 @@ pub struct FileCache {
     /// Paths that something is kept for. Default 1,024. With 0 nothing is kept: each request opens
     /// its file.
     pub max_entries: usize,
-    /// Bytes of all that is kept in memory. Default 32 MiB.
+    /// Bytes of all that is kept in memory. Default 32 MiB. One list of a directory that is longer is
+    /// kept beside it for a second: to make it takes too long to do so for each request.
     pub max_bytes: usize,
     /// Longest file that is kept in memory, in bytes. Default 64 KiB. On Linux, what is longer than
     /// 2 KiB is kept open instead as long as [`max_open_files`](Self::max_open_files) allows: to
     /// send from there costs less than to copy.
     pub max_file_bytes: usize,
-    /// Files that are kept open. Default 1,024, and never more than an eighth of the files that the
-    /// process may open when the cache is made: those of clients are not to run out.
+    /// Files that are kept open. Default 1,024. All caches of the process together keep an eighth of the
+    /// files that it may open at most, each the same part of that: those of clients are not to run out,
+    /// and [`max_connections`](crate::Config::max_connections) leaves them as much room where it is not
+    /// set.
     pub max_open_files: usize,
 }
 
@@ -47,7 +52,11 @@ impl Default for FileCache {
 pub(super) const TRUSTED: Duration = Duration::from_secs(1);
 
 /// How long a file is kept open that nobody asks for: one that was deleted takes room until then.
+/// They are looked for with each request, and by a timer of the server.
 const IDLE: Duration = Duration::from_secs(20);
+
+/// How often files are to be looked for that nobody asks for.
+pub(crate) const SWEEP_INTERVAL: Duration = Duration::from_secs(10);
 
 /// Longest file that is better in memory than open, in bytes. Measured over loopback: one of 1 KiB
 /// takes 7.4 µs from memory and 9.2 from the file, one of 16 KiB 15.7 and 10.6.
@@ -66,6 +75,10 @@ pub(super) trait Kept {
     fn bytes(&self) -> usize;
     /// Files that it keeps open.
     fn open_files(&self) -> usize;
+    /// Whether it takes so long to make that it is kept for its second however large it is.
+    fn takes_long(&self) -> bool {
+        false
+    }
 }
 
 struct Entry<T> {
@@ -82,12 +95,16 @@ struct Entry<T> {
 /// See the module.
 pub(super) struct Cache<T> {
     limits: FileCache,
+    share: Share,
     places: HashMap<Box<[u8]>, usize>,
     entries: Slab<Entry<T>>,
     bytes: usize,
     open_files: usize,
     uses: u64,
     swept: Option<Instant>,
+    /// The last that [takes long](Kept::takes_long) and is more than may be kept; its bytes count
+    /// nowhere.
+    large: Option<(Box<[u8]>, T, Instant)>,
 }
 
 /// What is known of a key.
@@ -102,27 +119,43 @@ pub(super) enum Known<T> {
 impl<T: Kept + Clone> Cache<T> {
     /// Keeps nothing yet.
     pub(super) fn new(limits: FileCache) -> Self {
+        let is_off = limits.max_entries == 0;
+        let wanted = if is_off { 0 } else { limits.max_open_files };
+        Self::with_share(limits, Share::of_process(wanted))
+    }
+
+    fn with_share(limits: FileCache, share: Share) -> Self {
         Self {
             limits,
+            share,
             places: HashMap::new(),
             entries: Slab::new(),
             bytes: 0,
             open_files: 0,
             uses: 0,
             swept: None,
+            large: None,
         }
     }
 
     /// What is kept for `key`.
     pub(super) fn find(&mut self, key: &[u8], now: Instant) -> Known<T> {
         let Some(&place) = self.places.get(key) else {
-            return Known::Nothing;
+            self.sweep(now);
+            return match &self.large {
+                Some((large, value, checked)) if **large == *key && is_fresh(*checked, now) => {
+                    Known::Fresh(value.clone())
+                }
+                Some(_) | None => Known::Nothing,
+            };
         };
         self.uses += 1;
         let entry = &mut self.entries[place];
         entry.used = self.uses;
         let value = entry.value.clone();
-        if now.saturating_duration_since(entry.checked) < TRUSTED {
+        if is_fresh(entry.checked, now) {
+            // If it is not, it is to be renewed first: a sweep might take it.
+            self.sweep(now);
             Known::Fresh(value)
         } else {
             Known::Stale(value)
@@ -145,6 +178,7 @@ impl<T: Kept + Clone> Cache<T> {
         let bytes = value.bytes() + 2 * key.len() + ENTRY_BYTES;
         let open_files = value.open_files();
         if !self.make_room(1, bytes, open_files) {
+            self.keep_large(key, value, now);
             return;
         }
         self.uses += 1;
@@ -171,8 +205,19 @@ impl<T: Kept + Clone> Cache<T> {
         let before = entry.bytes;
         entry.bytes = entry.value.bytes() + 2 * key.len() + ENTRY_BYTES;
         self.bytes = self.bytes - before + entry.bytes;
-        if !self.make_room(0, 0, 0) {
-            self.forget(key);
+        if entry.bytes > self.limits.max_bytes {
+            // Before it drives all others out.
+            let (value, checked) = (entry.value.clone(), entry.checked);
+            self.remove(place);
+            self.keep_large(key, value, checked);
+        }
+        self.make_room(0, 0, 0);
+    }
+
+    /// Keeps for its second what is more than may be kept, if there is a reason to.
+    fn keep_large(&mut self, key: &[u8], value: T, checked: Instant) {
+        if value.takes_long() && self.limits.max_entries > 0 {
+            self.large = Some((key.into(), value, checked));
         }
     }
 
@@ -181,10 +226,9 @@ impl<T: Kept + Clone> Cache<T> {
         let FileCache {
             max_bytes,
             max_file_bytes,
-            max_open_files,
-            max_entries,
+            ..
         } = self.limits;
-        let most = if self.open_files < max_open_files && max_entries > 0 {
+        let most = if self.open_files < self.share.files() {
             SHORT_BYTES
         } else {
             usize::MAX
@@ -197,11 +241,14 @@ impl<T: Kept + Clone> Cache<T> {
         if let Some(&place) = self.places.get(key) {
             self.remove(place);
         }
+        self.large.take_if(|(large, _, _)| **large == *key);
     }
 
-    /// Closes all files that are kept open.
-    pub(super) fn close_files(&mut self) {
+    /// Closes all files that are kept open, and says how many that were.
+    pub(super) fn close_files(&mut self) -> usize {
+        let count = self.open_files;
         self.remove_if(|entry| entry.open_files > 0);
+        count
     }
 
     fn remove(&mut self, place: usize) {
@@ -219,28 +266,32 @@ impl<T: Kept + Clone> Cache<T> {
         }
     }
 
-    /// Closes files that nobody asked for lately.
+    /// Closes idle files, if they were not looked for just now.
     fn sweep(&mut self, now: Instant) {
-        let is_due = |swept| now.saturating_duration_since(swept) >= IDLE / 2;
+        let is_due = |swept| now.saturating_duration_since(swept) >= SWEEP_INTERVAL;
         if self.swept.is_none_or(is_due) {
-            self.swept = Some(now);
-            self.remove_if(|entry| {
-                entry.open_files > 0 && now.saturating_duration_since(entry.checked) >= IDLE
-            });
+            self.close_idle(now);
         }
+    }
+
+    /// Closes files that nobody asked for lately.
+    pub(super) fn close_idle(&mut self, now: Instant) {
+        self.swept = Some(now);
+        self.remove_if(|entry| {
+            entry.open_files > 0 && now.saturating_duration_since(entry.checked) >= IDLE
+        });
+        self.large
+            .take_if(|(_, _, checked)| !is_fresh(*checked, now));
     }
 
     /// Forgets what was used longest ago, until so much more may be kept; `false` if it never may.
     fn make_room(&mut self, entries: usize, bytes: usize, open_files: usize) -> bool {
-        let limits = self.limits;
-        if entries > limits.max_entries
-            || bytes > limits.max_bytes
-            || open_files > limits.max_open_files
-        {
+        let (limits, max_open_files) = (self.limits, self.share.files());
+        if entries > limits.max_entries || bytes > limits.max_bytes || open_files > max_open_files {
             return false;
         }
         loop {
-            let lacks_files = self.open_files + open_files > limits.max_open_files;
+            let lacks_files = self.open_files + open_files > max_open_files;
             let is_enough = self.entries.len() + entries <= limits.max_entries
                 && self.bytes + bytes <= limits.max_bytes;
             if is_enough && !lacks_files {
@@ -263,8 +314,13 @@ impl<T: Kept + Clone> Cache<T> {
     }
 }
 
+fn is_fresh(checked: Instant, now: Instant) -> bool {
+    now.saturating_duration_since(checked) < TRUSTED
+}
+
 #[cfg(test)]
 mod tests {
+    use super::super::share::Holders;
     use super::*;
     use std::rc::Rc;
 
@@ -282,12 +338,15 @@ mod tests {
     }
 
     fn cache(max_entries: usize, max_bytes: usize, max_open_files: usize) -> Cache<Thing> {
-        Cache::new(FileCache {
+        let limits = FileCache {
             max_entries,
             max_bytes,
             max_open_files,
             ..FileCache::default()
-        })
+        };
+        // Alone, whatever other tests make.
+        let holders: &'static Holders = Box::leak(Box::new(Holders::new()));
+        Cache::with_share(limits, Share::new(holders, max_open_files, usize::MAX))
     }
 
     fn has(cache: &mut Cache<Thing>, key: &[u8]) -> bool {
@@ -402,8 +461,13 @@ mod tests {
         size.set(500);
         cache.recount(b"a");
         assert_eq!(cache.bytes, before + 490);
+        // What alone is more than all may be drives nobody out.
+        let other = Growing(Rc::new(Cell::new(10)));
+        cache.keep(b"other", other, now);
         size.set(20_000);
         cache.recount(b"a");
-        assert_eq!((cache.bytes, cache.entries.len()), (0, 0));
+        assert!(matches!(cache.find(b"a", now), Known::Nothing));
+        assert!(matches!(cache.find(b"other", now), Known::Fresh(_)));
+        assert_eq!(cache.entries.len(), 1);
     }
 }

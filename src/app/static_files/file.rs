@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use super::source::read_exactly;
+use super::source::{PromisedFile, read_exactly};
 use super::validators::{FileTime, Validators};
 use crate::http::accept::Coding;
 use crate::http::gzip::is_compressible;
@@ -210,6 +210,14 @@ impl Representation {
         self.is_settled && self.stamp == *stamp
     }
 
+    /// Its open `file`, to be sent from.
+    pub(super) fn promised(&self, file: &Arc<File>) -> PromisedFile {
+        PromisedFile {
+            file: Arc::clone(file),
+            stamp: self.stamp,
+        }
+    }
+
     /// Whether what is said of it is true of its bytes. Those in memory do not change; an open file
     /// is asked.
     pub(super) fn is_consistent(&self) -> bool {
@@ -234,6 +242,13 @@ impl Representation {
     /// Files kept open.
     pub(super) fn open_files(&self) -> usize {
         usize::from(matches!(self.content, FileContent::Open(_)))
+    }
+}
+
+impl Stamp {
+    /// Whether nothing was written in between. A file that lost its name is changed, but the same.
+    pub(super) fn is_same_content(&self, other: &Self) -> bool {
+        (self.len, self.modified) == (other.len, other.modified)
     }
 }
 

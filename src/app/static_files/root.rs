@@ -139,15 +139,6 @@ impl Root {
     }
 }
 
-/// Files that may be kept open for later: of all that the process may open, an eighth.
-pub(super) fn share_of_descriptors() -> usize {
-    use rustix::process::{Resource, getrlimit};
-    let limit = getrlimit(Resource::Nofile).current;
-    limit.map_or(usize::MAX, |limit| {
-        usize::try_from(limit / 8).unwrap_or(usize::MAX)
-    })
-}
-
 /// Without `NONBLOCK`, opening a pipe would wait for its other end; without `NOCTTY`, a
 /// terminal could become ours.
 const OPEN_FLAGS: OFlags = OFlags::RDONLY

@@ -5,7 +5,6 @@ use std::sync::OnceLock;
 
 use super::file::{Description, OpenFile, Representation};
 use super::site::Siblings;
-use super::validators::Validators;
 use crate::http::Headers;
 use crate::http::accept::{AcceptedCodings, Coding};
 use crate::http::gzip;
@@ -27,8 +26,8 @@ pub(super) struct ServedFile {
 /// A file to be compressed when it is first asked for so.
 #[derive(Debug)]
 pub(super) struct Gzip {
-    validators: Validators,
-    fields: Headers,
+    /// What is said of it, and no bytes yet.
+    unmade: Representation,
     /// None in it: it does not become shorter.
     made: OnceLock<Option<Box<Representation>>>,
 }
@@ -38,22 +37,32 @@ impl Gzip {
     pub(super) fn new(plain: &Representation, description: &Description<'_>) -> io::Result<Self> {
         // Another release of the library may make other bytes of the same file.
         let validators = plain.validators.weakened();
+        let fields = description.fields(&validators, false);
+        let fields = fields.map_err(io::Error::other)?;
         Ok(Self {
-            fields: description
-                .fields(&validators, false)
-                .map_err(io::Error::other)?,
-            validators,
+            unmade: plain.recoded(validators, fields, Vec::new()),
             made: OnceLock::new(),
         })
     }
 
-    fn of(&self, plain: &Representation) -> Option<&Representation> {
+    fn make(&self, plain: &Representation) -> Option<&Representation> {
         let made = self.made.get_or_init(|| {
             let compressed = gzip::compressed(&plain.read_again()?, LEVEL)?;
-            let (validators, fields) = (self.validators.clone(), self.fields.clone());
-            Some(Box::new(plain.recoded(validators, fields, compressed)))
+            let Representation {
+                validators, fields, ..
+            } = &self.unmade;
+            let made = plain.recoded(validators.clone(), fields.clone(), compressed);
+            Some(Box::new(made))
         });
         made.as_deref()
+    }
+
+    /// What can be sent, or only be spoken of; `None` if it was of no use.
+    fn as_is(&self) -> Option<&Representation> {
+        match self.made.get() {
+            Some(made) => made.as_deref(),
+            None => Some(&self.unmade),
+        }
     }
 }
 
@@ -69,8 +78,9 @@ impl ServedFile {
             })
     }
 
-    /// The coding that a request is to be answered with.
-    pub(super) fn choose(&self, headers: &Headers) -> Option<Coding> {
+    /// The coding that a request is to be answered with; nothing is made for it. Whether one may be
+    /// that [has no bytes yet](Self::is_unmade), says `may_be_unmade`.
+    pub(super) fn choose(&self, headers: &Headers, may_be_unmade: bool) -> Option<Coding> {
         // Most files have none, and then no preference is read.
         if self.coded.iter().all(Option::is_none) && self.gzip.is_none() {
             return None;
@@ -88,13 +98,25 @@ impl ServedFile {
                     // Parts are parts of the file as it is, and only that has a strong tag.
                     && !headers.contains("range")
                     && !headers.contains("if-match")
-                    && self.gzip().is_some())
+                    && self.gzip().is_some()
+                    && (may_be_unmade || !self.is_unmade(Some(coding))))
         })
     }
 
-    /// The file as it is compressed here; made now, if it was not.
     fn gzip(&self) -> Option<&Representation> {
-        self.gzip.as_ref()?.of(&self.plain)
+        self.gzip.as_ref()?.as_is()
+    }
+
+    /// Whether the file is to be [compressed](Self::compress) before it can be sent in this coding.
+    pub(super) fn is_unmade(&self, coding: Option<Coding>) -> bool {
+        let gzip = self.gzip.as_ref();
+        coding == Some(Coding::Gzip) && gzip.is_some_and(|gzip| gzip.made.get().is_none())
+    }
+
+    /// Makes the bytes that are still to be made; `false` if that was of no use.
+    pub(super) fn compress(&self) -> bool {
+        let gzip = self.gzip.as_ref();
+        gzip.is_some_and(|gzip| gzip.make(&self.plain).is_some())
     }
 
     /// The file in this coding, or as it is.
@@ -109,7 +131,8 @@ impl ServedFile {
     fn representations(&self) -> impl Iterator<Item = &Representation> {
         let made = self.gzip.as_ref().and_then(|gzip| gzip.made.get());
         let made = made.and_then(Option::as_deref);
-        let coded = self.coded.iter().flatten().chain(made);
+        let unmade = self.gzip.as_ref().map(|gzip| &gzip.unmade);
+        let coded = self.coded.iter().flatten().chain(unmade).chain(made);
         std::iter::once(&self.plain).chain(coded)
     }
 

@@ -85,6 +85,10 @@ impl Kept for Arc<Found> {
         }
     }
 
+    fn takes_long(&self) -> bool {
+        matches!(&**self, Found::Directory(_))
+    }
+
     fn open_files(&self) -> usize {
         match &**self {
             Found::File(file) => file.open_files(),

@@ -10,6 +10,7 @@ use std::os::fd::AsFd as _;
 use std::os::unix::fs::FileExt as _;
 use std::sync::Arc;
 
+use super::file::Stamp;
 use crate::output::{FilePart, Source};
 
 /// Most that one pull reads of a file: what other clients wait for a disk.
@@ -57,21 +58,47 @@ fn file_part<'f>(file: &'f File, part: &Range<u64>) -> Option<FilePart<'f>> {
     })
 }
 
+/// A file that several answers share, and what it was when it was promised.
+#[derive(Debug)]
+pub(super) struct PromisedFile {
+    pub(super) file: Arc<File>,
+    pub(super) stamp: Stamp,
+}
+
+impl PromisedFile {
+    /// One that was written to meanwhile would be sent as a mixture of two that looks whole. That
+    /// it only became longer cannot be told from that.
+    fn check(&self) -> io::Result<()> {
+        if Stamp::of(&self.file.metadata()?).is_same_content(&self.stamp) {
+            return Ok(());
+        }
+        Err(io::Error::other("the file was changed while it was sent"))
+    }
+}
+
 /// One part of a file.
 #[derive(Debug)]
 pub(super) struct FileSource {
-    pub(super) file: Arc<File>,
-    /// What the response still promises. What is appended to the file meanwhile is not part of it.
+    pub(super) file: PromisedFile,
+    /// What the response still promises.
     pub(super) part: Range<u64>,
 }
 
 impl Source for FileSource {
     fn pull(&mut self, into: &mut Vec<u8>, max: usize) -> io::Result<usize> {
-        read_some(&self.file, &mut self.part, into, max)
+        let len = read_some(&self.file.file, &mut self.part, into, max)?;
+        if self.part.is_empty() {
+            self.file.check()?;
+        }
+        Ok(len)
     }
 
     fn file_part(&self) -> Option<FilePart<'_>> {
-        file_part(&self.file, &self.part)
+        file_part(&self.file.file, &self.part)
+    }
+
+    fn check(&self) -> io::Result<()> {
+        self.file.check()
     }
 
     fn skip(&mut self, len: u64) {
@@ -82,7 +109,7 @@ impl Source for FileSource {
 /// Several parts of a file and the lines between them.
 #[derive(Debug)]
 pub(super) struct PartsSource {
-    pub(super) file: Arc<File>,
+    pub(super) file: PromisedFile,
     /// What is still to be sent; none is empty.
     pub(super) pieces: VecDeque<Piece>,
 }
@@ -105,21 +132,28 @@ impl Source for PartsSource {
                 (len, lines.is_empty())
             }
             Piece::Part(part) => {
-                let len = read_some(&self.file, part, into, max)?;
+                let len = read_some(&self.file.file, part, into, max)?;
                 (len, part.is_empty())
             }
         };
         if is_sent {
             self.pieces.pop_front();
+            if self.pieces.is_empty() {
+                self.file.check()?;
+            }
         }
         Ok(len)
     }
 
     fn file_part(&self) -> Option<FilePart<'_>> {
         match self.pieces.front() {
-            Some(Piece::Part(part)) => file_part(&self.file, part),
+            Some(Piece::Part(part)) => file_part(&self.file.file, part),
             Some(Piece::Lines(_)) | None => None,
         }
+    }
+
+    fn check(&self) -> io::Result<()> {
+        self.file.check()
     }
 
     fn skip(&mut self, len: u64) {

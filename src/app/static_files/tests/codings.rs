@@ -379,6 +379,7 @@ fn what_does_not_pay_or_must_not_be_is_not_compressed() {
         ("/sibling.txt", true, true),
         ("/brotli.txt", true, true),
     ] {
+        pass(budget::INTERVAL);
         let response = ask(&mut files, "GET", target, &[gzip]).unwrap();
         let headers = response.headers();
         assert_eq!(
