@@ -12,7 +12,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::app::handler::Responder;
-use crate::http::accept::{Coding, names};
+use crate::http::accept::{Coding, names_media_type};
 use crate::http::{Headers, Method, Request, Response, StatusCode};
 
 mod answer;
@@ -379,7 +379,7 @@ impl StaticFiles {
             // Also on the answer of whoever is asked next.
             response.add_header("Vary", "Accept");
         }
-        let fallback = fallback.filter(|_| names(request.headers(), "text/html"));
+        let fallback = fallback.filter(|_| names_media_type(request.headers(), "text/html"));
         let is_fallback = fallback.is_some();
         let Some(name) = fallback.or(self.not_found.as_ref()).cloned() else {
             return;

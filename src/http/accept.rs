@@ -87,7 +87,7 @@ pub(crate) fn prefers(headers: &Headers, first: &str, second: &str) -> bool {
 }
 
 /// Whether `Accept` names a media type, in lower case, and not only a range that holds it.
-pub(crate) fn names(headers: &Headers, media_type: &str) -> bool {
+pub(crate) fn names_media_type(headers: &Headers, media_type: &str) -> bool {
     elements(headers, "accept")
         .any(|(range, weight)| weight > 0 && range.eq_ignore_ascii_case(media_type.as_bytes()))
 }

@@ -27,6 +27,11 @@ const OF_AN_ERROR: [&str; 3] = ["ETag", "Last-Modified", "Vary"];
 impl Representation {
     /// Fills `response` with what the fields of a request ask for.
     pub(super) fn answer(&self, headers: &Headers, is_head: bool, response: &mut Response) {
+        self.choose_answer(headers, is_head, response);
+        response.keep_coding();
+    }
+
+    fn choose_answer(&self, headers: &Headers, is_head: bool, response: &mut Response) {
         if !is_conditional(headers) {
             self.send(response);
             return;
@@ -36,7 +41,6 @@ impl Representation {
             Verdict::NotModified => {
                 response.set_status(StatusCode::NOT_MODIFIED);
                 self.set_some(|name| is_one_of(&OF_A_304, name), response);
-                response.keep_coding();
                 return;
             }
             Verdict::Failed => {
@@ -87,6 +91,7 @@ impl Representation {
         };
         let is_one = |name: &str| is_of_content(name) || name.eq_ignore_ascii_case("Vary");
         self.set_some(is_one, response);
+        response.keep_coding();
     }
 
     fn send_whole(&self, response: &mut Response) {
@@ -94,7 +99,6 @@ impl Representation {
             FileContent::Memory(bytes) => response.end_with_shared(Arc::clone(bytes)),
             FileContent::Open(_) => self.send_part(0..self.len, response),
         };
-        response.keep_coding();
     }
 
     fn set_fields(&self, response: &mut Response) {
