@@ -37,7 +37,7 @@ pub use rules::InvalidHeaderRule;
 pub(crate) use share::kept_open_at_most;
 
 use cache::{Cache, Known};
-use clock::Clock;
+use clock::{Clock, Pace};
 use file::Representation;
 use path::FilePath;
 use root::{OpenError, Root};
@@ -75,6 +75,9 @@ pub struct StaticFiles {
     site: Site,
     cache: RefCell<Cache<Arc<Found>>>,
     clock: Clock,
+    /// Apart from each other, so that none hides the other.
+    warnings: Pace,
+    errors: Pace,
     fallback: Option<FilePath<'static>>,
     not_found: Option<FilePath<'static>>,
 }
@@ -108,6 +111,8 @@ impl StaticFiles {
             site,
             cache: RefCell::new(Cache::new(FileCache::default())),
             clock: Clock::SYSTEM,
+            warnings: Pace::default(),
+            errors: Pace::default(),
             fallback: None,
             not_found: None,
         })
@@ -311,7 +316,10 @@ impl StaticFiles {
             }
             result => result,
         };
-        let opened = opened.inspect_err(|_| self.cache.get_mut().forget(path.as_key()))?;
+        if let Err(OpenError::NotThere) = opened {
+            self.cache.get_mut().forget(path.as_key());
+        }
+        let opened = opened?;
         if let Some(known) = known
             && known.is_still(&opened)
         {
@@ -369,6 +377,37 @@ impl StaticFiles {
         }
     }
 
+    /// Answers where it is not known whether there is a file.
+    fn answer_error(&mut self, error: &OpenError, response: &mut Response) {
+        let now = (self.clock.instant)();
+        let (status, text) = match error {
+            OpenError::NotThere => return,
+            OpenError::NoDescriptors => {
+                if self.warnings.is_due(now) {
+                    log::warn!("a file was not opened: there are too many open files");
+                }
+                let text = "too many files are open, try again";
+                (StatusCode::SERVICE_UNAVAILABLE, text)
+            }
+            OpenError::Failed(errno) => {
+                if self.errors.is_due(now) {
+                    log::error!(
+                        "a file below {} could not be read: {errno}",
+                        self.site.path.display()
+                    );
+                }
+                if root::is_passing(*errno) {
+                    let text = "the file cannot be read now, try again";
+                    (StatusCode::SERVICE_UNAVAILABLE, text)
+                } else {
+                    let text = "the file could not be read";
+                    (StatusCode::INTERNAL_SERVER_ERROR, text)
+                }
+            }
+        };
+        response.end_with_error(status, text);
+    }
+
     /// Answers where no file is meant or found: as set, or not at all.
     fn answer_missing(&mut self, is_path: bool, request: &Request, response: &mut Response) {
         if !matches!(*request.method(), Method::GET | Method::HEAD) {
@@ -390,11 +429,13 @@ impl StaticFiles {
             Err(_) => None,
         };
         let Some(file) = file else {
-            log::warn!(
-                "{} below {} cannot be sent: it must be a file that can be read",
-                name.relative().display(),
-                self.site.path.display()
-            );
+            if self.warnings.is_due((self.clock.instant)()) {
+                log::warn!(
+                    "{} below {} cannot be sent: it must be a file that can be read",
+                    name.relative().display(),
+                    self.site.path.display()
+                );
+            }
             return;
         };
         if is_fallback {
@@ -422,25 +463,7 @@ impl Responder for StaticFiles {
         let (found, coding) = match found {
             Ok(found) => found,
             Err(OpenError::NotThere) => return self.answer_missing(true, request, response),
-            Err(OpenError::NoDescriptors) => {
-                log::warn!("a file was not opened: there are too many open files");
-                response.end_with_error(
-                    StatusCode::SERVICE_UNAVAILABLE,
-                    "too many files are open, try again",
-                );
-                return;
-            }
-            Err(OpenError::Failed(error)) => {
-                log::error!(
-                    "a file below {} could not be read: {error}",
-                    self.site.path.display()
-                );
-                response.end_with_error(
-                    StatusCode::INTERNAL_SERVER_ERROR,
-                    "the file could not be read",
-                );
-                return;
-            }
+            Err(error) => return self.answer_error(&error, response),
         };
         if !is_sent {
             answer_other_method(request, response);

@@ -14,6 +14,10 @@ use std::io::IoSlice;
 const SLICES_PER_WRITE: usize = 16;
 /// Bytes that one client is written in a turn: others wait for theirs.
 const WRITE_BUDGET_BYTES: usize = 1024 * 1024;
+/// Bytes that one call sends from a file, so that all others do not wait longer for a cold disk.
+const FILE_BYTES_PER_CALL: usize = 256 * 1024;
+/// A call that took longer waited for a disk, and its client's turn ends: from memory it takes a tenth.
+const SLOW_CALL_NANOS: u64 = 1_000_000;
 /// Clients with queues of their own flushed in a turn. A write takes the kernel 3 to 5 µs: a
 /// millisecond or so until the others are asked again.
 const FLUSHES_PER_TURN: usize = 256;
@@ -191,10 +195,12 @@ impl<S: System> EventLoop<S> {
         let mut written = 0;
         let mut broken = false;
         while !output.is_blocked(slot) {
-            match send_file(client, slot, &mut output, WRITE_BUDGET_BYTES - written) {
+            let most = WRITE_BUDGET_BYTES - written;
+            let (outcome, is_slow) = send_file(client, slot, &mut output, most, self.clock);
+            match outcome {
                 FileOutcome::Bytes(len) => {
                     written += len;
-                    if !output.has_output(slot) || written >= WRITE_BUDGET_BYTES {
+                    if !output.has_output(slot) || written >= WRITE_BUDGET_BYTES || is_slow {
                         break;
                     }
                     continue;
@@ -336,32 +342,36 @@ impl<S: System> EventLoop<S> {
     }
 }
 
-/// Has the kernel send from a file what is to be written next, at most `most` bytes. `Unsupported`: it
-/// is no part of a file, or must be read.
+/// Has the kernel send from a file what is to be written next, at most `most` bytes, and says whether
+/// that took long. `Unsupported`: it is no part of a file, or must be read.
 #[inline]
 fn send_file<K: Socket>(
     client: &mut Client<K>,
     slot: u32,
     output: &mut Output,
     most: usize,
-) -> FileOutcome {
+    clock: fn() -> u64,
+) -> (FileOutcome, bool) {
     if !K::SENDS_FILES {
-        return FileOutcome::Unsupported;
+        return (FileOutcome::Unsupported, false);
     }
     let Some(part) = output.file_part(slot) else {
-        return FileOutcome::Unsupported;
+        return (FileOutcome::Unsupported, false);
     };
+
+    let most = most.min(FILE_BYTES_PER_CALL);
     let len = usize::try_from(part.len).map_or(most, |len| len.min(most));
     if len as u64 == part.len
         && let Err(error) = output.check_source(slot)
     {
-        return FileOutcome::Failed(error);
+        return (FileOutcome::Failed(error), false);
     }
+    let began = clock();
     let outcome = client.socket.send_file(part.file, part.offset, len);
     if let FileOutcome::Bytes(len) = outcome {
         output.advance_in_file(slot, len as u64);
     }
-    outcome
+    (outcome, clock().saturating_sub(began) > SLOW_CALL_NANOS)
 }
 
 /// Whether more waits for a client than its soft limit.
@@ -374,4 +384,111 @@ fn is_above_soft<K>(client: &Client<K>, slot: u32, output: &Output, settings: &S
     // times.
     let pulls = matches!(client.protocol, Protocol::Http1(..)) && output.has_source(slot);
     pulls || output.backlog_bytes(slot) > soft as u64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event_loop::system::ReadOutcome;
+    use crate::http::{Address, ConnectionInfo};
+    use crate::moment::Moment;
+    use crate::output::{FilePart, Source};
+    use std::cell::Cell;
+    use std::fs::File;
+    use std::io;
+    use std::net::SocketAddr;
+    use std::os::fd::{AsFd as _, BorrowedFd};
+
+    thread_local! {
+        static NANOS: Cell<u64> = const { Cell::new(0) };
+    }
+
+    /// Takes all that it is given, from memory or from a disk that is slow.
+    struct FileSocket {
+        asked: Vec<usize>,
+        nanos: u64,
+    }
+
+    impl Socket for FileSocket {
+        const SENDS_FILES: bool = true;
+
+        fn send_file(&mut self, _: BorrowedFd<'_>, _: u64, len: usize) -> FileOutcome {
+            self.asked.push(len);
+            NANOS.set(NANOS.get() + self.nanos);
+            FileOutcome::Bytes(len)
+        }
+
+        fn read(&mut self, _: &mut [u8]) -> ReadOutcome {
+            ReadOutcome::Drained
+        }
+
+        fn write(&mut self, bytes: &[u8]) -> WriteOutcome {
+            WriteOutcome::Bytes(bytes.len())
+        }
+
+        fn write_vectored(&mut self, _: &[IoSlice<'_>]) -> WriteOutcome {
+            WriteOutcome::Full
+        }
+
+        fn shut_down(&mut self) {}
+
+        fn reset_on_close(&mut self) {}
+
+        fn local_address(&self) -> io::Result<SocketAddr> {
+            Err(io::ErrorKind::Unsupported.into())
+        }
+    }
+
+    struct Part(File, u64);
+
+    impl Source for Part {
+        fn pull(&mut self, _: &mut Vec<u8>, _: usize) -> io::Result<usize> {
+            Ok(0)
+        }
+
+        fn file_part(&self) -> Option<FilePart<'_>> {
+            Some(FilePart {
+                file: self.0.as_fd(),
+                offset: 0,
+                len: self.1,
+            })
+        }
+
+        fn check(&self) -> io::Result<()> {
+            Err(io::Error::other("it was changed"))
+        }
+
+        fn skip(&mut self, len: u64) {
+            self.1 -= len;
+        }
+    }
+
+    #[test]
+    fn a_file_is_sent_in_calls_that_are_not_long_and_whose_length_in_time_is_told() {
+        for (nanos, is_slow) in [(100_000, false), (5_000_000, true)] {
+            let mut output = Output::new();
+            output.open(0);
+            let len = 2 * FILE_BYTES_PER_CALL as u64 + 10;
+            let part = Part(File::open("/dev/null").unwrap(), len);
+            output.send_source(0, len, Box::new(part));
+            let address = Address::Ip(([127, 0, 0, 1], 1).into());
+            let info = ConnectionInfo {
+                remote_address: address.clone(),
+                local_address: address,
+                encrypted: false,
+                is_anonymous: false,
+            };
+            let protocol = Protocol::accepted(0, info, Moment::START);
+            let asked = Vec::new();
+            let mut client = Client::new(FileSocket { asked, nanos }, protocol, Moment::START);
+            let mut send =
+                |most| send_file(&mut client, 0, &mut output, most, || NANOS.with(Cell::get));
+            assert!(matches!(send(1 << 20), (FileOutcome::Bytes(_), slow) if slow == is_slow));
+            send(FILE_BYTES_PER_CALL - 1);
+            // Before the last of it, it is asked whether it is the same still.
+            assert!(matches!(send(11), (FileOutcome::Failed(_), false)));
+            let asked = [FILE_BYTES_PER_CALL, FILE_BYTES_PER_CALL - 1];
+            assert_eq!(client.socket.asked, asked);
+        }
+    }
 }

@@ -105,9 +105,11 @@ impl Socket for StreamSocket {
         }
     }
 
-    /// There is no flag against the signal of a peer that is gone: Rust's programs ignore it.
     #[cfg(target_os = "linux")]
     fn send_file(&mut self, file: BorrowedFd<'_>, mut offset: u64, len: usize) -> FileOutcome {
+        if !NO_SIGNAL_ANYWAY.with(|is_so| *is_so) {
+            return FileOutcome::Unsupported;
+        }
         loop {
             return match rustix::fs::sendfile(&self.0, file, Some(&mut offset), len) {
                 Ok(0) => {
@@ -146,6 +148,28 @@ impl Socket for StreamSocket {
     }
 }
 
+#[cfg(target_os = "linux")]
+thread_local! {
+    /// Whether a peer that is gone is no signal to this thread, whatever is called: `sendfile` takes
+    /// no flag against it. Rust's programs ignore it; one in another language that this server is
+    /// part of may not, and would be ended by the first client that leaves. Then files are read.
+    /// Found out when the first file is sent.
+    static NO_SIGNAL_ANYWAY: bool = std::fs::read_to_string("/proc/thread-self/status")
+        .is_ok_and(|status| is_broken_pipe_ignored(&status));
+}
+
+/// Whether `SIGPIPE` is ignored or blocked, by what the kernel says of a thread.
+#[cfg(target_os = "linux")]
+fn is_broken_pipe_ignored(status: &str) -> bool {
+    /// Of the signal 13, the lowest being 1.
+    const BIT: u64 = 1 << 12;
+    let mut lines = status.lines().filter_map(|line| line.split_once(':'));
+    lines.any(|(name, set)| {
+        matches!(name, "SigIgn" | "SigBlk")
+            && u64::from_str_radix(set.trim(), 16).is_ok_and(|set| set & BIT != 0)
+    })
+}
+
 /// What a write came to; `None`: it was interrupted.
 #[inline]
 const fn written(result: Result<usize, Errno>) -> Option<WriteOutcome> {
@@ -154,5 +178,33 @@ const fn written(result: Result<usize, Errno>) -> Option<WriteOutcome> {
         Ok(len) => Some(WriteOutcome::Bytes(len)),
         Err(Errno::INTR) => None,
         Err(_) => Some(WriteOutcome::Broken),
+    }
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_are_sent_by_the_kernel_only_where_no_signal_can_come_of_it() {
+        let status = |blocked: &str, ignored: &str, caught: &str| {
+            format!(
+                "Name:\tx\nSigPnd:\t0000000000001000\nSigBlk:\t{blocked}\nSigIgn:\t{ignored}\n\
+                 SigCgt:\t{caught}\nCapInh:\t0\n"
+            )
+        };
+        let (none, pipe, others) = ("0000000000000000", "0000000000001000", "ffffffffffffefff");
+        for (blocked, ignored, is_so) in [
+            (none, none, false),
+            (others, others, false),
+            (none, pipe, true),
+            (pipe, none, true),
+        ] {
+            let status = status(blocked, ignored, pipe);
+            assert_eq!(is_broken_pipe_ignored(&status), is_so, "{status}");
+        }
+        assert!(!is_broken_pipe_ignored("SigIgn:\tno number\n"));
+        // As in all of Rust's programs.
+        assert!(NO_SIGNAL_ANYWAY.with(|is_so| *is_so));
     }
 }

@@ -6,7 +6,7 @@ use std::os::fd::OwnedFd;
 use std::path::{Component, Path};
 
 use rustix::fs::{CWD, Mode, OFlags, openat};
-use rustix::io::Errno;
+use rustix::io::{Errno, retry_on_intr};
 
 /// Why there is no file to send.
 #[derive(Debug)]
@@ -20,14 +20,43 @@ pub(super) enum OpenError {
 }
 
 impl From<Errno> for OpenError {
+    /// That something is not there is said only where the name is at fault: who is told so forgets it.
     fn from(errno: Errno) -> Self {
         match errno {
             Errno::MFILE | Errno::NFILE => Self::NoDescriptors,
-            Errno::IO | Errno::NOMEM | Errno::STALE => Self::Failed(errno),
-            // Not there, not readable, a link out of the root, a name too long, a socket.
-            _ => Self::NotThere,
+            // Not there, not readable, a link out of the root or in a circle, a name too long or not
+            // of this file system, a socket, a device of nobody, a file too long for this machine.
+            Errno::NOENT
+            | Errno::NOTDIR
+            | Errno::ACCESS
+            | Errno::PERM
+            | Errno::XDEV
+            | Errno::LOOP
+            | Errno::NAMETOOLONG
+            | Errno::INVAL
+            | Errno::ILSEQ
+            | Errno::NXIO
+            | Errno::NODEV
+            | Errno::OPNOTSUPP
+            | Errno::OVERFLOW => Self::NotThere,
+            _ => Self::Failed(errno),
         }
     }
+}
+
+/// Whether the next attempt may well do: a rename at the same time, a signal, a network.
+pub(super) const fn is_passing(errno: Errno) -> bool {
+    matches!(
+        errno,
+        Errno::AGAIN
+            | Errno::INTR
+            | Errno::TIMEDOUT
+            | Errno::HOSTDOWN
+            | Errno::HOSTUNREACH
+            | Errno::NETDOWN
+            | Errno::NETUNREACH
+            | Errno::CONNRESET
+    )
 }
 
 /// The directory that nothing escapes.
@@ -128,12 +157,11 @@ impl Root {
                 OFlags::empty()
             };
             let flags = OPEN_FLAGS | OFlags::NOFOLLOW | kind;
-            parent = Some(openat(
-                parent.as_ref().unwrap_or(&self.directory),
-                name,
-                flags,
-                Mode::empty(),
-            )?);
+            let open = || {
+                let parent = parent.as_ref().unwrap_or(&self.directory);
+                openat(parent, name, flags, Mode::empty())
+            };
+            parent = Some(retry_on_intr(open)?);
         }
         parent.ok_or(Errno::NOENT)
     }
@@ -145,3 +173,22 @@ const OPEN_FLAGS: OFlags = OFlags::RDONLY
     .union(OFlags::NONBLOCK)
     .union(OFlags::CLOEXEC)
     .union(OFlags::NOCTTY);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_is_about_the_name_is_not_there() {
+        for errno in [Errno::NOENT, Errno::ACCESS, Errno::XDEV, Errno::NXIO] {
+            assert!(matches!(errno.into(), OpenError::NotThere), "{errno}");
+        }
+        // It could not be said for sure, or the disk is somewhere else.
+        for errno in [Errno::AGAIN, Errno::INTR, Errno::TIMEDOUT, Errno::HOSTDOWN] {
+            assert!(matches!(errno.into(), OpenError::Failed(_)), "{errno}");
+            assert!(is_passing(errno));
+        }
+        assert!(matches!(Errno::IO.into(), OpenError::Failed(_)) && !is_passing(Errno::IO));
+        assert!(matches!(Errno::MFILE.into(), OpenError::NoDescriptors));
+    }
+}
