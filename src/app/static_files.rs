@@ -60,7 +60,8 @@ use validators::Verdict;
 /// them. What was compressed beforehand is sent to who takes it ([`precompressed`](Self::precompressed)).
 ///
 /// Files are [kept](Self::cache) for their next requests: as bytes if they are few, else open. A
-/// change shows within one second. Large files are sent from the disk while the client reads.
+/// change shows within one second. Large files are sent from the disk while the client reads; one that
+/// is written to meanwhile cuts the connection, so change files by a rename.
 ///
 /// The directory is opened once: if it is replaced by another, the old one is served on.
 ///

@@ -169,6 +169,17 @@ mod tests {
     }
 
     #[test]
+    fn what_is_liked_less_than_another_is_not_asked_for() {
+        for accepted in ["identity, gzip;q=0.5", "gzip;q=0.5, br", "gzip;q=0, *"] {
+            let accepted = AcceptedCodings::of(&fields("Accept-Encoding", &[accepted]));
+            accepted.choose(|coding| {
+                assert_ne!(coding, Coding::Gzip, "{accepted:?}");
+                true
+            });
+        }
+    }
+
+    #[test]
     fn the_best_coding_is_chosen_and_ties_are_ours_to_decide() {
         use Coding::{Brotli, Gzip, Zstd};
         let cases = [
