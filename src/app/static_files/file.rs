@@ -246,9 +246,11 @@ impl Representation {
 }
 
 impl Stamp {
-    /// Whether nothing was written in between. A file that lost its name is changed, but the same.
-    pub(super) fn is_same_content(&self, other: &Self) -> bool {
-        (self.len, self.modified) == (other.len, other.modified)
+    /// Whether what was promised of a file with the stamp `before` can be what it has now: nothing was
+    /// written to it, or something behind its end, as to a log. A file that lost its name is
+    /// changed, but the same.
+    pub(super) fn keeps_promise_of(&self, before: &Self) -> bool {
+        self.len > before.len || (self.len, self.modified) == (before.len, before.modified)
     }
 }
 

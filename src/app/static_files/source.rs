@@ -66,10 +66,10 @@ pub(super) struct PromisedFile {
 }
 
 impl PromisedFile {
-    /// One that was written to meanwhile would be sent as a mixture of two that looks whole. That
-    /// it only became longer cannot be told from that.
+    /// One that was overwritten meanwhile would be sent as a mixture of two that looks whole. One that
+    /// became longer is taken for a log, which could else not be sent at all while it is written.
     fn check(&self) -> io::Result<()> {
-        if Stamp::of(&self.file.metadata()?).is_same_content(&self.stamp) {
+        if Stamp::of(&self.file.metadata()?).keeps_promise_of(&self.stamp) {
             return Ok(());
         }
         Err(io::Error::other("the file was changed while it was sent"))
