@@ -734,6 +734,35 @@ fn after_is_called_for_an_upload_that_the_server_refuses() {
 }
 
 #[test]
+fn after_is_called_for_an_upload_whose_on_abort_panics() {
+    struct Bad;
+    impl BodyHandler for Bad {
+        fn on_data(&mut self, _: &[u8], _: &mut Response) {}
+        fn on_end(self: Box<Self>, _: &mut Request, _: &mut Response) {}
+        fn on_abort(self: Box<Self>) {
+            panic!("on purpose");
+        }
+    }
+    let seen = Rc::new(Cell::new(0));
+    let note = Rc::clone(&seen);
+    let router = Router::new()
+        .post("/u", upload(|_, _| Some(Bad)))
+        .middleware(after(move |_, response| {
+            note.set(response.status().as_u16());
+        }));
+    let mut server = start(router);
+    let client = server.connect(true);
+    server.send(
+        client,
+        b"POST /u HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nab",
+    );
+    settle(&mut server);
+    server.end(client);
+    settle(&mut server);
+    assert_eq!(seen.get(), 400);
+}
+
+#[test]
 fn on_drain_may_set_its_successor() {
     let kept: Kept<ResponseStream> = Rc::default();
     let keep = Rc::clone(&kept);

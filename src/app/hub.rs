@@ -8,7 +8,7 @@ use crate::app::compression::Compressors;
 use crate::app::directory::{ClientInfo, Directory, Uncounted};
 use crate::app::endpoint::{Content, OwnedRecipients, Recipients, TimerId};
 use crate::app::schedule::{Delayed, Due, Schedule};
-use crate::app::stream::StreamSink;
+use crate::app::stream::{StreamSink, Streams};
 use crate::client_id::ClientId;
 use crate::config::{
     BacklogPolicy, CENTURY, Compression, CompressionMode, Config, WebSocketConfig,
@@ -25,7 +25,7 @@ use crate::websocket::{CloseCode, Frame};
 use smallvec::SmallVec;
 use std::borrow::Cow;
 use std::cell::{Cell, RefCell};
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::fmt;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
@@ -52,13 +52,6 @@ pub(crate) enum Pending {
     CutStream(ClientId),
 }
 
-/// A response that is being sent in pieces.
-struct OpenStream {
-    stream: ResponseStream,
-    /// Else it ends with the connection.
-    in_chunks: bool,
-}
-
 /// See the module.
 pub(crate) struct Hub {
     pub(crate) output: RefCell<Output>,
@@ -79,7 +72,7 @@ pub(crate) struct Hub {
     /// How much it is.
     pending_count: Cell<usize>,
     /// Responses that are being sent in pieces, by the slot of their client.
-    streams: RefCell<HashMap<u32, OpenStream>>,
+    pub(crate) streams: Streams,
     pub(crate) max_stream_backlog_bytes: usize,
     /// Makes, for a client, what makes the loop look at what other threads sent to its stream.
     waker: Box<dyn Fn(ClientId) -> Wake>,
@@ -108,7 +101,7 @@ impl Hub {
             endpoints: RefCell::default(),
             pending: RefCell::default(),
             pending_count: Cell::new(0),
-            streams: RefCell::default(),
+            streams: Streams::default(),
             max_stream_backlog_bytes: config.max_stream_backlog_bytes,
             uncounted: Cell::default(),
             slots: RefCell::default(),
@@ -494,59 +487,15 @@ impl Hub {
         stream: &ResponseStream,
         in_chunks: bool,
     ) -> bool {
-        let open = OpenStream {
-            stream: stream.clone(),
-            in_chunks,
-        };
-        self.streams.borrow_mut().insert(client.slot(), open);
+        self.streams
+            .insert(client.slot(), stream.clone(), in_chunks);
         let sink: Rc<dyn Sink> = Rc::new(StreamSink::new(Rc::clone(self), client, in_chunks));
         stream.attach(&sink)
     }
 
-    /// The response that is sent in pieces to the client in `slot`, if one is.
-    pub(crate) fn stream(&self, slot: u32) -> Option<ResponseStream> {
-        let streams = self.streams.borrow();
-        streams.get(&slot).map(|open| open.stream.clone())
-    }
-
-    /// Whether the client in `slot` is sent a response whose end only that of the connection tells.
-    pub(crate) fn is_sent_until_close(&self, slot: u32) -> bool {
-        let streams = self.streams.borrow();
-        !streams.is_empty() && streams.get(&slot).is_some_and(|open| !open.in_chunks)
-    }
-
-    /// Forgets it.
-    pub(crate) fn take_stream(&self, slot: u32) -> Option<ResponseStream> {
-        let mut streams = self.streams.borrow_mut();
-        if streams.is_empty() {
-            return None; // as nearly always, and a hash is not for nothing
-        }
-        streams.remove(&slot).map(|open| open.stream)
-    }
-
-    /// The client of a response that is being sent in pieces.
-    pub(crate) fn slot_of(&self, stream: &ResponseStream) -> Option<u32> {
-        let streams = self.streams.borrow();
-        let mut entries = streams.iter();
-        let entry = entries.find(|(_, open)| open.stream.is_same(stream));
-        entry.map(|(slot, _)| *slot)
-    }
-
-    /// All that there are.
-    pub(crate) fn streams(&self) -> Vec<ResponseStream> {
-        let streams = self.streams.borrow();
-        streams.values().map(|open| open.stream.clone()).collect()
-    }
-
-    /// Forgets all of them.
-    pub(crate) fn take_streams(&self) -> Vec<ResponseStream> {
-        let streams = self.streams.take().into_values();
-        streams.map(|open| open.stream).collect()
-    }
-
     /// A response that was sent in pieces is complete.
     pub(crate) fn end_stream(&self, client: ClientId) {
-        self.take_stream(client.slot());
+        self.streams.take(client.slot());
         self.ask(Pending::EndStream(client));
     }
 

@@ -1,12 +1,14 @@
-//! From a [`ResponseStream`] to its client's queue.
+//! Responses that are being sent in pieces: which there are, and the way of each to its client's queue.
 
 use crate::app::hub::Hub;
 use crate::client_id::ClientId;
-use crate::http::StreamError;
 use crate::http::remote_stream::Wake;
 use crate::http::stream::{Later, Sink, WeakStream};
+use crate::http::{ResponseStream, StreamError};
 use crate::http1::message_body::{LAST_CHUNK, chunk_frame};
 use crate::output::{Bytes, Output, Unit};
+use std::cell::RefCell;
+use std::collections::HashMap;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -85,5 +87,65 @@ impl Sink for StreamSink {
 
     fn cancel(&self, call: u32) -> Option<Later> {
         self.hub.schedule.borrow_mut().cancel_call(call)
+    }
+}
+
+/// Responses that are being sent in pieces, by the slot of their client.
+#[derive(Default)]
+pub(crate) struct Streams {
+    open: RefCell<HashMap<u32, OpenStream>>,
+}
+
+struct OpenStream {
+    stream: ResponseStream,
+    /// Else it ends with the connection.
+    in_chunks: bool,
+}
+
+impl Streams {
+    pub(crate) fn insert(&self, slot: u32, stream: ResponseStream, in_chunks: bool) {
+        let open = OpenStream { stream, in_chunks };
+        self.open.borrow_mut().insert(slot, open);
+    }
+
+    /// The response that is sent in pieces to the client in `slot`, if one is.
+    pub(crate) fn get(&self, slot: u32) -> Option<ResponseStream> {
+        let streams = self.open.borrow();
+        streams.get(&slot).map(|open| open.stream.clone())
+    }
+
+    /// Whether the client in `slot` is sent a response whose end only that of the connection tells.
+    pub(crate) fn is_sent_until_close(&self, slot: u32) -> bool {
+        let streams = self.open.borrow();
+        !streams.is_empty() && streams.get(&slot).is_some_and(|open| !open.in_chunks)
+    }
+
+    /// Forgets the one to that client.
+    pub(crate) fn take(&self, slot: u32) -> Option<ResponseStream> {
+        let mut streams = self.open.borrow_mut();
+        if streams.is_empty() {
+            return None; // as nearly always, and a hash is not for nothing
+        }
+        streams.remove(&slot).map(|open| open.stream)
+    }
+
+    /// The slot of the client that `stream` is sent to.
+    pub(crate) fn slot_of(&self, stream: &ResponseStream) -> Option<u32> {
+        let streams = self.open.borrow();
+        let mut entries = streams.iter();
+        let entry = entries.find(|(_, open)| open.stream.is_same(stream));
+        entry.map(|(slot, _)| *slot)
+    }
+
+    /// All that there are.
+    pub(crate) fn all(&self) -> Vec<ResponseStream> {
+        let streams = self.open.borrow();
+        streams.values().map(|open| open.stream.clone()).collect()
+    }
+
+    /// Forgets all of them.
+    pub(crate) fn take_all(&self) -> Vec<ResponseStream> {
+        let streams = self.open.take().into_values();
+        streams.map(|open| open.stream).collect()
     }
 }

@@ -9,6 +9,7 @@ use crate::event_loop::system::System;
 use crate::http::response::Content;
 use crate::http::{BodyFlow, BodyHandler, Request, Response, ResponseStream, StatusCode};
 use crate::moment::Moment;
+use crate::panics::bury;
 use crate::protocol::{Answered, Protocol};
 use std::fmt;
 use std::sync::Arc;
@@ -152,7 +153,7 @@ impl<S: System> EventLoop<S> {
         for id in self.control.take_asked() {
             let slot = id.slot();
             if self.clients.by_id(id).is_some()
-                && let Some(stream) = self.hub.stream(slot)
+                && let Some(stream) = self.hub.streams.get(slot)
             {
                 stream.take_in();
                 self.carry_out();
@@ -188,21 +189,20 @@ impl<S: System> EventLoop<S> {
     }
 
     pub(super) fn abort(&mut self, upload: Box<Upload>) {
-        App::call("on_abort", || {
-            // All of it ends here: what the application keeps in a request may panic, too.
-            let Upload {
-                mut request,
-                mut response,
-                handler,
-                ..
-            } = *upload;
-            handler.on_abort();
-            // Who saw the request sees that it is over, if not what the client may be told.
-            response.end_with_error(StatusCode::BAD_REQUEST, "the body did not come");
-            for witness in request.take_witnesses() {
-                witness(&request, &mut response);
-            }
-        });
+        let Upload {
+            mut request,
+            mut response,
+            handler,
+            ..
+        } = *upload;
+        App::call("on_abort", || handler.on_abort());
+        // Who saw the request sees that it is over, if not what the client may be told.
+        response.end_with_error(StatusCode::BAD_REQUEST, "the body did not come");
+        for witness in request.take_witnesses() {
+            App::call("a middleware's after", || witness(&request, &mut response));
+        }
+        // What the application keeps in them may panic when it is dropped.
+        bury((request, response));
         self.carry_out();
     }
 }
@@ -297,7 +297,7 @@ impl<S: System> EventLoop<S> {
 
     /// There is room for more of a response in pieces: tells who was refused before.
     fn tell_drained(&mut self, slot: u32) {
-        if let Some(stream) = self.hub.stream(slot)
+        if let Some(stream) = self.hub.streams.get(slot)
             && stream.take_refused()
         {
             stream.take_in();
@@ -313,7 +313,7 @@ impl<S: System> EventLoop<S> {
         code: impl FnOnce(),
     ) {
         if App::call(what, code).is_none()
-            && let Some(slot) = self.hub.slot_of(stream)
+            && let Some(slot) = self.hub.streams.slot_of(stream)
         {
             self.doom(slot);
         }
@@ -353,7 +353,7 @@ impl<S: System> EventLoop<S> {
 
     /// Nothing can be sent to the client in `slot` any more.
     pub(super) fn close_stream_to(&mut self, slot: u32) {
-        if let Some(stream) = self.hub.take_stream(slot) {
+        if let Some(stream) = self.hub.streams.take(slot) {
             self.close_stream(&stream);
         }
     }

@@ -613,7 +613,7 @@ impl<S: System> EventLoop<S> {
     /// A client whose connection is lost, or over: freed at the end of the turn.
     fn doom(&mut self, slot: u32) {
         if let Some(client) = self.clients.get_mut(slot) {
-            if self.hub.is_sent_until_close(slot) {
+            if self.hub.streams.is_sent_until_close(slot) {
                 // An orderly end would say that the response is complete.
                 client.socket.reset_on_close();
             }
@@ -658,7 +658,7 @@ impl<S: System> Drop for EventLoop<S> {
             endpoint.state().remote.stop();
         }
         // Streams hold what holds them.
-        for stream in self.hub.take_streams() {
+        for stream in self.hub.streams.take_all() {
             if let Some(close) = stream.close() {
                 App::call("on_close", close);
             }

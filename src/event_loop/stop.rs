@@ -41,7 +41,7 @@ impl<S: System> EventLoop<S> {
         for endpoint in self.app.endpoints() {
             endpoint.state().remote.stop();
         }
-        for stream in self.hub.streams() {
+        for stream in self.hub.streams.all() {
             self.call_stream("on_stop", &stream, || stream.stopped());
         }
         self.hub.schedule.borrow_mut().stop();
