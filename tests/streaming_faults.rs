@@ -3,8 +3,8 @@
 use aerys::internals::Simulation;
 use aerys::middleware::after;
 use aerys::{
-    BodyHandler, Config, Host, RemoteStream, Request, Response, ResponseStream, Router, Server,
-    StreamError, body_limit, respond, upload,
+    BodyHandler, Config, Host, RemoteStream, Request, Responder, Response, ResponseStream, Router,
+    Server, StreamError, body_limit, respond, upload,
 };
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -33,6 +33,16 @@ fn get(path: &str) -> Vec<u8> {
 }
 fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// A responder that begins a stream, and where it is kept.
+fn keeping() -> (Kept<ResponseStream>, impl Responder + 'static) {
+    let kept: Kept<ResponseStream> = Rc::default();
+    let keep = Rc::clone(&kept);
+    let stream = respond(move |_, response: &mut Response| {
+        keep.replace(Some(response.stream()));
+    });
+    (kept, stream)
 }
 
 /// Ends the stream when dropped: a usual guard.
@@ -116,14 +126,8 @@ impl Drop for SetOnDrop {
 
 #[test]
 fn a_callback_may_be_replaced_whose_capture_ends_the_stream() {
-    let kept: Kept<ResponseStream> = Rc::default();
-    let keep = Rc::clone(&kept);
-    let mut server = start(Router::new().get(
-        "/s",
-        respond(move |_, response| {
-            keep.replace(Some(response.stream()));
-        }),
-    ));
+    let (kept, stream) = keeping();
+    let mut server = start(Router::new().get("/s", stream));
     let client = server.connect(true);
     server.send(client, &get("/s"));
     settle(&mut server);
@@ -224,15 +228,9 @@ fn a_stream_whose_response_became_a_500_is_closed() {
 
 #[test]
 fn a_stream_that_middleware_replaced_is_closed() {
-    let kept: Kept<ResponseStream> = Rc::default();
-    let keep = Rc::clone(&kept);
+    let (kept, stream) = keeping();
     let router = Router::new()
-        .get(
-            "/s",
-            respond(move |_, response| {
-                keep.replace(Some(response.stream()));
-            }),
-        )
+        .get("/s", stream)
         .middleware(after(|_, response| {
             response.end("instead");
         }));
@@ -376,11 +374,7 @@ fn what_was_sent_before_the_head_goes_out_whatever_the_limit() {
 
 #[test]
 fn answers_in_front_of_a_stream_reach_a_client_at_its_end() {
-    let kept: Kept<ResponseStream> = Rc::default();
-    let keep = Rc::clone(&kept);
-    let stream = respond(move |_, response: &mut Response| {
-        keep.replace(Some(response.stream()));
-    });
+    let (_kept, stream) = keeping();
     let mut server = start(Router::new().get("/plain", plain).get("/s", stream));
     let client = server.connect(true);
     server.send(client, &[get("/plain"), get("/s")].concat());
@@ -392,11 +386,7 @@ fn answers_in_front_of_a_stream_reach_a_client_at_its_end() {
 
 #[test]
 fn what_another_thread_sent_goes_out_when_the_stream_is_ended_here() {
-    let kept: Kept<ResponseStream> = Rc::default();
-    let keep = Rc::clone(&kept);
-    let stream = respond(move |_, response: &mut Response| {
-        keep.replace(Some(response.stream()));
-    });
+    let (kept, stream) = keeping();
     let mut server = start(Router::new().get("/s", stream));
     let client = server.connect(true);
     server.send(client, &get("/s"));
@@ -514,11 +504,7 @@ fn a_handler_is_told_that_its_request_was_answered_already() {
 
 #[test]
 fn a_callback_set_on_a_stream_that_is_over_is_dropped() {
-    let kept: Kept<ResponseStream> = Rc::default();
-    let keep = Rc::clone(&kept);
-    let stream = respond(move |_, response: &mut Response| {
-        keep.replace(Some(response.stream()));
-    });
+    let (kept, stream) = keeping();
     let mut server = start(Router::new().get("/s", stream));
     let client = server.connect(true);
     server.send(client, &get("/s"));
@@ -616,13 +602,8 @@ fn the_rest_of_a_refused_body_is_no_request() {
 
 #[test]
 fn an_idle_connection_is_kept_as_long_after_a_stream_as_after_any_response() {
-    let kept: Kept<ResponseStream> = Rc::default();
-    let keep = Rc::clone(&kept);
     for version in ["1.0", "1.1"] {
-        let keep = Rc::clone(&keep);
-        let stream = respond(move |_, response: &mut Response| {
-            keep.replace(Some(response.stream()));
-        });
+        let (kept, stream) = keeping();
         let mut server = start(Router::new().get("/s", stream));
         let client = server.connect(true);
         server.send(

@@ -117,6 +117,39 @@ where
     }
 }
 
+/// Asks `responders` one after the other until one answers, or takes the body of the request first.
+/// Whether one did.
+#[inline]
+pub(crate) fn ask_each(
+    responders: &mut [Box<dyn Responder>],
+    request: &mut Request,
+    response: &mut Response,
+) -> bool {
+    responders.iter_mut().any(|responder| {
+        responder.respond(request, response);
+        is_answered(request, response)
+    })
+}
+
+/// Whether a responder answered `request`, or takes its body first: nobody else is to be asked.
+#[inline]
+pub(crate) fn is_answered(request: &Request, response: &Response) -> bool {
+    response.is_started() || request.has_receiver()
+}
+
+/// How the body of `request` is taken, as the first of `responders` says that says anything.
+pub(crate) fn first_plan(responders: &[Box<dyn Responder>], request: &Request) -> Option<BodyPlan> {
+    let mut plans = responders.iter();
+    plans.find_map(|responder| responder.body_plan(request))
+}
+
+/// Shows what is inside each of `responders`.
+pub(crate) fn visit_each(responders: &[Box<dyn Responder>], visit: &mut dyn FnMut(&dyn Any)) {
+    for responder in responders {
+        responder.visit_endpoints(visit);
+    }
+}
+
 /// Makes a responder of a closure whose parameters have no types written out.
 ///
 /// ```

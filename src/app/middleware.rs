@@ -1,6 +1,6 @@
 //! What stands around responders: who sees a request before them and the answer after them.
 //!
-//! [`surround`] is the one place that calls middleware: its order, and what a panic or a mistake
+//! [`ask_within`] is the one place that calls middleware: its order, and what a panic or a mistake
 //! in it means, is decided there. A host without middleware has nothing of this.
 
 use std::any::Any;
@@ -8,7 +8,7 @@ use std::cell::RefCell;
 use std::fmt;
 use std::rc::Rc;
 
-use crate::app::handler::Responder;
+use crate::app::handler::{Responder, ask_each, first_plan, visit_each};
 use crate::app::websocket::AnyApplication;
 use crate::app::{App, failed, not_found};
 use crate::http::{BodyPlan, Request, Response, StatusCode};
@@ -185,42 +185,55 @@ impl Responder for Surrounded {
             middleware,
             responders,
         } = self;
-        let let_in = surround(middleware, request, response, |request, response| {
-            for responder in &mut *responders {
-                responder.respond(request, response);
-                if response.is_started() || request.has_receiver() {
-                    return;
+        ask_within(
+            middleware,
+            responders,
+            request,
+            response,
+            |responders, request, response| {
+                if !ask_each(responders, request, response) {
+                    *response = not_found(response);
                 }
-            }
-            *response = not_found(response);
-        });
-        if let_in.is_err() {
-            forget_handshake(responders);
-        }
+            },
+        );
     }
 
     fn visit_endpoints(&self, visit: &mut dyn FnMut(&dyn Any)) {
-        for responder in &self.responders {
-            responder.visit_endpoints(visit);
-        }
+        visit_each(&self.responders, visit);
     }
 
     fn body_plan(&self, request: &Request) -> Option<BodyPlan> {
-        let mut plans = self.responders.iter();
-        plans.find_map(|responder| responder.body_plan(request))
+        first_plan(&self.responders, request)
+    }
+}
+
+/// Calls `ask` for `responders` with `layers` around it: the first is the outermost. Nothing unwinds
+/// from here.
+pub(crate) fn ask_within(
+    layers: &Layers,
+    responders: &mut [Box<dyn Responder>],
+    request: &mut Request,
+    response: &mut Response,
+    ask: impl FnOnce(&mut [Box<dyn Responder>], &mut Request, &mut Response),
+) {
+    let let_in = surround(layers, request, response, |request, response| {
+        ask(responders, request, response);
+    });
+    if let_in == Err(Spoiled) {
+        forget_handshake(responders);
     }
 }
 
 /// A handler accepted a handshake, and a middleware made another answer of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Spoiled;
+struct Spoiled;
 
-/// Calls `ask` with `layers` around it: the first is the outermost. Nothing unwinds from here.
+/// Calls `ask` with `layers` around it.
 ///
 /// # Errors
 ///
 /// [`Spoiled`], if the handshake is to be [forgotten](forget_handshake): the answer is a 500 then.
-pub(crate) fn surround(
+fn surround(
     layers: &Layers,
     request: &mut Request,
     response: &mut Response,
@@ -287,14 +300,12 @@ fn leave(
 }
 
 /// Drops what `on_handshake` of one of these returned for an `on_open` that will not follow.
-pub(crate) fn forget_handshake(responders: &[Box<dyn Responder>]) {
-    for responder in responders {
-        responder.visit_endpoints(&mut |endpoint: &dyn Any| {
-            if let Some(endpoint) = endpoint.downcast_ref::<Rc<dyn AnyApplication>>() {
-                endpoint.forget_handshake();
-            }
-        });
-    }
+fn forget_handshake(responders: &[Box<dyn Responder>]) {
+    visit_each(responders, &mut |endpoint: &dyn Any| {
+        if let Some(endpoint) = endpoint.downcast_ref::<Rc<dyn AnyApplication>>() {
+            endpoint.forget_handshake();
+        }
+    });
 }
 
 /// A response that cannot be sent is a 500 already: logged, it is one that can be changed on.

@@ -111,8 +111,8 @@ impl App {
     }
 
     fn visit_files(&self, mut visit: impl FnMut(&StaticFiles)) {
-        for responder in self.hosts.iter().flatten() {
-            responder.visit_endpoints(&mut |inside: &dyn Any| {
+        for responders in &self.hosts {
+            handler::visit_each(responders, &mut |inside: &dyn Any| {
                 if let Some(files) = inside.downcast_ref() {
                     visit(files);
                 }
@@ -127,10 +127,7 @@ impl App {
         let host = self.host_of(host, request);
         // Filled where it stays: handed on, it would be copied each time.
         let is_answered = Self::call("a responder", || {
-            self.hosts[host].iter_mut().any(|responder| {
-                responder.respond(request, response);
-                response.is_started() || request.has_receiver()
-            })
+            handler::ask_each(&mut self.hosts[host], request, response)
         });
         match is_answered {
             Some(true) => {}
@@ -146,10 +143,7 @@ impl App {
     /// How the body of a request to `host` is taken, if one of its responders says so.
     pub(crate) fn body_plan(&self, host: u16, request: &mut Request) -> Option<BodyPlan> {
         let responders = &self.hosts[self.host_of(host, request)];
-        Self::call("a responder", || {
-            let mut plans = responders.iter();
-            plans.find_map(|responder| responder.body_plan(request))
-        })?
+        Self::call("a responder", || handler::first_plan(responders, request))?
     }
 
     /// The host that is asked: the only one of its listener, or the one that `request` is for.
@@ -168,6 +162,9 @@ impl App {
     /// Takes what a trusted peer says of its client.
     #[inline(never)]
     fn believe(&self, request: &mut Request) {
+        if request.is_forwarded() {
+            return; // since its body was announced
+        }
         let connection = request.connection();
         if !connection.is_anonymous && is_trusted(&self.trusted, connection.remote_address.ip()) {
             let (headers, field) = (request.headers(), self.forwarded_field);

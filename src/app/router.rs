@@ -7,8 +7,8 @@
 use std::any::Any;
 use std::fmt;
 
-use crate::app::handler::Responder;
-use crate::app::middleware::{Layers, Middleware, forget_handshake, surround};
+use crate::app::handler::{Responder, visit_each};
+use crate::app::middleware::{Layers, Middleware, ask_within};
 use crate::http::{BodyPlan, Method, Request, Response};
 
 mod pattern;
@@ -160,19 +160,20 @@ impl Responder for Router {
         if middleware.is_empty() {
             table.ask(responders, request, response);
         } else if table.is_for(request) {
-            let let_in = surround(middleware, request, response, |request, response| {
-                table.ask(responders, request, response);
-            });
-            if let_in.is_err() {
-                forget_handshake(responders);
-            }
+            ask_within(
+                middleware,
+                responders,
+                request,
+                response,
+                |responders, request, response| {
+                    table.ask(responders, request, response);
+                },
+            );
         }
     }
 
     fn visit_endpoints(&self, visit: &mut dyn FnMut(&dyn Any)) {
-        for responder in &self.responders {
-            responder.visit_endpoints(visit);
-        }
+        visit_each(&self.responders, visit);
     }
 
     /// That of the first route for the request: it is the one that answers, unless it keeps silent.

@@ -519,14 +519,8 @@ fn answer_other_method(request: &Request, response: &mut Response) {
 /// To the path with a slash at its end. It cannot lead to another host: a [`FilePath`] begins
 /// with one slash and has no backslash.
 fn redirect_to_slash(request: &Request, response: &mut Response) {
-    let query = request
-        .query()
-        .map(|query| format!("?{query}"))
-        .unwrap_or_default();
-    response.redirect(
-        StatusCode::PERMANENT_REDIRECT,
-        format!("{}/{query}", request.path()),
-    );
+    let location = request.with_query(&format!("{}/", request.path()));
+    response.redirect(StatusCode::PERMANENT_REDIRECT, location);
 }
 
 #[cfg(test)]

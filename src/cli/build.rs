@@ -125,8 +125,6 @@ fn redirect(base: &str, request: &Request, response: &mut Response) {
         location.push('?');
         location.push_str(query);
     }
-    // A browser takes a backslash for a slash.
-    let location = location.replace('\\', "%5C");
     response.redirect(StatusCode::PERMANENT_REDIRECT, location);
 }
 

@@ -178,6 +178,14 @@ impl Request {
         self.target.query()
     }
 
+    /// `path` with the query of this request, if it has one: where to send the client instead.
+    pub(crate) fn with_query(&self, path: &str) -> String {
+        match self.query() {
+            Some(query) => format!("{path}?{query}"),
+            None => path.to_owned(),
+        }
+    }
+
     /// The first query parameter of that name, with `+` and percent escapes resolved. What is
     /// not UTF-8 becomes U+FFFD.
     #[must_use]
@@ -439,6 +447,11 @@ impl Request {
 
     fn forwarded(&self) -> Option<&Forwarded> {
         self.forwarded.as_deref()
+    }
+
+    /// Whether trusted proxies said something of the client.
+    pub(crate) const fn is_forwarded(&self) -> bool {
+        self.forwarded.is_some()
     }
 
     /// Sets what trusted proxies say of the client.

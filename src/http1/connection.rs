@@ -256,12 +256,18 @@ impl Http1Connection {
                 },
             };
         }
+        self.end_answer(then);
+        After { send_body, then }
+    }
+
+    /// A response is complete as far as it is ours to say.
+    #[inline]
+    fn end_answer(&mut self, then: Then) {
         self.state = if then == Then::KeepAlive {
             State::Idle
         } else {
             State::Over
         };
-        After { send_body, then }
     }
 
     /// All of a response that came in pieces is queued. What the connection does then.
@@ -269,11 +275,7 @@ impl Http1Connection {
         let State::Streaming(then) = self.state else {
             return Then::Close;
         };
-        self.state = if then == Then::KeepAlive {
-            State::Idle
-        } else {
-            State::Over
-        };
+        self.end_answer(then);
         self.since = now;
         then
     }

@@ -1,6 +1,6 @@
 //! All routes of a router: what matches a request, and what is answered where nothing does.
 
-use crate::app::handler::Responder;
+use crate::app::handler::{Responder, is_answered};
 use crate::http::{Method, Request, Response, StatusCode};
 
 use super::pattern::{Found, Pattern};
@@ -28,7 +28,7 @@ impl Table {
                 }
                 Found::WithSlash => redirect_to_canonical(request, response),
             }
-            if response.is_started() || request.has_receiver() {
+            if is_answered(request, response) {
                 return;
             }
             next = index + 1;
@@ -137,11 +137,7 @@ fn is_standard(method: &Method) -> bool {
 /// To the path without its last slash, with the query.
 fn redirect_to_canonical(request: &Request, response: &mut Response) {
     let path = request.path();
-    let mut location = path.strip_suffix('/').unwrap_or(path).to_owned();
-    if let Some(query) = request.query() {
-        location.push('?');
-        location.push_str(query);
-    }
+    let location = request.with_query(path.strip_suffix('/').unwrap_or(path));
     // That the path does not begin with two slashes is known: no pattern matches an empty first
     // segment.
     response.redirect(StatusCode::PERMANENT_REDIRECT, location);
