@@ -82,6 +82,8 @@ mod protocol;
 
 mod http1;
 
+mod http2;
+
 mod http;
 
 mod app;

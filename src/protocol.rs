@@ -5,8 +5,19 @@
 //!
 //!            101                  both Close frames, a failure
 //! Http1 ───────────▶ WebSocket ────────────────────────────────▶ Lingering ──▶ (socket closed)
-//!   └──────────────────────────────────────────────────────────────▲
-//!            last answer of the connection
+//!   ├──────────────────────────────────────────────────────────────▲
+//!   │        last answer of the connection                         │
+//!   └──▶ Http2 ────────────────────────────────────────────────────┘
+//!        the preface          GOAWAY, and no stream is left
+//! ```
+//!
+//! A stream of HTTP/2 is a client of its own, carried by another:
+//!
+//! ```text
+//!               200 to CONNECT                both Close frames, a failure
+//! Exchange ──────────────────────▶ WebSocket ──────────────────────────────▶ Lingering ──▶ (stream closed)
+//!   └──────────────────────────────────────────────────────────────────────────▲
+//!               the answer
 //! ```
 
 use crate::config::{Config, Settings};
@@ -14,6 +25,8 @@ use crate::http::date::DateLine;
 use crate::http::response::Content;
 use crate::http::{BodyPlan, ConnectionInfo, Request, Response, StatusCode};
 use crate::http1::connection::{self as http1, Http1Connection, Step, Then};
+use crate::http2::connection::{self as http2, Carrying, Http2Connection};
+use crate::http2::exchange::{self, Exchange};
 use crate::input::Input;
 use crate::moment::{Moment, Stamp};
 use crate::output::{Bytes, Output, Unit};
@@ -66,6 +79,8 @@ pub(crate) struct Context<'a> {
     pub(crate) date_line: &'a DateLine,
     /// Where response heads are put together; kept for its allocation.
     pub(crate) head: &'a mut Vec<u8>,
+    /// Where field blocks are, alike.
+    pub(crate) block: &'a mut Vec<u8>,
     /// What is left of an answered request, for the next one to be made of.
     pub(crate) spare: &'a mut Option<Box<Request>>,
 }
@@ -83,6 +98,53 @@ impl Context<'_> {
             now: self.now,
         }
     }
+
+    fn carrying(&mut self) -> Carrying<'_> {
+        Carrying {
+            config: &self.settings.server,
+            output: self.output,
+            slot: self.slot,
+            now: self.now,
+            spare: self.spare,
+        }
+    }
+}
+
+/// Queues what lies in `cx.head`, and the content of `response` behind it if that is to be sent and
+/// does not come later.
+fn queue(response: &mut Response, send_body: bool, cx: &mut Context<'_>) {
+    let content = if send_body {
+        response.content()
+    } else {
+        &Content::Empty
+    };
+    let inline = if let Content::Shared(bytes) = content
+        && Bytes::are_worth_sharing(bytes)
+    {
+        None
+    } else {
+        content.as_bytes()
+    };
+    let parts = Bytes::Parts(cx.head, inline.unwrap_or_default());
+    cx.output.send(cx.slot, Unit::default(), parts);
+    if inline.is_none() && !content.is_stream() {
+        match response.take_content() {
+            Content::Source { len, source } => cx.output.send_source(cx.slot, len, source),
+            Content::Shared(bytes) => {
+                let bytes = Bytes::Shared(&bytes);
+                cx.output.send(cx.slot, Unit::default(), bytes);
+            }
+            _ => {}
+        }
+    }
+}
+
+/// The endpoint that a connection becomes a client of.
+fn upgrade_of(response: &Response) -> Answered {
+    response
+        .upgrade
+        .and_then(|endpoint| u16::try_from(endpoint.0).ok())
+        .map_or(Answered::Whole, Answered::Upgrade)
 }
 
 /// What follows when a response is queued.
@@ -90,6 +152,8 @@ impl Context<'_> {
 pub(crate) enum Answered {
     /// Nothing.
     Whole,
+    /// Nothing, and the head said that no body follows: the stream that carries it is ended.
+    Ended,
     /// The connection is this endpoint's.
     Upgrade(u16),
     /// The body, from the application: in chunks, or until the end of the connection.
@@ -115,6 +179,10 @@ pub(crate) enum Protocol {
     /// HTTP/1.1 requests and responses, and the host whose listener accepted the connection, or the
     /// choice among several.
     Http1(Box<Http1Connection>, u16),
+    /// HTTP/2, whose streams are clients of their own; the host as above.
+    Http2(Box<Http2Connection>, u16),
+    /// A request on one of these streams.
+    Exchange(Box<Exchange>),
     /// Frames of an endpoint's client.
     WebSocket(WebSocketConnection),
     /// All was said: what is queued is written, what comes is discarded, so that the peer
@@ -168,6 +236,12 @@ impl Protocol {
                 }
                 event
             }
+            Self::Exchange(exchange) => {
+                let step = exchange.next(input, cx.now);
+                self.exchange_event(step, cx)
+            }
+            // Read frame by frame: see `next_step`.
+            Self::Http2(..) => None,
             Self::WebSocket(connection) => {
                 let mut receiving = Receiving {
                     config: cx.settings.endpoint(connection.endpoint()),
@@ -207,6 +281,105 @@ impl Protocol {
                 self.refuse(refused.status, refused.reason, cx);
                 None
             }
+            Step::Http2 => {
+                self.begin_http2(Http2Connection::begun, cx);
+                None
+            }
+        }
+    }
+
+    /// The connection speaks HTTP/2 from the next byte on.
+    fn begin_http2(
+        &mut self,
+        make: impl FnOnce(ConnectionInfo, Moment) -> Http2Connection,
+        cx: &mut Context<'_>,
+    ) {
+        if let Self::Http1(connection, host) = self {
+            let mut http2 = make(connection.info().clone(), connection.since());
+            http2.greet(&mut cx.carrying());
+            *self = Self::Http2(Box::new(http2), *host);
+        }
+    }
+
+    /// What a step of an exchange is to the application.
+    fn exchange_event<'b>(
+        &mut self,
+        step: exchange::Step<'b>,
+        cx: &mut Context<'_>,
+    ) -> Option<Event<'b>> {
+        match step {
+            exchange::Step::NeedInput => None,
+            exchange::Step::Request(request) => Some(Event::Request(request)),
+            exchange::Step::Body(bytes, is_last) => Some(Event::Body(bytes, is_last)),
+            exchange::Step::Continue => {
+                self.ask_for_body(cx);
+                None
+            }
+            exchange::Step::Refused((status, reason)) => {
+                log::debug!("request refused: {}: {reason}", status.as_u16());
+                self.refuse(status, reason, cx);
+                None
+            }
+        }
+    }
+
+    /// Asks the peer of an exchange to send the body that it holds back.
+    fn ask_for_body(&mut self, cx: &mut Context<'_>) {
+        if let Self::Exchange(exchange) = self {
+            cx.head.clear();
+            exchange.continue_head(cx.head);
+            let interim = Bytes::Parts(cx.head, b"");
+            cx.output.send(exchange.carrier(), Unit::default(), interim);
+        }
+    }
+
+    /// The next that happens on a connection that carries others.
+    pub(crate) fn next_step<'b>(
+        &mut self,
+        input: &mut Input<'b>,
+        cx: &mut Context<'_>,
+    ) -> http2::Step<'b> {
+        match self {
+            Self::Http2(connection, _) => connection.next(input, &mut cx.carrying()),
+            _ => http2::Step::NeedInput,
+        }
+    }
+
+    /// The connection that carries others, if it is one, and what it needs.
+    pub(crate) fn carrier<R>(
+        &mut self,
+        cx: &mut Context<'_>,
+        act: impl FnOnce(&mut Http2Connection, &mut Carrying<'_>) -> R,
+    ) -> Option<R> {
+        match self {
+            Self::Http2(connection, _) => Some(act(connection, &mut cx.carrying())),
+            _ => None,
+        }
+    }
+
+    /// The connection that carries others, if it is one.
+    pub(crate) fn as_carrier(&mut self) -> Option<&mut Http2Connection> {
+        match self {
+            Self::Http2(connection, _) => Some(connection),
+            _ => None,
+        }
+    }
+
+    /// The peer ended its side of the stream that this client is.
+    pub(crate) fn end_input(&mut self, cx: &mut Context<'_>) -> Option<Event<'static>> {
+        let Self::Exchange(exchange) = self else {
+            return None;
+        };
+        let step = exchange.end_input();
+        self.exchange_event(step, cx)
+    }
+
+    /// The host, or the choice among several, that requests are for.
+    pub(crate) fn host(&self) -> Option<u16> {
+        match self {
+            Self::Http1(_, host) | Self::Http2(_, host) => Some(*host),
+            Self::Exchange(exchange) => Some(exchange.host()),
+            Self::Proxied(_) | Self::WebSocket(_) | Self::Lingering(_) => None,
         }
     }
 
@@ -214,6 +387,10 @@ impl Protocol {
     pub(crate) fn announced(&mut self) -> Option<(u16, &mut Request)> {
         match self {
             Self::Http1(connection, host) => connection.announced().map(|request| (*host, request)),
+            Self::Exchange(exchange) => {
+                let host = exchange.host();
+                exchange.announced().map(|request| (host, request))
+            }
             _ => None,
         }
     }
@@ -226,44 +403,71 @@ impl Protocol {
         is_there: bool,
         cx: &mut Context<'_>,
     ) -> Option<Event<'static>> {
-        let Self::Http1(connection, _) = self else {
-            return None;
-        };
-        let step = connection.expect_body(plan, is_there, cx.now);
-        self.http1_event(step, cx)
+        match self {
+            Self::Http1(connection, _) => {
+                let step = connection.expect_body(plan, is_there, cx.now);
+                self.http1_event(step, cx)
+            }
+            Self::Exchange(exchange) => {
+                let step = exchange.expect_body(plan, is_there, cx.now);
+                self.exchange_event(step, cx)
+            }
+            _ => None,
+        }
     }
 
     /// The application takes the pieces of the body that was announced.
     pub(crate) fn accept_body(&mut self, cx: &mut Context<'_>) {
-        if let Self::Http1(connection, _) = self
-            && connection.accept_body()
-        {
-            send_continue(cx);
+        match self {
+            Self::Http1(connection, _) => {
+                if connection.accept_body() {
+                    send_continue(cx);
+                }
+            }
+            Self::Exchange(exchange) => {
+                if exchange.accept_body() {
+                    self.ask_for_body(cx);
+                }
+            }
+            _ => {}
         }
     }
 
     /// Whether pieces of a body are to come.
     pub(crate) fn is_receiving(&self) -> bool {
-        matches!(self, Self::Http1(connection, _) if connection.is_receiving())
+        match self {
+            Self::Http1(connection, _) => connection.is_receiving(),
+            Self::Exchange(exchange) => exchange.is_receiving(),
+            _ => false,
+        }
     }
 
     /// Whether a response is being sent in pieces.
     pub(crate) fn is_streaming(&self) -> bool {
-        matches!(self, Self::Http1(connection, _) if connection.is_streaming())
+        match self {
+            Self::Http1(connection, _) => connection.is_streaming(),
+            Self::Exchange(exchange) => exchange.is_streaming(),
+            _ => false,
+        }
     }
 
     /// Lets a body wait, or go on.
     pub(crate) fn pause_body(&mut self, pause: bool, now: Moment) {
-        if let Self::Http1(connection, _) = self {
-            connection.pause_body(pause, now);
+        match self {
+            Self::Http1(connection, _) => connection.pause_body(pause, now),
+            Self::Exchange(exchange) => exchange.pause_body(pause, now),
+            _ => {}
         }
     }
 
     /// A response that was sent in pieces is complete.
     pub(crate) fn end_stream(&mut self, now: Moment) {
-        if let Self::Http1(connection, _) = self
-            && connection.end_stream(now) != Then::KeepAlive
-        {
+        let is_last = match self {
+            Self::Http1(connection, _) => connection.end_stream(now) != Then::KeepAlive,
+            Self::Exchange(_) => true,
+            _ => false,
+        };
+        if is_last {
             *self = Self::Lingering(None);
         }
     }
@@ -281,46 +485,48 @@ impl Protocol {
 
     /// Queues the answer to the last request, and says what follows.
     pub(crate) fn respond(&mut self, response: &mut Response, cx: &mut Context<'_>) -> Answered {
-        let Self::Http1(connection, _) = self else {
-            return Answered::Whole;
+        let connection = match self {
+            Self::Http1(connection, _) => connection,
+            Self::Exchange(_) => return self.respond_on_stream(response, cx),
+            _ => return Answered::Whole,
         };
         cx.head.clear();
         let after = connection.respond(response, cx.date_line, cx.now, cx.head);
-        let content = if after.send_body {
-            response.content()
-        } else {
-            &Content::Empty
-        };
-        let inline = if let Content::Shared(bytes) = content
-            && Bytes::are_worth_sharing(bytes)
-        {
-            None
-        } else {
-            content.as_bytes()
-        };
-        let parts = Bytes::Parts(cx.head, inline.unwrap_or_default());
-        cx.output.send(cx.slot, Unit::default(), parts);
-        if inline.is_none() && !content.is_stream() {
-            match response.take_content() {
-                Content::Source { len, source } => cx.output.send_source(cx.slot, len, source),
-                Content::Shared(bytes) => {
-                    let bytes = Bytes::Shared(&bytes);
-                    cx.output.send(cx.slot, Unit::default(), bytes);
-                }
-                _ => {}
-            }
-        }
+        queue(response, after.send_body, cx);
         match after.then {
             Then::KeepAlive => Answered::Whole,
             Then::Close => {
                 *self = Self::Lingering(None);
                 Answered::Whole
             }
-            Then::Upgrade => response
-                .upgrade
-                .and_then(|endpoint| u16::try_from(endpoint.0).ok())
-                .map_or(Answered::Whole, Answered::Upgrade),
+            Then::Upgrade => upgrade_of(response),
             Then::Stream { in_chunks } => Answered::Stream { in_chunks },
+        }
+    }
+
+    /// The same where a stream carries it: the head goes to the queue of the connection, with its
+    /// frames, and the content to that of the stream, which is framed as windows let it go.
+    fn respond_on_stream(&mut self, response: &mut Response, cx: &mut Context<'_>) -> Answered {
+        let Self::Exchange(exchange) = self else {
+            return Answered::Whole;
+        };
+        cx.head.clear();
+        let after = exchange.respond(response, cx.date_line, cx.block, cx.head);
+        let frames = Bytes::Parts(cx.head, b"");
+        cx.output.send(exchange.carrier(), Unit::default(), frames);
+        match after {
+            exchange::After::Upgrade => upgrade_of(response),
+            exchange::After::Stream => Answered::Stream { in_chunks: false },
+            exchange::After::Ended => {
+                *self = Self::Lingering(None);
+                Answered::Ended
+            }
+            exchange::After::Content => {
+                cx.head.clear();
+                queue(response, true, cx);
+                *self = Self::Lingering(None);
+                Answered::Whole
+            }
         }
     }
 
@@ -366,7 +572,7 @@ impl Protocol {
     pub(crate) fn disconnected(&mut self, cx: &mut Context<'_>) -> (bool, Option<Event<'static>>) {
         let unwritten = cx.output.has_output(cx.slot);
         match self {
-            Self::Proxied(_) | Self::Http1(..) => {
+            Self::Proxied(_) | Self::Http1(..) | Self::Http2(..) | Self::Exchange(_) => {
                 *self = Self::Lingering(None);
                 (!unwritten, None)
             }
@@ -421,7 +627,9 @@ impl Protocol {
     #[inline]
     pub(crate) fn soft_backlog_bytes(&self, settings: &Settings) -> Option<usize> {
         match self {
-            Self::Http1(..) => Some(settings.server.soft_backlog_bytes),
+            Self::Http1(..) | Self::Http2(..) | Self::Exchange(_) => {
+                Some(settings.server.soft_backlog_bytes)
+            }
             Self::WebSocket(connection) if connection.is_open() => {
                 Some(settings.endpoint(connection.endpoint()).soft_backlog_bytes)
             }
@@ -434,7 +642,8 @@ impl Protocol {
         match self {
             Self::WebSocket(connection) => connection.paused_until(),
             Self::Http1(connection, _) => connection.is_paused().then_some(Moment::NEVER),
-            Self::Proxied(_) | Self::Lingering(_) => None,
+            Self::Exchange(exchange) => exchange.is_paused().then_some(Moment::NEVER),
+            Self::Proxied(_) | Self::Http2(..) | Self::Lingering(_) => None,
         }
     }
 
@@ -443,6 +652,8 @@ impl Protocol {
         match self {
             Self::Proxied(awaited) => awaited.buffered_bytes(),
             Self::Http1(connection, _) => connection.buffered_bytes(),
+            Self::Http2(connection, _) => connection.buffered_bytes(),
+            Self::Exchange(exchange) => exchange.buffered_bytes(),
             Self::WebSocket(connection) => connection.buffered_bytes(),
             Self::Lingering(_) => 0,
         }
@@ -453,6 +664,8 @@ impl Protocol {
         match self {
             Self::Proxied(awaited) => awaited.deadline(&settings.server),
             Self::Http1(connection, _) => connection.deadline(&settings.server),
+            Self::Http2(connection, _) => connection.deadline(&settings.server),
+            Self::Exchange(exchange) => exchange.deadline(&settings.server),
             Self::WebSocket(connection) => {
                 connection.deadline(settings.endpoint(connection.endpoint()))
             }
@@ -462,8 +675,10 @@ impl Protocol {
 
     /// All that was queued is written.
     pub(crate) fn drained(&mut self, now: Moment) {
-        if let Self::Http1(connection, _) = self {
-            connection.drained(now);
+        match self {
+            Self::Http1(connection, _) => connection.drained(now),
+            Self::Http2(connection, _) => connection.drained(now),
+            _ => {}
         }
     }
 
@@ -485,7 +700,24 @@ impl Protocol {
                 }
             }
             // While its answers wait for the peer, the write timeout judges it.
-            Self::Http1(..) if cx.output.has_output(cx.slot) => Expiry::Nothing,
+            Self::Http1(..) | Self::Http2(..) | Self::Exchange(_)
+                if cx.output.has_output(cx.slot) =>
+            {
+                Expiry::Nothing
+            }
+            Self::Http2(connection, _) => match connection.on_deadline(&mut cx.carrying()) {
+                http2::Expiry::Nothing => Expiry::Nothing,
+                http2::Expiry::Close => {
+                    *self = Self::Lingering(None);
+                    Expiry::Nothing
+                }
+            },
+            Self::Exchange(exchange) => {
+                if let Some((status, reason)) = exchange.on_deadline(cx.now, &cx.settings.server) {
+                    self.refuse(status, reason, cx);
+                }
+                Expiry::Nothing
+            }
             Self::Http1(connection, _) => match connection.on_deadline(cx.now, &cx.settings.server)
             {
                 http1::Expiry::Nothing(_) => Expiry::Nothing,
@@ -521,7 +753,8 @@ impl Protocol {
         match self {
             Self::Proxied(_) => true,
             Self::Http1(connection, _) => connection.is_idle(),
-            Self::WebSocket(_) | Self::Lingering(_) => false,
+            Self::Http2(connection, _) => connection.is_idle(),
+            Self::Exchange(_) | Self::WebSocket(_) | Self::Lingering(_) => false,
         }
     }
 }

@@ -48,6 +48,12 @@ pub(crate) mod fact {
     pub(crate) const FULL: u16 = 1 << 10;
     /// It is told when the socket takes output again.
     pub(crate) const WATCHED: u16 = 1 << 11;
+    /// It has no socket: another client carries it.
+    pub(crate) const CARRIED: u16 = 1 << 13;
+    /// The end of its input came, and was not told yet, since input before it is held.
+    pub(crate) const END_UNTOLD: u16 = 1 << 14;
+    /// Its bytes are not those of its socket.
+    pub(crate) const WRAPPED: u16 = CARRIED;
 }
 
 impl<S> Client<S> {
@@ -77,7 +83,8 @@ impl<S> Client<S> {
             | fact::ABOVE_SOFT
             | fact::READ_CLOSED
             | fact::AT_END
-            | fact::BUFFERED)
+            | fact::BUFFERED
+            | fact::WRAPPED)
     }
 
     /// `fact` holds from now on.
@@ -195,6 +202,11 @@ impl<S> Clients<S> {
             .get_mut(slot as usize)?
             .as_mut()
             .filter(|client| !client.is(fact::DOOMED))
+    }
+
+    /// The client in `slot`, also if it is doomed.
+    pub(crate) fn get_any_mut(&mut self, slot: u32) -> Option<&mut Client<S>> {
+        self.slab.get_mut(slot as usize)?.as_mut()
     }
 
     /// The client that still has this id, unless it is doomed.

@@ -62,6 +62,9 @@ impl<S: System> EventLoop<S> {
             let Some(client) = clients.get_mut(slot) else {
                 return 0;
             };
+            if client.is(fact::WRAPPED) {
+                return 0; // they go another way
+            }
             match client.socket.write(bytes) {
                 WriteOutcome::Bytes(len) => {
                     directory.note_sent(slot, now);
@@ -125,7 +128,9 @@ impl<S: System> EventLoop<S> {
             output.uncork(slot);
             return true;
         };
-        if let Some(bytes) = output.corked(slot) {
+        if client.is(fact::WRAPPED) {
+            output.uncork(slot);
+        } else if let Some(bytes) = output.corked(slot) {
             let outcome = if bytes.is_empty() {
                 WriteOutcome::Bytes(0)
             } else {
@@ -182,6 +187,9 @@ impl<S: System> EventLoop<S> {
         let Some(client) = self.clients.get_mut(slot) else {
             return;
         };
+        if client.is(fact::WRAPPED) {
+            return self.write_carried(slot);
+        }
         let mut output = self.hub.output.borrow_mut();
         output.uncork(slot);
         if is_above_soft(client, slot, &output, &self.settings) {
@@ -278,6 +286,7 @@ impl<S: System> EventLoop<S> {
         if client.is(fact::ABOVE_SOFT) {
             self.judge_backlog(slot);
         }
+        self.make_room(slot);
     }
 
     /// The socket of a client is full for the first time: that it takes bytes again is to be told
@@ -303,7 +312,7 @@ impl<S: System> EventLoop<S> {
     }
 
     /// A client whose backlog is not above its soft limit any more is read on, and that is told.
-    fn judge_backlog(&mut self, slot: u32) {
+    pub(super) fn judge_backlog(&mut self, slot: u32) {
         let above = self.is_above_soft(slot);
         let Some(client) = self.clients.get_mut(slot) else {
             return;
@@ -327,6 +336,9 @@ impl<S: System> EventLoop<S> {
         if !client.protocol.is_lingering() {
             client.protocol.drained(self.hub.now.get());
             return;
+        }
+        if client.is(fact::CARRIED) {
+            return self.settle_carried(slot);
         }
         if client.is(fact::AT_END) {
             self.doom(slot);
@@ -382,7 +394,8 @@ fn is_above_soft<K>(client: &Client<K>, slot: u32, output: &Output, settings: &S
     };
     // A file counts by being there: a thousand requests for it must not open it a thousand
     // times.
-    let pulls = matches!(client.protocol, Protocol::Http1(..)) && output.has_source(slot);
+    let is_http = matches!(client.protocol, Protocol::Http1(..) | Protocol::Exchange(_));
+    let pulls = is_http && output.has_source(slot);
     pulls || output.backlog_bytes(slot) > soft as u64
 }
 
@@ -411,6 +424,13 @@ mod tests {
 
     impl Socket for FileSocket {
         const SENDS_FILES: bool = true;
+
+        fn none() -> Self {
+            Self {
+                asked: Vec::new(),
+                nanos: 0,
+            }
+        }
 
         fn send_file(&mut self, _: BorrowedFd<'_>, _: u64, len: usize) -> FileOutcome {
             self.asked.push(len);

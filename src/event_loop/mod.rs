@@ -5,6 +5,7 @@
 
 mod accept;
 mod answer;
+mod carried;
 pub(crate) mod clients;
 pub(crate) mod control;
 mod deadlines;
@@ -103,6 +104,8 @@ struct Asides {
     buffered_bytes: usize,
     /// Requests whose bodies come in pieces.
     uploads: HashMap<u32, Box<Upload>>,
+    /// Clients that others carry.
+    streams: carried::Streams,
 }
 
 /// Input that waits, from an offset.
@@ -138,6 +141,8 @@ pub(crate) struct EventLoop<S: System> {
     buffer: Vec<u8>,
     /// Where response heads are put together.
     head: Vec<u8>,
+    /// Where field blocks are.
+    block: Vec<u8>,
     /// What is left of the request that was answered last.
     spare: Option<Box<Request>>,
     /// What compressed messages are inflated with.
@@ -237,6 +242,7 @@ impl<S: System> EventLoop<S> {
             drained: Vec::new(),
             buffer: vec![0; READ_BUFFER_BYTES],
             head: Vec::new(),
+            block: Vec::new(),
             spare: None,
             inflaters: Inflaters::default(),
             date: DateCache::new(system.calendar()),
@@ -525,6 +531,7 @@ impl<S: System> EventLoop<S> {
             now: self.hub.now.get(),
             date_line: self.date.line(),
             head: &mut self.head,
+            block: &mut self.block,
             spare: &mut self.spare,
         };
         Some(act(&mut client.protocol, &mut context))
@@ -622,6 +629,8 @@ impl<S: System> EventLoop<S> {
         }
         self.closed(slot, CloseCode::ABNORMAL, "");
         self.abandon(slot);
+        self.leave_carrier(slot);
+        self.lose_streams(slot);
     }
 
     /// Frees the clients that are gone.

@@ -48,6 +48,8 @@ pub struct Request {
     forwarded: Option<Box<Forwarded>>,
     /// What the router found in the path: name and decoded text, in the order of the pattern.
     captures: Vec<(Arc<str>, String)>,
+    /// What an extended CONNECT asked for.
+    protocol: Option<Box<str>>,
     /// Set while its body follows in pieces.
     incoming: Option<Box<Incoming>>,
     /// What the application keeps in it. Its parts may panic when they are dropped: the loop drops
@@ -84,6 +86,7 @@ impl Request {
             connection,
             forwarded: None,
             captures: Vec::new(),
+            protocol: None,
             incoming: None,
             values: Extensions::new(),
         }
@@ -112,6 +115,7 @@ impl Request {
             connection: _, // given anew
             forwarded,
             captures,
+            protocol,
             incoming,
             values,
         } = &mut *self;
@@ -123,6 +127,7 @@ impl Request {
         body.clear();
         *forwarded = None;
         *captures = Vec::new();
+        *protocol = None;
         *incoming = None;
         values.clear();
         (self.capacity_bytes() <= MAX_SPARE_BYTES).then_some(self)
@@ -367,6 +372,13 @@ impl Request {
     #[must_use]
     pub const fn version(&self) -> Version {
         self.version
+    }
+
+    /// The protocol that an extended CONNECT (RFC 8441) asks for: `websocket`, over HTTP/2. Such a
+    /// request shows itself as a GET, so that one route serves it whatever carries it.
+    #[must_use]
+    pub fn protocol(&self) -> Option<&str> {
+        self.protocol.as_deref()
     }
 
     /// Whom the request is for, with port if it was given: what a trusted proxy says that its client
