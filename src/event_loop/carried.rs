@@ -11,6 +11,7 @@
 //! its reset is RST_STREAM (RFC 8441 section 5).
 
 use crate::client_id::ClientId;
+use crate::config::Settings;
 use crate::event_loop::clients::{Client, fact};
 use crate::event_loop::system::{Socket as _, System};
 use crate::event_loop::{EventLoop, Held};
@@ -41,8 +42,25 @@ struct Carried {
     stream: StreamId,
     /// It is a WebSocket's, which ends when both sides did.
     is_tunnel: bool,
+    /// It waits for room in the queue of its carrier.
+    waits: bool,
     /// Bytes sent since they counted as progress.
     trickle: usize,
+}
+
+/// What was moved from a stream's queue to its carrier's.
+#[derive(Debug, Default)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is one independent fact"
+)]
+struct Moved {
+    bytes: usize,
+    has_progress: bool,
+    /// The last frame ended the stream.
+    has_ended: bool,
+    /// What was to be sent cannot be read.
+    is_broken: bool,
 }
 
 /// What the loop knows of streams.
@@ -140,6 +158,7 @@ impl<S: System> EventLoop<S> {
             carrier,
             stream,
             is_tunnel: false,
+            waits: false,
             trickle: 0,
         };
         self.asides.streams.carried.insert(slot, carried);
@@ -237,17 +256,16 @@ impl<S: System> EventLoop<S> {
                 carrier, stream, ..
             }) = self.asides.streams.get(slot)
         {
-            self.carrier(carrier, |connection, cx| connection.consumed(stream, len, cx));
+            self.carrier(carrier, |connection, cx| {
+                connection.consumed(stream, len, cx)
+            });
         }
     }
 
     fn carrier<R>(
         &mut self,
         slot: u32,
-        act: impl FnOnce(
-            &mut Http2Connection,
-            &mut Carrying<'_>,
-        ) -> R,
+        act: impl FnOnce(&mut Http2Connection, &mut Carrying<'_>) -> R,
     ) -> Option<R> {
         self.protocol(slot, |protocol, cx| protocol.carrier(cx, act))?
     }
@@ -255,19 +273,14 @@ impl<S: System> EventLoop<S> {
 
 /// What streams are sent.
 impl<S: System> EventLoop<S> {
-    /// Moves what waits for a stream to the queue of its carrier, as far as windows and room go.
+    /// Moves what waits for a stream to the queue of its carrier, as far as windows and room go: all
+    /// that does, or one frame if others wait for theirs.
     pub(super) fn write_carried(&mut self, slot: u32) {
-        let Some(carried) = self.asides.streams.get(slot) else {
-            return;
-        };
-        let Carried {
-            carrier, stream, ..
-        } = carried;
         let above = self.is_above_soft(slot);
+        let now = self.hub.now.get();
         let Some(client) = self.clients.get_mut(slot) else {
             return;
         };
-        let now = self.hub.now.get();
         if above {
             client.set(fact::ABOVE_SOFT);
         }
@@ -275,65 +288,26 @@ impl<S: System> EventLoop<S> {
             client.note_progress(now);
         }
         let ends = client.protocol.is_lingering() && !client.is(fact::SHUT_DOWN);
-        let room = self.settings.server.soft_backlog_bytes.max(2 * FRAME_BYTES);
-        let Some(connection) = self.clients.get_mut(carrier) else {
+        let Some(moved) = self.move_frames(slot, ends) else {
             return;
         };
-        let Some(connection) = connection.protocol.as_carrier() else {
-            return;
-        };
-        let mut output = self.hub.output.borrow_mut();
-        output.uncork(slot);
-        let streams = &mut self.asides.streams;
-        let mut written = 0;
-        let mut has_ended = false;
-        let mut is_broken = false;
-        if !output.is_blocked(slot) {
-            let queued = usize::try_from(output.backlog_bytes(carrier)).unwrap_or(usize::MAX);
-            if let Err(error) = output.fill(slot) {
-                log::warn!("a response was cut off: {error}");
-                is_broken = true;
-            } else if queued + FRAME_BYTES > room {
-                output.block(slot);
-                streams.waiting.entry(carrier).or_default().push_back(slot);
-            } else {
-                let gathered = gather(&output, slot, &mut streams.payload);
-                let taken = connection.take_window(stream, gathered);
-                if taken > 0 {
-                    output.advance(slot, taken);
-                    has_ended = ends && !output.has_output(slot);
-                    let header = data_header(stream, taken, has_ended);
-                    let frame = Bytes::Parts(&header, &streams.payload[..taken]);
-                    output.send(carrier, Unit::default(), frame);
-                    written = taken;
-                }
-                if taken < gathered {
-                    output.block(slot);
-                }
-            }
-        }
-        if has_ended {
-            connection.end_local(stream);
-        }
-        let waiting = output.has_output(slot);
-        let blocked = output.is_blocked(slot);
-        drop(output);
-        let has_progress = self.note_trickle(slot, written, !waiting);
-        if written > 0 {
-            self.hub.directory.borrow_mut().note_sent(slot, now);
-        }
         let Some(client) = self.clients.get_mut(slot) else {
             return;
         };
-        if has_progress {
+        if moved.bytes > 0 {
+            self.hub.directory.borrow_mut().note_sent(slot, now);
+        }
+        if moved.has_progress {
             client.note_progress(now);
         }
-        client.put(fact::WAITING, waiting);
-        client.put(fact::FULL, blocked);
-        if has_ended {
+        let output = self.hub.output.borrow();
+        client.put(fact::WAITING, output.has_output(slot));
+        client.put(fact::FULL, output.is_blocked(slot));
+        drop(output);
+        if moved.has_ended {
             client.set(fact::SHUT_DOWN);
         }
-        if is_broken {
+        if moved.is_broken {
             return self.doom(slot);
         }
         if client.is(fact::ABOVE_SOFT) {
@@ -341,38 +315,85 @@ impl<S: System> EventLoop<S> {
         }
     }
 
-    /// Counts what a stream was let send. Whether that is progress.
-    fn note_trickle(&mut self, slot: u32, written: usize, is_all: bool) -> bool {
-        let Some(carried) = self.asides.streams.carried.get_mut(&slot) else {
-            return false;
-        };
-        carried.trickle += written;
-        let has_progress = is_all || carried.trickle >= PROGRESS_BYTES;
-        if has_progress {
-            carried.trickle = 0;
+    /// The frames of [`write_carried`](Self::write_carried); `ends`: nothing will be queued behind
+    /// what is.
+    fn move_frames(&mut self, slot: u32, ends: bool) -> Option<Moved> {
+        let Streams {
+            carried,
+            waiting,
+            payload,
+        } = &mut self.asides.streams;
+        let entry = carried.get_mut(&slot)?;
+        let (carrier, stream) = (entry.carrier, entry.stream);
+        let connection = self.clients.get_mut(carrier)?.protocol.as_carrier()?;
+        let room = room(&self.settings);
+        let mut output = self.hub.output.borrow_mut();
+        output.uncork(slot);
+        let mut moved = Moved::default();
+        while !output.is_blocked(slot) {
+            if let Err(error) = output.fill(slot) {
+                log::warn!("a response was cut off: {error}");
+                moved.is_broken = true;
+                break;
+            }
+            let is_full = output.backlog_bytes(carrier) + FRAME_BYTES as u64 > room;
+            let is_others_turn = moved.bytes > 0 && waiting.contains_key(&carrier);
+            if is_full || is_others_turn {
+                output.block(slot);
+                if !std::mem::replace(&mut entry.waits, true) {
+                    waiting.entry(carrier).or_default().push_back(slot);
+                }
+                break;
+            }
+            let gathered = gather(&output, slot, payload);
+            if gathered == 0 {
+                break;
+            }
+            let taken = connection.take_window(stream, gathered);
+            if taken > 0 {
+                output.advance(slot, taken);
+                moved.bytes += taken;
+                moved.has_ended = ends && !output.has_output(slot);
+                let header = data_header(stream, taken, moved.has_ended);
+                let frame = Bytes::Parts(&header, &payload[..taken]);
+                output.send(carrier, Unit::default(), frame);
+            }
+            if taken < gathered {
+                output.block(slot);
+            }
+            if !output.has_output(slot) {
+                break;
+            }
         }
-        has_progress
+        if moved.has_ended {
+            connection.end_local(stream);
+        }
+        entry.trickle += moved.bytes;
+        moved.has_progress = entry.trickle >= PROGRESS_BYTES || !output.has_output(slot);
+        if moved.has_progress {
+            entry.trickle = 0;
+        }
+        Some(moved)
     }
 
     /// There may be room in the queue of a carrier again: who waited for it has a turn.
     pub(super) fn make_room(&mut self, carrier: u32) {
-        if self.asides.streams.waiting.is_empty() {
-            return;
-        }
-        let queued = self.hub.output.borrow().backlog_bytes(carrier);
-        let queued = usize::try_from(queued).unwrap_or(usize::MAX);
-        let room = self.settings.server.soft_backlog_bytes.max(2 * FRAME_BYTES);
-        // Each takes a frame, and those who come next find less.
-        let count = room.saturating_sub(queued) / FRAME_BYTES;
-        let Some(waiting) = self.asides.streams.waiting.get_mut(&carrier) else {
-            return;
-        };
-        let next: Vec<u32> = waiting.drain(..count.min(waiting.len())).collect();
-        if waiting.is_empty() {
-            self.asides.streams.waiting.remove(&carrier);
-        }
-        for slot in next {
+        let room = room(&self.settings);
+        while let Some(waiting) = self.asides.streams.waiting.get_mut(&carrier) {
+            let queued = self.hub.output.borrow().backlog_bytes(carrier);
+            if queued + FRAME_BYTES as u64 > room {
+                break;
+            }
+            let next = waiting.pop_front();
+            if waiting.is_empty() {
+                self.asides.streams.waiting.remove(&carrier);
+            }
+            let Some(slot) = next else { break };
+            if let Some(entry) = self.asides.streams.carried.get_mut(&slot) {
+                entry.waits = false;
+            }
             self.unblock_carried(slot);
+            self.flush_client(slot);
         }
     }
 
@@ -466,12 +487,21 @@ impl<S: System> EventLoop<S> {
 
     /// A client is doomed that another one carries: its stream is ended, or reset if it is cut off.
     pub(super) fn leave_carrier(&mut self, slot: u32) {
-        let Some(carried) = self.asides.streams.carried.remove(&slot) else {
+        let streams = &mut self.asides.streams;
+        let Some(carried) = streams.carried.remove(&slot) else {
             return;
         };
         let Carried {
             carrier, stream, ..
         } = carried;
+        if carried.waits
+            && let Some(waiting) = streams.waiting.get_mut(&carrier)
+        {
+            waiting.retain(|waits| *waits != slot);
+            if waiting.is_empty() {
+                streams.waiting.remove(&carrier);
+            }
+        }
         let Some(client) = self.clients.get_any_mut(slot) else {
             return;
         };
@@ -493,6 +523,7 @@ impl<S: System> EventLoop<S> {
             }
         });
         self.settle_carrier(carrier);
+        self.arm(carrier);
     }
 
     /// The server stops: the carrier in `slot`, if it is one, takes no streams any more.
@@ -542,6 +573,12 @@ impl<S: System> EventLoop<S> {
             self.doom(slot);
         }
     }
+}
+
+/// Bytes that the queue of a carrier takes from its streams: not so many that its reads pause, since
+/// what it reads may be what lets them go on.
+fn room(settings: &Settings) -> u64 {
+    settings.server.soft_backlog_bytes.max(FRAME_BYTES) as u64
 }
 
 /// Gathers what is to be written next for the client in `slot`, one frame's payload at most. How

@@ -125,7 +125,11 @@ impl Socket for StreamSocket {
 
     #[cfg(target_os = "linux")]
     fn send_file(&mut self, file: BorrowedFd<'_>, mut offset: u64, len: usize) -> FileOutcome {
-        let Some(fd) = self.0.as_ref().filter(|_| NO_SIGNAL_ANYWAY.with(|is_so| *is_so)) else {
+        let Some(fd) = self
+            .0
+            .as_ref()
+            .filter(|_| NO_SIGNAL_ANYWAY.with(|is_so| *is_so))
+        else {
             return FileOutcome::Unsupported;
         };
         loop {

@@ -57,7 +57,10 @@ enum State {
     /// A body follows; [`Exchange::expect_body`] is due.
     Announced(Box<Announced>),
     /// A body is incomplete that is taken as a whole.
-    Body { request: Box<Request>, max_bytes: u64 },
+    Body {
+        request: Box<Request>,
+        max_bytes: u64,
+    },
     /// A request was handed out whose body follows in pieces.
     Receiving(Box<Receiving>),
     /// A request was handed out; [`Exchange::respond`] is due.

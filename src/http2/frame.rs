@@ -1,3 +1,10 @@
 //! stub
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum ErrorCode { NoError, ProtocolError, InternalError, Cancel, EnhanceYourCalm, RefusedStream }
+pub(crate) enum ErrorCode {
+    NoError,
+    ProtocolError,
+    InternalError,
+    Cancel,
+    EnhanceYourCalm,
+    RefusedStream,
+}

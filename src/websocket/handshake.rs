@@ -330,7 +330,7 @@ mod tests {
         let accepted = judge_with("GET", &[], &WebSocketConfig::default());
         assert_eq!(
             accepted.map(|accepted| accepted.accept_key).as_ref(),
-            Ok(ACCEPT)
+            Ok(&Some(*ACCEPT))
         );
     }
 
