@@ -23,7 +23,8 @@ use crate::http2::frame::ErrorCode;
 use crate::input::Input;
 use crate::output::{Bytes, Output, Unit};
 use crate::protocol::{Event, Protocol};
-use std::collections::{HashMap, VecDeque};
+use rustc_hash::FxHashMap;
+use std::collections::VecDeque;
 use std::io::IoSlice;
 
 /// Pieces that one DATA frame is gathered from.
@@ -67,9 +68,9 @@ struct Moved {
 #[derive(Debug, Default)]
 pub(super) struct Streams {
     /// By the slot of the stream's client.
-    carried: HashMap<u32, Carried>,
+    carried: FxHashMap<u32, Carried>,
     /// By the slot of the carrier: who waits for room in its queue, in turn.
-    waiting: HashMap<u32, VecDeque<u32>>,
+    waiting: FxHashMap<u32, VecDeque<u32>>,
     /// Where the payload of a frame is gathered.
     payload: Vec<u8>,
 }

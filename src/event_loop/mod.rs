@@ -39,8 +39,9 @@ use crate::websocket::{CloseCode, Received};
 use answer::Upload;
 use clients::{Client, Clients, fact};
 use control::Control;
+use rustc_hash::FxHashMap;
 use std::borrow::Cow;
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Waker;
@@ -97,13 +98,13 @@ impl<L> Listening<L> {
 #[derive(Debug, Default)]
 struct Asides {
     /// Input that was read before its client's reads paused, from an offset.
-    held: HashMap<u32, Held>,
+    held: FxHashMap<u32, Held>,
     /// Half-read input, in bytes, as it is counted in the total.
-    buffered: HashMap<u32, usize>,
+    buffered: FxHashMap<u32, usize>,
     /// The sum of it.
     buffered_bytes: usize,
     /// Requests whose bodies come in pieces.
-    uploads: HashMap<u32, Box<Upload>>,
+    uploads: FxHashMap<u32, Box<Upload>>,
     /// Clients that others carry.
     streams: carried::Streams,
 }
