@@ -289,13 +289,14 @@ impl Protocol {
     }
 
     /// The connection speaks HTTP/2 from the next byte on.
-    fn begin_http2(
+    fn begin_http2<C: Into<Option<Http2Connection>>>(
         &mut self,
-        make: impl FnOnce(ConnectionInfo, Moment) -> Http2Connection,
+        make: impl FnOnce(ConnectionInfo, Moment) -> C,
         cx: &mut Context<'_>,
     ) {
-        if let Self::Http1(connection, host) = self {
-            let mut http2 = make(connection.info().clone(), connection.since());
+        if let Self::Http1(connection, host) = self
+            && let Some(mut http2) = make(connection.info().clone(), connection.since()).into()
+        {
             http2.greet(&mut cx.carrying());
             *self = Self::Http2(Box::new(http2), *host);
         }

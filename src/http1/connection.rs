@@ -134,6 +134,9 @@ enum Preface {
 
 /// Whether `bytes`, the first of a connection, are those of the preface.
 fn preface(bytes: &[u8]) -> Option<Preface> {
+    if !cfg!(feature = "http2") {
+        return None;
+    }
     if bytes.starts_with(PREFACE) {
         return Some(Preface::Whole);
     }
