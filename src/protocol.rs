@@ -85,11 +85,6 @@ pub(crate) struct Context<'a> {
     pub(crate) spare: &'a mut Option<Box<Request>>,
 }
 
-fn send_continue(cx: &mut Context<'_>) {
-    let interim = Bytes::Parts(http1::CONTINUE, b"");
-    cx.output.send(cx.slot, Unit::default(), interim);
-}
-
 impl Context<'_> {
     fn wire(&mut self) -> Wire<'_> {
         Wire {
@@ -273,7 +268,7 @@ impl Protocol {
             Step::Request(request) => Some(Event::Request(request)),
             Step::Body(bytes, is_last) => Some(Event::Body(bytes, is_last)),
             Step::Continue => {
-                send_continue(cx);
+                self.ask_for_body(cx);
                 None
             }
             Step::Refused(refused) => {
@@ -324,13 +319,16 @@ impl Protocol {
         }
     }
 
-    /// Asks the peer of an exchange to send the body that it holds back.
+    /// Asks the client to send the body that it holds back.
     fn ask_for_body(&mut self, cx: &mut Context<'_>) {
         if let Self::Exchange(exchange) = self {
             cx.head.clear();
             exchange.continue_head(cx.head);
             let interim = Bytes::Parts(cx.head, b"");
             cx.output.send(exchange.carrier(), Unit::default(), interim);
+        } else {
+            let interim = Bytes::Parts(http1::CONTINUE, b"");
+            cx.output.send(cx.slot, Unit::default(), interim);
         }
     }
 
@@ -419,18 +417,13 @@ impl Protocol {
 
     /// The application takes the pieces of the body that was announced.
     pub(crate) fn accept_body(&mut self, cx: &mut Context<'_>) {
-        match self {
-            Self::Http1(connection, _) => {
-                if connection.accept_body() {
-                    send_continue(cx);
-                }
-            }
-            Self::Exchange(exchange) => {
-                if exchange.accept_body() {
-                    self.ask_for_body(cx);
-                }
-            }
-            _ => {}
+        let is_awaited = match self {
+            Self::Http1(connection, _) => connection.accept_body(),
+            Self::Exchange(exchange) => exchange.accept_body(),
+            _ => false,
+        };
+        if is_awaited {
+            self.ask_for_body(cx);
         }
     }
 

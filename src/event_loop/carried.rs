@@ -7,8 +7,8 @@
 //! ```
 //!
 //! A stream whose window is spent, or that finds the queue of its carrier full, is *blocked*, as a
-//! client is whose socket is full. Its end of input is END_STREAM, the end of its output is one, and
-//! its reset is RST_STREAM (RFC 8441 section 5).
+//! client is whose socket is full. Its end of input is `END_STREAM`, the end of its output is one,
+//! and its reset is `RST_STREAM` (RFC 8441 section 5).
 
 use crate::client_id::ClientId;
 use crate::config::Settings;
@@ -51,10 +51,6 @@ struct Carried {
 
 /// What was moved from a stream's queue to its carrier's.
 #[derive(Debug, Default)]
-#[expect(
-    clippy::struct_excessive_bools,
-    reason = "each is one independent fact"
-)]
 struct Moved {
     bytes: usize,
     has_progress: bool,
@@ -155,14 +151,14 @@ impl<S: System> EventLoop<S> {
         };
         self.hub.output.borrow_mut().open(slot);
         self.carrier(carrier, |connection, _| connection.open(stream, slot));
-        let carried = Carried {
+        let entry = Carried {
             carrier,
             stream,
             is_tunnel: false,
             waits: false,
             trickle: 0,
         };
-        self.asides.streams.carried.insert(slot, carried);
+        self.asides.streams.carried.insert(slot, entry);
         let protocol = Protocol::Exchange(Box::new(exchange));
         let mut client = Client::new(S::Socket::none(), protocol, now);
         client.set(fact::CARRIED);
@@ -237,8 +233,7 @@ impl<S: System> EventLoop<S> {
             // Of a WebSocket it is what the end of a TCP connection is.
             return self.disconnected(slot);
         }
-        let event: Option<Option<Event<'_>>> =
-            self.protocol(slot, |protocol, cx| protocol.end_input(cx));
+        let event: Option<Option<Event<'_>>> = self.protocol(slot, Protocol::end_input);
         if let Some(Some(event)) = event {
             self.handle(id, event, false);
         }
@@ -258,7 +253,7 @@ impl<S: System> EventLoop<S> {
             }) = self.asides.streams.get(slot)
         {
             self.carrier(carrier, |connection, cx| {
-                connection.consumed(stream, len, cx)
+                connection.consumed(stream, len, cx);
             });
         }
     }
