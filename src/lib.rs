@@ -82,6 +82,16 @@ mod protocol;
 
 mod http1;
 
+#[cfg_attr(
+    not(test),
+    expect(
+        dead_code,
+        unused_imports,
+        reason = "the connection that uses it comes next"
+    )
+)]
+mod http2;
+
 mod http;
 
 mod app;
