@@ -82,6 +82,9 @@ mod protocol;
 
 mod http1;
 
+#[allow(dead_code, reason = "the event loop is to use it")]
+mod http2;
+
 mod http;
 
 mod app;

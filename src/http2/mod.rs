@@ -1,0 +1,15 @@
+//! HTTP/2 on the wire (RFC 9113): bytes to requests on streams, and back. No I/O, no clock.
+//!
+//! ```text
+//!  bytes ──▶ connection: frames, streams, windows ──▶ hpack ──▶ fields ──▶ requests
+//!                 │
+//!                 └──▶ payload of DATA frames, each for the slot of its stream
+//! ```
+//!
+//! [`connection`] is what one socket carries; [`frame`] is how frames look, [`hpack`] how fields are
+//! compressed, [`fields`] which of them make a request.
+
+pub(crate) mod connection;
+pub(crate) mod fields;
+pub(crate) mod frame;
+pub(crate) mod hpack;
