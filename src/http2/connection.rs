@@ -13,7 +13,8 @@
 //! ```
 //!
 //! The connection's receive window is given back as DATA arrives, a stream's as the application takes
-//! what came: one stream that stands still starves no other. What a frame does is in `receive.rs`,
+//! what came: one stream that stands still starves no other. What a frame does is in `receive.rs`
+//! and `blocks.rs`,
 //! which streams there are in `streams.rs`, what is too much of what is legal in `floods.rs`.
 //!
 //! No I/O: bytes and `now` go in, steps come out, and what is to be sent goes into the carrier's
@@ -31,15 +32,17 @@ use super::frame::{
 };
 use super::hpack;
 
+mod blocks;
 mod floods;
 mod receive;
 mod settings;
 mod streams;
 
+use blocks::OpenBlock;
 use floods::Floods;
-use receive::{OpenBlock, OpenData, Progress};
+use receive::{OpenData, Progress};
 use settings::PeerSettings;
-use streams::Streams;
+use streams::{Stream, Streams};
 
 /// What the client may send on all streams together before it hears of our having read it.
 const CONNECTION_WINDOW_BYTES: u32 = 1024 * 1024;
@@ -184,7 +187,7 @@ impl Http2Connection {
             data: None,
             peer: PeerSettings::DEFAULT,
             send_window: DEFAULT_WINDOW_BYTES.cast_signed(),
-            receive_window: CONNECTION_WINDOW_BYTES,
+            receive_window: DEFAULT_WINDOW_BYTES,
             is_blocked: false,
             phase,
             peer_leaves: false,
@@ -202,6 +205,7 @@ impl Http2Connection {
         let increment = CONNECTION_WINDOW_BYTES - DEFAULT_WINDOW_BYTES;
         let update = frame::window_update(StreamId::CONNECTION, increment);
         cx.send(&settings, &update);
+        self.receive_window = CONNECTION_WINDOW_BYTES;
     }
 
     /// Takes input up to the next thing to do.
@@ -305,7 +309,7 @@ impl Http2Connection {
         }
     }
 
-    /// END_STREAM is queued. The stream is gone when the client ended it too.
+    /// `END_STREAM` is queued. The stream is gone when the client ended it too.
     pub(crate) fn end_local(&mut self, stream: StreamId) {
         self.streams.end_locally(stream);
         if self.streams.is_empty() {
@@ -320,7 +324,7 @@ impl Http2Connection {
     pub(crate) fn has_ended(&self, stream: StreamId) -> bool {
         self.streams
             .get(stream)
-            .is_none_or(|stream| stream.has_ended())
+            .is_none_or(Stream::has_ended)
     }
 
     /// Resets a stream, which is gone then. What the client still sends on it is ignored.

@@ -70,7 +70,7 @@ pub(crate) enum Kind {
     GoAway = 0x7,
     WindowUpdate = 0x8,
     Continuation = 0x9,
-    /// Any other: it is ignored (section 5.5), as RFC 9218's PRIORITY_UPDATE.
+    /// Any other: it is ignored (section 5.5), as RFC 9218's `PRIORITY_UPDATE`.
     Unknown = 0xFF,
 }
 
@@ -288,9 +288,12 @@ pub(crate) const TOO_MUCH_PADDING: ConnectionError =
 /// Encodes a frame header. `len` is of one frame: at most [`MAX_PAYLOAD_BYTES`].
 const fn header(len: usize, kind: Kind, flags: u8, stream: StreamId) -> [u8; HEADER_BYTES] {
     debug_assert!(len <= MAX_PAYLOAD_BYTES);
-    let [.., a, b, c] = len.to_be_bytes();
-    let [d, e, f, g] = stream.0.to_be_bytes();
-    [a, b, c, kind as u8, flags, d, e, f, g]
+    let len = len.to_be_bytes();
+    let id = stream.0.to_be_bytes();
+    let [.., high, middle, low] = len;
+    [
+        high, middle, low, kind as u8, flags, id[0], id[1], id[2], id[3],
+    ]
 }
 
 /// The header of a DATA frame with `len` bytes of payload, at most 16,384 (section 6.1).
@@ -319,7 +322,7 @@ pub(crate) fn headers_frames(stream: StreamId, block: &[u8], end_stream: bool, o
     }
 }
 
-/// A RST_STREAM frame (section 6.4).
+/// A `RST_STREAM` frame (section 6.4).
 pub(crate) fn rst_stream(stream: StreamId, code: ErrorCode) -> [u8; HEADER_BYTES + 4] {
     joined(
         header(4, Kind::RstStream, 0, stream),
@@ -327,7 +330,7 @@ pub(crate) fn rst_stream(stream: StreamId, code: ErrorCode) -> [u8; HEADER_BYTES
     )
 }
 
-/// A WINDOW_UPDATE frame (section 6.9).
+/// A `WINDOW_UPDATE` frame (section 6.9).
 pub(crate) fn window_update(stream: StreamId, increment: u32) -> [u8; HEADER_BYTES + 4] {
     debug_assert!((1..=MAX_WINDOW_BYTES).contains(&increment));
     joined(

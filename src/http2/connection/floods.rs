@@ -22,7 +22,7 @@ const RESETS: Rate = Rate {
 };
 
 /// Frames that carry nothing. A client that is asked for much may answer each frame with two
-/// WINDOW_UPDATE frames: what is useful gives back ([`Floods::requested`], [`Floods::sent`]).
+/// `WINDOW_UPDATE` frames: what is useful gives back ([`Floods::requested`], [`Floods::sent`]).
 const EMPTY_FRAMES: Rate = Rate {
     burst: 10_000,
     per_second: 1000,
