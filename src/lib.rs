@@ -82,7 +82,7 @@ mod protocol;
 
 mod http1;
 
-#[allow(dead_code, reason = "the event loop is to use it")]
+#[allow(dead_code, unused_imports, reason = "the event loop is to use it")]
 mod http2;
 
 mod http;
