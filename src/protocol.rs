@@ -64,6 +64,15 @@ impl<'b> From<websocket::Event<'b>> for Event<'b> {
     }
 }
 
+/// The head of a response that is to be put into frames.
+#[derive(Debug, Default)]
+pub(crate) struct Fields {
+    /// Its field block; empty if there is none.
+    pub(crate) block: Vec<u8>,
+    /// Nothing follows on the stream.
+    pub(crate) is_last: bool,
+}
+
 /// What the protocols need of the server for one call.
 #[derive(Debug)]
 pub(crate) struct Context<'a> {
@@ -79,8 +88,8 @@ pub(crate) struct Context<'a> {
     pub(crate) date_line: &'a DateLine,
     /// Where response heads are put together; kept for its allocation.
     pub(crate) head: &'a mut Vec<u8>,
-    /// Where field blocks are, alike.
-    pub(crate) block: &'a mut Vec<u8>,
+    /// The fields of a head that an exchange is to be sent, which its carrier frames.
+    pub(crate) fields: &'a mut Fields,
     /// What is left of an answered request, for the next one to be made of.
     pub(crate) spare: &'a mut Option<Box<Request>>,
 }
@@ -147,8 +156,6 @@ fn upgrade_of(response: &Response) -> Answered {
 pub(crate) enum Answered {
     /// Nothing.
     Whole,
-    /// Nothing, and the head said that no body follows: the stream that carries it is ended.
-    Ended,
     /// The connection is this endpoint's.
     Upgrade(u16),
     /// The body, from the application: in chunks, or until the end of the connection.
@@ -311,9 +318,9 @@ impl Protocol {
                 self.ask_for_body(cx);
                 None
             }
-            exchange::Step::Refused((status, reason)) => {
-                log::debug!("request refused: {}: {reason}", status.as_u16());
-                self.refuse(status, reason, cx);
+            exchange::Step::Refused(refused) => {
+                log::debug!("request refused: {refused:?}");
+                self.refuse(refused.status, refused.reason, cx);
                 None
             }
         }
@@ -321,11 +328,9 @@ impl Protocol {
 
     /// Asks the client to send the body that it holds back.
     fn ask_for_body(&mut self, cx: &mut Context<'_>) {
-        if let Self::Exchange(exchange) = self {
-            cx.head.clear();
-            exchange.continue_head(cx.head);
-            let interim = Bytes::Parts(cx.head, b"");
-            cx.output.send(exchange.carrier(), Unit::default(), interim);
+        if let Self::Exchange(_) = self {
+            Exchange::encode_continue(&mut cx.fields.block);
+            cx.fields.is_last = false;
         } else {
             let interim = Bytes::Parts(http1::CONTINUE, b"");
             cx.output.send(cx.slot, Unit::default(), interim);
@@ -498,22 +503,20 @@ impl Protocol {
         }
     }
 
-    /// The same where a stream carries it: the head goes to the queue of the connection, with its
-    /// frames, and the content to that of the stream, which is framed as windows let it go.
+    /// The same where a stream carries it: the head goes to the queue of its carrier, and the content
+    /// to that of the stream, to be framed as windows let it go.
     fn respond_on_stream(&mut self, response: &mut Response, cx: &mut Context<'_>) -> Answered {
         let Self::Exchange(exchange) = self else {
             return Answered::Whole;
         };
-        cx.head.clear();
-        let after = exchange.respond(response, cx.date_line, cx.block, cx.head);
-        let frames = Bytes::Parts(cx.head, b"");
-        cx.output.send(exchange.carrier(), Unit::default(), frames);
+        let after = exchange.respond(response, cx.date_line, &mut cx.fields.block);
+        cx.fields.is_last = after == exchange::After::Ended;
         match after {
             exchange::After::Upgrade => upgrade_of(response),
             exchange::After::Stream => Answered::Stream { in_chunks: false },
             exchange::After::Ended => {
                 *self = Self::Lingering(None);
-                Answered::Ended
+                Answered::Whole
             }
             exchange::After::Content => {
                 cx.head.clear();
@@ -707,8 +710,8 @@ impl Protocol {
                 }
             },
             Self::Exchange(exchange) => {
-                if let Some((status, reason)) = exchange.on_deadline(cx.now, &cx.settings.server) {
-                    self.refuse(status, reason, cx);
+                if let Some(refused) = exchange.on_deadline(cx.now, &cx.settings.server) {
+                    self.refuse(refused.status, refused.reason, cx);
                 }
                 Expiry::Nothing
             }

@@ -225,10 +225,6 @@ impl<S: System> EventLoop<S> {
         self.keep_date();
         match self.protocol(slot, |protocol, cx| protocol.respond(response, cx)) {
             Some(Answered::Upgrade(endpoint)) => self.open(id, endpoint, request.client_address()),
-            Some(Answered::Ended) => {
-                self.note_ended(slot);
-                self.drop_stream(response);
-            }
             Some(Answered::Stream { in_chunks }) => {
                 if let Content::Stream(stream) = response.take_content()
                     && let Some(stream) = stream.take()

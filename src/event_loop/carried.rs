@@ -15,14 +15,12 @@ use crate::config::Settings;
 use crate::event_loop::clients::{Client, fact};
 use crate::event_loop::system::{Socket as _, System};
 use crate::event_loop::{EventLoop, Held};
-use crate::http2::connection::{
-    Carrying, Http2Connection, NewRequest, Step, StreamId, data_header,
-};
-use crate::http2::exchange::{Exchange, Opening};
-use crate::http2::frame::ErrorCode;
+use crate::http2::connection::{Carrying, Http2Connection, NewRequest, Step};
+use crate::http2::exchange::Exchange;
+use crate::http2::frame::{ErrorCode, StreamId, data_header};
 use crate::input::Input;
 use crate::output::{Bytes, Output, Unit};
-use crate::protocol::{Event, Protocol};
+use crate::protocol::{Event, Fields, Protocol};
 use rustc_hash::FxHashMap;
 use std::collections::VecDeque;
 use std::io::IoSlice;
@@ -130,24 +128,18 @@ impl<S: System> EventLoop<S> {
         let host = self.clients.get_mut(carrier);
         let host = host.and_then(|client| client.protocol.host());
         let (Some(host), Some(id)) = (host, self.clients.next_id()) else {
-            self.reset_stream(carrier, stream, ErrorCode::RefusedStream);
+            self.reset_stream(carrier, stream, ErrorCode::REFUSED_STREAM);
             return;
         };
         let slot = id.slot();
-        let opening = Opening {
-            carrier,
-            stream,
-            host,
-            now,
-        };
         let is_tunnel = request.protocol().is_some();
         let is_whole = is_last || is_tunnel || refused.is_some();
         let mut request = Some(request);
         let exchange = match request.take_if(|_| !is_whole) {
             Some(request) => {
-                Exchange::announcing(opening, request, content_length, expects_continue)
+                Exchange::announcing(host, request, content_length, expects_continue, now)
             }
-            None => Exchange::answering(opening, request.as_deref()),
+            None => Exchange::answering(host, request.as_deref(), now),
         };
         self.hub.output.borrow_mut().open(slot);
         self.carrier(carrier, |connection, _| connection.open(stream, slot));
@@ -165,10 +157,12 @@ impl<S: System> EventLoop<S> {
         client.put(fact::AT_END, is_last);
         self.clients.insert(client);
         match (refused, request) {
-            (Some((status, reason)), _) => {
-                log::debug!("request refused: {}: {reason}", status.as_u16());
+            (Some(refused), _) => {
+                log::debug!("request refused: {refused:?}");
                 self.keep_date();
-                self.protocol(slot, |protocol, cx| protocol.refuse(status, reason, cx));
+                self.protocol(slot, |protocol, cx| {
+                    protocol.refuse(refused.status, refused.reason, cx);
+                });
             }
             (None, Some(request)) => self.answer(id, request),
             (None, None) => self.announced(id, false),
@@ -372,6 +366,27 @@ impl<S: System> EventLoop<S> {
         Some(moved)
     }
 
+    /// Has the carrier of a stream send the head that its protocol put together, if it did.
+    pub(super) fn send_fields(&mut self, slot: u32) {
+        if self.fields.block.is_empty() {
+            return;
+        }
+        let Fields { mut block, is_last } = std::mem::take(&mut self.fields);
+        if let Some(Carried {
+            carrier, stream, ..
+        }) = self.asides.streams.get(slot)
+        {
+            self.carrier(carrier, |connection, cx| {
+                connection.send_block(stream, &block, is_last, cx);
+            });
+        }
+        if is_last && let Some(client) = self.clients.get_mut(slot) {
+            client.set(fact::SHUT_DOWN);
+        }
+        block.clear();
+        self.fields.block = block;
+    }
+
     /// There may be room in the queue of a carrier again: who waited for it has a turn.
     pub(super) fn make_room(&mut self, carrier: u32) {
         let room = room(&self.settings);
@@ -420,19 +435,6 @@ impl<S: System> EventLoop<S> {
 
 /// How streams and their carriers end.
 impl<S: System> EventLoop<S> {
-    /// The head of a response said that it is all: the stream is ended.
-    pub(super) fn note_ended(&mut self, slot: u32) {
-        if let Some(client) = self.clients.get_mut(slot) {
-            client.set(fact::SHUT_DOWN);
-        }
-        if let Some(Carried {
-            carrier, stream, ..
-        }) = self.asides.streams.get(slot)
-        {
-            self.carrier(carrier, |connection, _| connection.end_local(stream));
-        }
-    }
-
     /// A stream became a WebSocket's.
     pub(super) fn note_tunnel(&mut self, slot: u32) {
         if let Some(carried) = self.asides.streams.carried.get_mut(&slot) {
@@ -504,9 +506,9 @@ impl<S: System> EventLoop<S> {
         let (is_shut_down, is_at_end) = (client.is(fact::SHUT_DOWN), client.is(fact::AT_END));
         let code = match (is_shut_down, carried.is_tunnel) {
             // The answer is whole, whatever the peer was about to send (RFC 9113 section 8.1).
-            (true, false) => ErrorCode::NoError,
-            (false, false) => ErrorCode::InternalError,
-            (_, true) => ErrorCode::Cancel,
+            (true, false) => ErrorCode::NO_ERROR,
+            (false, false) => ErrorCode::INTERNAL_ERROR,
+            (_, true) => ErrorCode::CANCEL,
         };
         self.carrier(carrier, |connection, cx| {
             if carried.is_tunnel && is_at_end && !is_shut_down {
@@ -525,7 +527,7 @@ impl<S: System> EventLoop<S> {
     /// The server stops: the carrier in `slot`, if it is one, takes no streams any more.
     pub(super) fn dismiss_carrier(&mut self, slot: u32) {
         let told = self.carrier(slot, |connection, cx| {
-            connection.go_away(ErrorCode::NoError, cx);
+            connection.go_away(ErrorCode::NO_ERROR, cx);
         });
         if told.is_some() {
             self.settle_carrier(slot);

@@ -32,7 +32,7 @@ use crate::http::Request;
 use crate::http::date::DateCache;
 use crate::moment::Moment;
 use crate::panics::bury;
-use crate::protocol::{Context, Protocol};
+use crate::protocol::{Context, Fields, Protocol};
 use crate::websocket::deflate::Inflaters;
 use crate::websocket::encoded::ToSend;
 use crate::websocket::{CloseCode, Received};
@@ -142,8 +142,8 @@ pub(crate) struct EventLoop<S: System> {
     buffer: Vec<u8>,
     /// Where response heads are put together.
     head: Vec<u8>,
-    /// Where field blocks are.
-    block: Vec<u8>,
+    /// Where heads for streams are put together.
+    fields: Fields,
     /// What is left of the request that was answered last.
     spare: Option<Box<Request>>,
     /// What compressed messages are inflated with.
@@ -243,7 +243,7 @@ impl<S: System> EventLoop<S> {
             drained: Vec::new(),
             buffer: vec![0; READ_BUFFER_BYTES],
             head: Vec::new(),
-            block: Vec::new(),
+            fields: Fields::default(),
             spare: None,
             inflaters: Inflaters::default(),
             date: DateCache::new(system.calendar()),
@@ -532,10 +532,15 @@ impl<S: System> EventLoop<S> {
             now: self.hub.now.get(),
             date_line: self.date.line(),
             head: &mut self.head,
-            block: &mut self.block,
+            fields: &mut self.fields,
             spare: &mut self.spare,
         };
-        Some(act(&mut client.protocol, &mut context))
+        let result = act(&mut client.protocol, &mut context);
+        if client.is(fact::CARRIED) {
+            drop((output, directory));
+            self.send_fields(slot);
+        }
+        Some(result)
     }
 
     /// The one place where an endpoint's code runs: catches its panic, which fails `client`'s

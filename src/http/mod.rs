@@ -14,6 +14,7 @@ pub(crate) mod forwarded;
 pub(crate) mod gzip;
 pub(crate) mod headers;
 pub(crate) mod pace;
+pub(crate) mod refused;
 pub(crate) mod remote_stream;
 pub(crate) mod request;
 pub(crate) mod response;

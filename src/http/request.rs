@@ -153,6 +153,11 @@ impl Request {
         self.announces_body = head.announces_body;
     }
 
+    /// An extended CONNECT asks for `protocol`.
+    pub(crate) fn set_protocol(&mut self, protocol: &str) {
+        self.protocol = Some(protocol.into());
+    }
+
     /// The method.
     #[must_use]
     pub const fn method(&self) -> &Method {
@@ -368,22 +373,26 @@ impl Request {
         self.announces_body
     }
 
-    /// `HTTP/1.0` or `HTTP/1.1`.
-    #[must_use]
-    pub const fn version(&self) -> Version {
-        self.version
-    }
-
-    /// The protocol that an extended CONNECT (RFC 8441) asks for: `websocket`, over HTTP/2. Such a
-    /// request shows itself as a GET, so that one route serves it whatever carries it.
+    /// The protocol that the client wants to speak on this stream of an HTTP/2 connection instead of
+    /// sending a body: `websocket` (RFC 8441 section 4). `None` for every other request, also for one
+    /// that asks for an upgrade over HTTP/1.1: that has an `Upgrade` field.
+    ///
+    /// On the wire such a request is an extended CONNECT. Here its [`method`](Self::method) is GET, as
+    /// over HTTP/1.1, so that the same route is found.
     #[must_use]
     pub fn protocol(&self) -> Option<&str> {
         self.protocol.as_deref()
     }
 
+    /// `HTTP/1.0`, `HTTP/1.1` or `HTTP/2.0`.
+    #[must_use]
+    pub const fn version(&self) -> Version {
+        self.version
+    }
+
     /// Whom the request is for, with port if it was given: what a trusted proxy says that its client
-    /// asked for, else the host in the target, else the `Host` field. Only an HTTP/1.0 request may
-    /// have none.
+    /// asked for, else the host in the target, else the `Host` field, which over HTTP/2 is made of
+    /// `:authority`. Only an HTTP/1.0 request may have none.
     #[must_use]
     pub fn host(&self) -> Option<&str> {
         self.forwarded()

@@ -10,42 +10,25 @@
 //! What comes for the stream is the payload of its DATA frames, and what is queued for it becomes
 //! that of others: how, the carrier knows.
 
-use super::connection::{StreamId, headers_frames};
 use super::response_head;
 use crate::config::Config;
 use crate::http::date::DateLine;
 use crate::http::pace::body_timeout;
+use crate::http::refused::{BODY_TOO_LONG, RefusedRequest};
 use crate::http::{BodyPlan, Method, Request, Response, StatusCode};
 use crate::input::Input;
 use crate::moment::Moment;
 
-/// Why a request is not served: the status to answer with, and what is wrong.
-pub(crate) type Refused = (StatusCode, &'static str);
-
-const BODY_TOO_LONG: Refused = (
-    StatusCode::PAYLOAD_TOO_LARGE,
-    "the request body is too long",
-);
-const BODY_TOO_SLOW: Refused = (
+const BODY_TOO_SLOW: RefusedRequest = RefusedRequest::new(
     StatusCode::REQUEST_TIMEOUT,
     "the request body came too slowly",
 );
 
-/// What an exchange begins with.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Opening {
-    /// The slot of the connection that carries it.
-    pub(crate) carrier: u32,
-    pub(crate) stream: StreamId,
-    /// The host whose listener accepted the connection, or the choice among several.
-    pub(crate) host: u16,
-    pub(crate) now: Moment,
-}
-
 /// See the module.
 #[derive(Debug)]
 pub(crate) struct Exchange {
-    opening: Opening,
+    /// The host whose listener accepted the connection, or the choice among several.
+    host: u16,
     is_head_request: bool,
     state: State,
     /// When `state` began, or how much later, by the time that the application let the body wait.
@@ -96,14 +79,14 @@ struct Receiving {
 pub(crate) enum Step<'b> {
     /// All input is taken.
     NeedInput,
-    /// A 100 is to be [sent](Exchange::continue_head): the client holds the body back until then.
+    /// The head of a [100](Exchange::encode_continue) is to be sent: the client holds the body back until then.
     Continue,
     /// A whole request, or one whose body follows in pieces.
     Request(Box<Request>),
     /// A piece of a body, and whether it is the last one.
     Body(&'b [u8], bool),
     /// It must be answered so.
-    Refused(Refused),
+    Refused(RefusedRequest),
 }
 
 /// What a response came to.
@@ -121,23 +104,24 @@ pub(crate) enum After {
 
 impl Exchange {
     /// The exchange of a request that is there as a whole.
-    pub(crate) fn answering(opening: Opening, request: Option<&Request>) -> Self {
+    pub(crate) fn answering(host: u16, request: Option<&Request>, now: Moment) -> Self {
         Self {
-            opening,
+            host,
             is_head_request: request.is_some_and(|it| *it.method() == Method::HEAD),
             state: State::Answering,
-            since: opening.now,
+            since: now,
         }
     }
 
     /// That of one whose body follows.
     pub(crate) fn announcing(
-        opening: Opening,
+        host: u16,
         request: Box<Request>,
         content_length: Option<u64>,
         expects_continue: bool,
+        now: Moment,
     ) -> Self {
-        let mut exchange = Self::answering(opening, Some(&request));
+        let mut exchange = Self::answering(host, Some(&request), now);
         exchange.state = State::Announced(Box::new(Announced {
             request,
             content_length,
@@ -148,12 +132,7 @@ impl Exchange {
 
     /// The host that it is for.
     pub(crate) const fn host(&self) -> u16 {
-        self.opening.host
-    }
-
-    /// The slot of the connection that carries it.
-    pub(crate) const fn carrier(&self) -> u32 {
-        self.opening.carrier
+        self.host
     }
 
     /// The request that announces a body, if one did.
@@ -294,22 +273,18 @@ impl Exchange {
         }
     }
 
-    /// Appends the frames of an interim response that asks for a body (RFC 9110 section 15.2.1).
-    pub(crate) fn continue_head(&self, out: &mut Vec<u8>) {
-        let mut block = Vec::with_capacity(8);
-        response_head::encode_interim(StatusCode::CONTINUE, &mut block);
-        headers_frames(self.opening.stream, &block, false, out);
+    /// Appends the fields of the interim response that asks for a body (RFC 9110 section 15.2.1).
+    pub(crate) fn encode_continue(block: &mut Vec<u8>) {
+        response_head::encode_interim(StatusCode::CONTINUE, block);
     }
 
-    /// Appends the frames of the head of `response` to `out`; `block` is room for its fields.
+    /// Appends the fields of `response` to `block`.
     pub(crate) fn respond(
         &mut self,
         response: &Response,
         date_line: &DateLine,
         block: &mut Vec<u8>,
-        out: &mut Vec<u8>,
     ) -> After {
-        block.clear();
         response_head::encode(response, self.is_head_request, date_line, block);
         let after = if response.status() == StatusCode::SWITCHING_PROTOCOLS {
             After::Upgrade
@@ -322,7 +297,6 @@ impl Exchange {
         } else {
             After::Content
         };
-        headers_frames(self.opening.stream, block, after == After::Ended, out);
         self.state = if after == After::Stream {
             State::Streaming
         } else {
@@ -347,7 +321,7 @@ impl Exchange {
     }
 
     /// Judges at `now` whether the body was too slow: then it must be answered so.
-    pub(crate) fn on_deadline(&mut self, now: Moment, config: &Config) -> Option<Refused> {
+    pub(crate) fn on_deadline(&mut self, now: Moment, config: &Config) -> Option<RefusedRequest> {
         if self.deadline(config).is_none_or(|deadline| now < deadline) {
             return None;
         }

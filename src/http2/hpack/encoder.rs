@@ -18,6 +18,9 @@ const INDEXED: u8 = 0x80;
 /// Set where a string is Huffman-coded (section 5.2).
 const HUFFMAN: u8 = 0x80;
 
+/// Longest string whose length is in the first byte.
+const MAX_SHORT_LEN: usize = 126;
+
 /// `authorization`, `proxy-authorization` and `set-cookie`: secrets, which are not to be guessed by what
 /// they are compressed to (section 7.1.3).
 const SECRET_INDICES: [u8; 3] = [23, 49, 55];
@@ -68,14 +71,28 @@ pub(crate) fn encode_status(status: u16, out: &mut Vec<u8>) {
 /// Appends a string, Huffman-coded if that is shorter.
 #[inline]
 fn put_string(bytes: impl ExactSizeIterator<Item = u8> + Clone, out: &mut Vec<u8>) {
-    let encoded_len = huffman::encoded_bits(bytes.clone()).div_ceil(8);
-    if encoded_len < bytes.len() {
-        put_integer(encoded_len, HUFFMAN, 7, out);
-        huffman::encode(bytes, out);
+    if bytes.len() <= MAX_SHORT_LEN {
+        // Whichever it will be has its length in one byte. So it is tried, which takes fewer
+        // instructions than to count the bits first: most strings are shorter for it.
+        let start = out.len();
+        out.push(0);
+        huffman::encode(bytes.clone(), out);
+        let encoded_len = out.len() - start - 1;
+        if encoded_len < bytes.len() {
+            out[start] = HUFFMAN | low_byte(encoded_len);
+            return;
+        }
+        out.truncate(start);
     } else {
-        put_integer(bytes.len(), 0, 7, out);
-        out.extend(bytes);
+        let encoded_len = huffman::encoded_bits(bytes.clone()).div_ceil(8);
+        if encoded_len < bytes.len() {
+            put_integer(encoded_len, HUFFMAN, 7, out);
+            huffman::encode(bytes, out);
+            return;
+        }
     }
+    put_integer(bytes.len(), 0, 7, out);
+    out.extend(bytes);
 }
 
 /// Appends an integer whose lowest `prefix_bits` share a byte with `pattern` (section 5.1).
@@ -115,18 +132,20 @@ fn static_index(name: &[u8]) -> Option<u8> {
 /// makes letters lower case, and `-`, `:` have it; what else it would change is in no token.
 #[inline]
 fn is_known(name: &[u8], known: &[u8]) -> bool {
-    const BITS: u64 = u64::from_ne_bytes([0x20; 8]);
-    let (name_words, name_rest) = name.as_chunks();
-    let (known_words, known_rest) = known.as_chunks();
-    name.len() == known.len()
-        && name_words
-            .iter()
-            .zip(known_words)
-            .all(|(name, known)| u64::from_ne_bytes(*name) | BITS == u64::from_ne_bytes(*known))
-        && name_rest
-            .iter()
-            .zip(known_rest)
-            .all(|(name, known)| name | 0x20 == *known)
+    const BIT: u8 = 0x20;
+    let is_same = |(name, known): (&[u8; 8], &[u8; 8])| {
+        u64::from_ne_bytes(*name) | u64::from_ne_bytes([BIT; 8]) == u64::from_ne_bytes(*known)
+    };
+    if name.len() != known.len() {
+        return false;
+    }
+    // The last eight may have been looked at in part.
+    if let Some(last) = name.last_chunk().zip(known.last_chunk()) {
+        let mut words = name.as_chunks().0.iter().zip(known.as_chunks().0);
+        return is_same(last) && words.all(is_same);
+    }
+    let mut bytes = name.iter().zip(known);
+    bytes.all(|(name, known)| name | BIT == *known)
 }
 
 /// Indices of the names in the static table, each at a [`place`] of its own. 0: none.
