@@ -48,6 +48,10 @@ pub(crate) mod fact {
     pub(crate) const FULL: u16 = 1 << 10;
     /// It is told when the socket takes output again.
     pub(crate) const WATCHED: u16 = 1 << 11;
+    /// What its socket carries is TLS: its session lies in the loop's asides.
+    pub(crate) const ENCRYPTED: u16 = 1 << 12;
+    /// Its bytes are not what its socket carries: no straight path is for it.
+    pub(crate) const WRAPPED: u16 = ENCRYPTED;
 }
 
 impl<S> Client<S> {
@@ -69,7 +73,8 @@ impl<S> Client<S> {
         self.facts & facts != 0
     }
 
-    /// Whether its input pauses, was held back, or ends: not so with nearly all reads.
+    /// Whether its input pauses, was held back, ends, or is wrapped in something: not so with nearly
+    /// all reads.
     #[inline]
     pub(crate) const fn is_held_up(&self) -> bool {
         self.is(fact::HELD
@@ -77,7 +82,8 @@ impl<S> Client<S> {
             | fact::ABOVE_SOFT
             | fact::READ_CLOSED
             | fact::AT_END
-            | fact::BUFFERED)
+            | fact::BUFFERED
+            | fact::WRAPPED)
     }
 
     /// `fact` holds from now on.

@@ -137,7 +137,7 @@ impl<S: System> EventLoop<S> {
         client.armed = None;
         let unread = client.is(fact::READABLE) || self.more_events;
         let judged_by_input = match &client.protocol {
-            Protocol::Proxied(_) | Protocol::Http1(..) => true,
+            Protocol::Proxied(_) | Protocol::Securing(_) | Protocol::Http1(..) => true,
             protocol => protocol.endpoint().is_some(),
         };
         if self.is_stalled(slot, now) {

@@ -52,3 +52,7 @@ mod configuration_example;
 mod log_lines;
 mod slow_reader;
 mod stop;
+#[cfg(feature = "tls")]
+mod tls;
+#[cfg(feature = "tls")]
+mod tls_client;
