@@ -58,10 +58,19 @@ impl<S: System> EventLoop<S> {
         let mut output = self.hub.output.borrow_mut();
         let mut directory = self.hub.directory.borrow_mut();
         let (clients, now) = (&mut self.clients, self.hub.now.get());
-        let (slot, taken) = output.flush_straight(visits, |slot, bytes| {
+        let (sessions, pump) = (&mut self.asides.sessions, &mut self.pump);
+        let visited = output.flush_straight(visits, |slot, bytes| {
             let Some(client) = clients.get_mut(slot) else {
                 return 0;
             };
+            if client.is(fact::WRAPPED) {
+                let session = sessions.get_mut(&slot);
+                let len = tls::write_broadcast(client, slot, bytes, session, pump);
+                if len > 0 {
+                    directory.note_sent(slot, now);
+                }
+                return len;
+            }
             match client.socket.write(bytes) {
                 WriteOutcome::Bytes(len) => {
                     directory.note_sent(slot, now);
@@ -70,7 +79,9 @@ impl<S: System> EventLoop<S> {
                 // The next write will find the same.
                 WriteOutcome::Full | WriteOutcome::Broken => 0,
             }
-        })?;
+        });
+        pump.settle(&mut output);
+        let (slot, taken) = visited?;
         output.advance(slot, taken);
         Some(slot)
     }

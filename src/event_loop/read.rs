@@ -163,7 +163,6 @@ impl<S: System> EventLoop<S> {
 
     /// What is to be done for a client that was read.
     fn finish_read(&mut self, slot: u32) {
-        self.uncork_wrapped(slot);
         if self.flush_answers(slot) {
             return;
         }
@@ -199,6 +198,7 @@ impl<S: System> EventLoop<S> {
             return true;
         };
         let unread = self.serve(id, &mut held.bytes[held.from..]);
+        self.uncork_wrapped(slot);
         if unread > 0
             && let Some(client) = self.clients.get_mut(slot)
         {
@@ -227,9 +227,8 @@ impl<S: System> EventLoop<S> {
         if drained {
             client.take(fact::READABLE);
         }
-        let is_encrypted = client.is(fact::ENCRYPTED);
         let mut buffer = std::mem::take(&mut self.buffer);
-        let unread = if is_encrypted {
+        let unread = if client.is(fact::ENCRYPTED) {
             self.take_in_records(id, &mut buffer[..len])
         } else {
             self.take_in_bytes(id, &mut buffer[..len])
@@ -243,6 +242,7 @@ impl<S: System> EventLoop<S> {
     }
 
     /// Serves what a client sent, and holds what is to be offered again. How much that is.
+    #[inline]
     pub(super) fn take_in_bytes(&mut self, id: ClientId, bytes: &mut [u8]) -> usize {
         let (slot, len, now) = (id.slot(), bytes.len(), self.hub.now.get());
         let Some(client) = self.clients.get_mut(slot) else {

@@ -75,6 +75,7 @@ impl Asides {
 
 impl<S: System> EventLoop<S> {
     /// Opens records that a client sent and serves what is in them. How much of that is held back.
+    #[inline(never)] // as all of this: within their callers they take registers from plain clients
     pub(super) fn take_in_records(&mut self, id: ClientId, mut bytes: &mut [u8]) -> usize {
         let slot = id.slot();
         let is = |client: Option<&mut Client<S::Socket>>, what: fn(&Protocol) -> bool| {
@@ -111,7 +112,9 @@ impl<S: System> EventLoop<S> {
         let unread = if plain.is_empty() {
             0
         } else {
-            self.take_in_bytes(id, &mut plain)
+            let unread = self.take_in_bytes(id, &mut plain);
+            self.uncork_wrapped(slot);
+            unread
         };
         self.pump.plain = plain;
         match progress {
@@ -184,6 +187,7 @@ impl<S: System> EventLoop<S> {
     }
 
     /// All was written: says so to the peer. Whether its socket has taken that.
+    #[inline(never)]
     pub(super) fn close_session(&mut self, slot: u32) -> bool {
         let Some(session) = self.asides.sessions.get_mut(&slot) else {
             return true;
@@ -214,6 +218,7 @@ impl<S: System> EventLoop<S> {
 
 /// Seals and writes what a client lacks, as far as its socket and its share of the turn go. How many
 /// bytes of plaintext and records that waited were written, and whether the connection is broken.
+#[inline(never)]
 pub(super) fn write<K: Socket>(
     client: &mut Client<K>,
     slot: u32,
@@ -275,6 +280,45 @@ pub(super) fn write<K: Socket>(
         }
     }
     (written, false)
+}
+
+/// The same for a broadcast to a client that lacks nothing else, if it can be done at once. How many
+/// bytes of it were sealed: all or none.
+#[inline(never)]
+pub(super) fn write_broadcast<K: Socket>(
+    client: &mut Client<K>,
+    slot: u32,
+    bytes: &[u8],
+    session: Option<&mut Box<Session>>,
+    pump: &mut Pump,
+) -> usize {
+    let is_long = client.is(fact::WATCHED) && bytes.len() > PLAINTEXT_PER_SLOW_WRITE;
+    let Some(session) = session.filter(|session| !is_long && !session.has_sealed()) else {
+        return 0;
+    };
+    pump.sealed.clear();
+    if !session.can_seal() || !session.seal(bytes, &mut pump.sealed) {
+        return 0;
+    }
+    let taken = match client.socket.write(&pump.sealed) {
+        WriteOutcome::Bytes(taken) => taken,
+        // The next write will find the same.
+        WriteOutcome::Full | WriteOutcome::Broken => 0,
+    };
+    if taken < pump.sealed.len() {
+        session.keep_sealed(&pump.sealed[taken..]);
+        pump.partial.push(slot);
+    }
+    bytes.len()
+}
+
+impl Pump {
+    /// Notes whose socket did not take all of a broadcast: they are to be written to once more.
+    pub(super) fn settle(&mut self, output: &mut Output) {
+        for slot in self.partial.drain(..) {
+            output.put_undelivered(slot, true);
+        }
+    }
 }
 
 /// The first `most` bytes of `slices` in one piece.

@@ -56,6 +56,10 @@ impl Identity {
         };
         let chain = read_chain(certificate)?;
         let read = read_key(key)?;
+        let names = certificate::names(&chain[0]).map_err(|error| TlsError {
+            path: Some(certificate.clone()),
+            problem: Problem::BadCertificate(error),
+        })?;
         let failed = |problem| TlsError {
             path: Some(key.clone()),
             problem,
@@ -67,22 +71,24 @@ impl Identity {
             }
             error => failed(Problem::BadKey(error.to_string())),
         })?;
-        let loaded = Self::new(source.clone(), certified).map_err(|error| TlsError {
-            path: Some(certificate.clone()),
-            problem: Problem::BadCertificate(error),
-        })?;
+        let loaded = Self {
+            names,
+            key: Arc::new(certified),
+            source: source.clone(),
+        };
         loaded.judge_validity(certificate);
         Ok(loaded)
     }
 
-    /// What `source` gave.
+    /// One that was made, with the names in it.
     ///
     /// # Errors
     ///
-    /// The first certificate of the chain is none.
-    pub(super) fn new(source: Source, key: CertifiedKey) -> Result<Self, String> {
+    /// Its certificate is none.
+    #[cfg(feature = "self-signed")]
+    pub(super) fn made(key: CertifiedKey) -> Result<Self, String> {
         Ok(Self {
-            source,
+            source: Source::Made,
             names: certificate::names(&key.cert[0])?,
             key: Arc::new(key),
         })

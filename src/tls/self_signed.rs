@@ -1,7 +1,7 @@
 //! A certificate that nobody vouches for, made when it is needed.
 
 use super::error::{Problem, TlsError};
-use super::identity::{Identity, Source};
+use super::identity::Identity;
 use super::provider;
 use rcgen::{CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, KeyPair};
 use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
@@ -39,5 +39,5 @@ pub(super) fn make(names: &[&str]) -> Result<Identity, TlsError> {
     let chain = vec![certificate.der().clone()];
     let certified = CertifiedKey::from_der(chain, key, &provider());
     let certified = certified.map_err(|error| failed(error.to_string()))?;
-    Identity::new(Source::Made, certified).map_err(failed)
+    Identity::made(certified).map_err(failed)
 }

@@ -56,3 +56,7 @@ mod stop;
 mod tls;
 #[cfg(feature = "tls")]
 mod tls_client;
+#[cfg(feature = "tls")]
+mod tls_closing;
+#[cfg(feature = "tls")]
+mod tls_handshake;

@@ -3,7 +3,7 @@
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::os::unix::net::UnixStream;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
@@ -219,10 +219,8 @@ impl TlsClient {
 
     /// Everything up to the end, and how it ended.
     pub(crate) fn read_to_end(&mut self) -> (Vec<u8>, End) {
-        let mut has_ended = false;
         let end = loop {
             match self.tls.read_tls(&mut self.stream) {
-                Ok(0) if has_ended => break End::Orderly,
                 Ok(0) => break End::Truncated,
                 Ok(_) => {}
                 Err(error) if error.kind() == ErrorKind::ConnectionReset => break End::Reset,
@@ -233,7 +231,6 @@ impl TlsClient {
             self.tls.reader().read_exact(&mut plain).expect("it is there");
             self.unread.extend(plain);
             if state.peer_has_closed() {
-                has_ended = true;
                 // It reads nothing more then, so the stream is asked.
                 match self.stream.read(&mut [0]) {
                     Ok(0) => break End::Orderly,
@@ -320,7 +317,3 @@ fn open_all(from: &mut TcpStream, tls: &Mutex<ClientConnection>, mut to: &UnixSt
     }
 }
 
-/// Removes `path` when it goes.
-pub(crate) fn read_file(path: &Path) -> Vec<u8> {
-    std::fs::read(path).expect("a file")
-}
