@@ -39,6 +39,9 @@ pub struct Config {
     /// from the accept). Default 10 s. It is a total, since "so long between two reads" does
     /// not stop a client that sends a byte at a time. Beyond it: 408.
     pub header_timeout: Duration,
+    /// How long a TLS handshake may take in all, from the accept. Default 10 s. Beyond it the
+    /// connection is dropped.
+    pub tls_handshake_timeout: Duration,
     /// How long a body may take before [`min_body_bytes_per_second`](Self::min_body_bytes_per_second)
     /// is asked of it. Default 10 s.
     pub body_grace: Duration,
@@ -117,6 +120,7 @@ impl Config {
             http2_max_streams: self.http2_max_streams.clamp(1, 1 << 16),
             http2_stream_window_bytes: self.http2_stream_window_bytes.clamp(65_535, (1 << 31) - 1),
             header_timeout: self.header_timeout.min(CENTURY),
+            tls_handshake_timeout: self.tls_handshake_timeout.min(CENTURY),
             body_grace: self.body_grace.min(CENTURY),
             body_stall_timeout: self.body_stall_timeout.min(CENTURY),
             keep_alive_timeout: self.keep_alive_timeout.min(CENTURY),
@@ -172,6 +176,7 @@ impl Default for Config {
             max_target_bytes: 8 * KIB,
             max_body_bytes: 128 * KIB,
             header_timeout: Duration::from_secs(10),
+            tls_handshake_timeout: Duration::from_secs(10),
             body_grace: Duration::from_secs(10),
             min_body_bytes_per_second: KIB,
             body_stall_timeout: Duration::from_secs(30),

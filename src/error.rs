@@ -1,6 +1,8 @@
 //! Why a server did not run, or ended other than by a graceful stop.
 
 use crate::app::handler::StartError;
+#[cfg(feature = "tls")]
+use crate::tls::TlsError;
 use std::fmt;
 use std::io;
 
@@ -39,6 +41,9 @@ pub enum Error {
     Start(StartError),
     /// The system's event poll failed.
     Poll(io::Error),
+    /// Certificates or keys cannot be used.
+    #[cfg(feature = "tls")]
+    Tls(TlsError),
     /// A second signal cut the graceful stop short.
     Interrupted,
     /// What the application did beside, such as [`StaticFiles::new`](crate::StaticFiles::new).
@@ -55,6 +60,13 @@ impl fmt::Debug for Error {
 impl From<io::Error> for Error {
     fn from(error: io::Error) -> Self {
         Self::Io(error)
+    }
+}
+
+#[cfg(feature = "tls")]
+impl From<TlsError> for Error {
+    fn from(error: TlsError) -> Self {
+        Self::Tls(error)
     }
 }
 
@@ -90,6 +102,8 @@ impl fmt::Display for Error {
             Self::Start(error) => write!(f, "an endpoint could not start: {error}"),
             Self::Poll(error) => write!(f, "the event poll failed: {error}"),
             Self::Io(error) => error.fmt(f),
+            #[cfg(feature = "tls")]
+            Self::Tls(error) => error.fmt(f),
             Self::Interrupted => f.write_str("the stop was cut short by a second signal"),
         }
     }
@@ -100,6 +114,8 @@ impl std::error::Error for Error {
         match self {
             Self::Bind { source, .. } | Self::Poll(source) | Self::Io(source) => Some(source),
             Self::Start(error) => Some(&**error),
+            #[cfg(feature = "tls")]
+            Self::Tls(error) => Some(error),
             Self::NoAddress
             | Self::InvalidName { .. }
             | Self::NameInUse { .. }

@@ -64,6 +64,9 @@ mod error;
 
 mod server;
 
+#[cfg(feature = "tls")]
+mod tls;
+
 mod simulation;
 
 mod event_loop;
@@ -116,6 +119,8 @@ pub use http::{
 };
 pub use ipnet::IpNet;
 pub use server::{Bound, Handle, Host, Server};
+#[cfg(feature = "tls")]
+pub use tls::{Tls, TlsError};
 pub use trust::{ForwardedField, InvalidProxy, TrustedProxy};
 pub use websocket::{CloseCode, Frame, InvalidClose, Message};
 

@@ -1,7 +1,7 @@
 //! One client without I/O: which protocol it speaks now, the upgrade, its deadlines.
 //!
 //! ```text
-//! Proxied ──▶ Http1    where the PROXY protocol is spoken
+//! Proxied ──▶ Securing ──▶ Http1    where the PROXY protocol is spoken, and where TLS is
 //!
 //!            101                  both Close frames, a failure
 //! Http1 ───────────▶ WebSocket ────────────────────────────────▶ Lingering ──▶ (socket closed)
@@ -20,6 +20,9 @@
 //!               the answer
 //! ```
 
+mod securing;
+
+use self::securing::Securing;
 use crate::config::{Config, Settings};
 use crate::http::date::DateLine;
 use crate::http::response::Content;
@@ -178,6 +181,8 @@ pub(crate) enum Expiry {
 pub(crate) enum Protocol {
     /// A proxy is to say first who is connected to it.
     Proxied(Box<Awaited>),
+    /// A TLS handshake is to come first.
+    Securing(Box<Securing>),
     /// HTTP/1.1 requests and responses, and the host whose listener accepted the connection, or the
     /// choice among several.
     Http1(Box<Http1Connection>, u16),
@@ -203,6 +208,34 @@ impl Protocol {
         Self::Proxied(Box::new(Awaited::new(host, info, now)))
     }
 
+    /// The same where a TLS handshake is to come first.
+    pub(crate) fn securing(host: u16, info: ConnectionInfo, now: Moment) -> Self {
+        Self::Securing(Box::new(Securing::new(host, info, now)))
+    }
+
+    /// The TLS handshake is over; whether the client and we agreed on HTTP/2 in it (RFC 9113 section
+    /// 3.2). Who agreed on nothing speaks HTTP/1.1.
+    pub(crate) fn secured(&mut self, is_http2: bool, cx: &mut Context<'_>) {
+        if let Self::Securing(securing) = self {
+            let (host, info) = securing.origin();
+            *self = Self::accepted(host, info, cx.now);
+            if is_http2 {
+                self.begin_http2(Http2Connection::new, cx);
+            }
+        }
+    }
+
+    /// In place of a TLS handshake came something that may be a request: says so in plain.
+    pub(crate) fn refuse_plain(&mut self, cx: &mut Context<'_>) {
+        if let Self::Securing(securing) = self {
+            let (host, mut info) = securing.origin();
+            info.encrypted = false;
+            *self = Self::accepted(host, info, cx.now);
+            let reason = "This port speaks HTTPS: use https:// in place of http://.";
+            self.refuse(StatusCode::BAD_REQUEST, reason, cx);
+        }
+    }
+
     /// The next event in `input`. `None`: all was consumed, or the rest is to be offered again
     /// when [`paused_until`](Self::paused_until) says so.
     #[inline(never)] // within its caller, both have too few registers: 200 instructions
@@ -219,7 +252,12 @@ impl Protocol {
                         let (slot, remote) = (cx.slot, &info.remote_address);
                         log::debug!("the client in slot {slot} is connected from {remote}");
                         let (host, since) = awaited.origin();
-                        *self = Self::accepted(host, info, since);
+                        // So it was accepted, if its listener speaks TLS.
+                        *self = if info.encrypted {
+                            Self::securing(host, info, since)
+                        } else {
+                            Self::accepted(host, info, since)
+                        };
                     }
                     Err(malformed) => {
                         log::debug!("the client in slot {} is closed: {malformed}", cx.slot);
@@ -229,6 +267,8 @@ impl Protocol {
                 }
                 self.next_event(input, cx)
             }
+            // Records are the session's.
+            Self::Securing(_) => None,
             Self::Http1(connection, _) => {
                 let step = connection.next(input, &cx.settings.server, cx.now, cx.spare);
                 let event = self.http1_event(step, cx);
@@ -383,7 +423,7 @@ impl Protocol {
         match self {
             Self::Http1(_, host) | Self::Http2(_, host) => Some(*host),
             Self::Exchange(exchange) => Some(exchange.host()),
-            Self::Proxied(_) | Self::WebSocket(_) | Self::Lingering(_) => None,
+            Self::Proxied(_) | Self::Securing(_) | Self::WebSocket(_) | Self::Lingering(_) => None,
         }
     }
 
@@ -569,7 +609,11 @@ impl Protocol {
     pub(crate) fn disconnected(&mut self, cx: &mut Context<'_>) -> (bool, Option<Event<'static>>) {
         let unwritten = cx.output.has_output(cx.slot);
         match self {
-            Self::Proxied(_) | Self::Http1(..) | Self::Http2(..) | Self::Exchange(_) => {
+            Self::Proxied(_)
+            | Self::Securing(_)
+            | Self::Http1(..)
+            | Self::Http2(..)
+            | Self::Exchange(_) => {
                 *self = Self::Lingering(None);
                 (!unwritten, None)
             }
@@ -614,6 +658,16 @@ impl Protocol {
         }
     }
 
+    /// Whether a PROXY header is to come first.
+    pub(crate) const fn is_proxied(&self) -> bool {
+        matches!(self, Self::Proxied(_))
+    }
+
+    /// Whether a TLS handshake is to come first.
+    pub(crate) const fn is_securing(&self) -> bool {
+        matches!(self, Self::Securing(_))
+    }
+
     /// Whether all was said, and the socket is to be shut down when the queue is empty.
     pub(crate) const fn is_lingering(&self) -> bool {
         matches!(self, Self::Lingering(_))
@@ -630,7 +684,7 @@ impl Protocol {
             Self::WebSocket(connection) if connection.is_open() => {
                 Some(settings.endpoint(connection.endpoint()).soft_backlog_bytes)
             }
-            Self::Proxied(_) | Self::WebSocket(_) | Self::Lingering(_) => None,
+            Self::Proxied(_) | Self::Securing(_) | Self::WebSocket(_) | Self::Lingering(_) => None,
         }
     }
 
@@ -640,7 +694,7 @@ impl Protocol {
             Self::WebSocket(connection) => connection.paused_until(),
             Self::Http1(connection, _) => connection.is_paused().then_some(Moment::NEVER),
             Self::Exchange(exchange) => exchange.is_paused().then_some(Moment::NEVER),
-            Self::Proxied(_) | Self::Http2(..) | Self::Lingering(_) => None,
+            Self::Proxied(_) | Self::Securing(_) | Self::Http2(..) | Self::Lingering(_) => None,
         }
     }
 
@@ -652,7 +706,7 @@ impl Protocol {
             Self::Http2(connection, _) => connection.buffered_bytes(),
             Self::Exchange(exchange) => exchange.buffered_bytes(),
             Self::WebSocket(connection) => connection.buffered_bytes(),
-            Self::Lingering(_) => 0,
+            Self::Securing(_) | Self::Lingering(_) => 0,
         }
     }
 
@@ -660,6 +714,7 @@ impl Protocol {
     pub(crate) fn deadline(&self, settings: &Settings) -> Option<Moment> {
         match self {
             Self::Proxied(awaited) => awaited.deadline(&settings.server),
+            Self::Securing(securing) => securing.deadline(&settings.server),
             Self::Http1(connection, _) => connection.deadline(&settings.server),
             Self::Http2(connection, _) => connection.deadline(&settings.server),
             Self::Exchange(exchange) => exchange.deadline(&settings.server),
@@ -696,6 +751,10 @@ impl Protocol {
                     _ => Expiry::Nothing,
                 }
             }
+            Self::Securing(securing) => match securing.deadline(&cx.settings.server) {
+                Some(deadline) if deadline <= cx.now => Expiry::Drop,
+                _ => Expiry::Nothing,
+            },
             // While its answers wait for the peer, the write timeout judges it.
             Self::Http1(..) | Self::Http2(..) | Self::Exchange(_)
                 if cx.output.has_output(cx.slot) =>
@@ -748,7 +807,7 @@ impl Protocol {
     /// Whether a stop may drop the connection at once: HTTP between two requests, or not begun.
     pub(crate) fn is_idle_http(&self) -> bool {
         match self {
-            Self::Proxied(_) => true,
+            Self::Proxied(_) | Self::Securing(_) => true,
             Self::Http1(connection, _) => connection.is_idle(),
             Self::Http2(connection, _) => connection.is_idle(),
             Self::Exchange(_) | Self::WebSocket(_) | Self::Lingering(_) => false,

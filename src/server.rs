@@ -2,6 +2,7 @@
 
 mod addresses;
 mod plan;
+mod secure;
 
 use crate::app::handler::Responder;
 use crate::app::middleware::{Layers, Middleware, Surrounded};
@@ -14,8 +15,11 @@ use crate::event_loop::listener::ListeningSocket;
 use crate::event_loop::system::Listener;
 use crate::event_loop::{EventLoop, Listening, SIGNALS, WAKER};
 use crate::http::Address;
+#[cfg(feature = "tls")]
+use crate::tls::{Tls, TlsError};
 use addresses::Options;
 use plan::Sites;
+use secure::{Acceptors, Certificates, Reload};
 use std::fmt;
 use std::sync::Arc;
 
@@ -35,6 +39,7 @@ pub struct Host {
     names: Vec<String>,
     responders: Vec<Box<dyn Responder>>,
     middleware: Layers,
+    certificates: Certificates,
 }
 
 impl Host {
@@ -58,6 +63,9 @@ impl Host {
     /// [`Config::header_timeout`](crate::Config::header_timeout), and what it says are the addresses
     /// of the connection. One without is closed, and so is whoever is none of
     /// [`Config::trusted_proxies`](crate::Config::trusted_proxies), if there are some.
+    ///
+    /// `https://10.0.0.1:443`, with any address, is one at which TLS is spoken, `http://` one at
+    /// which it is not. With neither it is, if the host has [certificates](Self::tls).
     #[must_use]
     #[expect(
         clippy::needless_pass_by_value,
@@ -65,6 +73,25 @@ impl Host {
     )]
     pub fn listen(mut self, address: impl ToString) -> Self {
         self.addresses.push(address.to_string());
+        self
+    }
+
+    /// Speaks TLS, with these certificates: at its addresses that begin with `https://` or with
+    /// neither that nor `http://`.
+    ///
+    /// ```no_run
+    /// use aerys::{Host, Tls};
+    /// let tls = Tls::new("cert.pem", "key.pem")?;
+    /// let host = Host::new().listen("0.0.0.0:443").listen("http://0.0.0.0:80").tls(tls);
+    /// # Ok::<(), aerys::Error>(())
+    /// ```
+    ///
+    /// Where several hosts share an address, the certificates of all of them are shown there, each to
+    /// who asks for a name that is in it; else the first one of the host that was added first.
+    #[cfg(feature = "tls")]
+    #[must_use]
+    pub fn tls(mut self, tls: Tls) -> Self {
+        self.certificates.tls = Some(tls);
         self
     }
 
@@ -120,6 +147,7 @@ impl fmt::Debug for Host {
             .field("names", &self.names)
             .field("responders", &self.responders.len())
             .field("middleware", &self.middleware.len())
+            .field("certificates", &self.certificates)
             .finish()
     }
 }
@@ -161,7 +189,8 @@ impl Server {
     }
 
     /// Whether `SIGINT` and `SIGTERM` stop the server: gracefully the first time, at once (with
-    /// [`Error::Interrupted`]) the second. Default: no, signals are the application's.
+    /// [`Error::Interrupted`]) the second. With certificates, `SIGHUP` has them read again. Default: no,
+    /// signals are the application's.
     #[must_use]
     pub const fn stop_on_signals(mut self, stop: bool) -> Self {
         self.stop_on_signals = stop;
@@ -188,33 +217,46 @@ impl Server {
         let site_of = |planned| sites.site(planned);
         let places = planned.iter().map(site_of).collect::<Result<Vec<_>, _>>()?;
         let mut listeners = Vec::new();
+        let mut acceptors = Acceptors::default();
         for (planned, site) in planned.iter().zip(places) {
             let Options {
                 mode,
                 proxy_protocol,
+                tls,
             } = planned.options;
+            let acceptor = match tls {
+                Some(true) => Some(acceptors.acceptor(&hosts, planned)?),
+                Some(false) | None => None,
+            };
             let backlog = config.listen_backlog;
             let listener = ListeningSocket::bind(&planned.address, mode, backlog);
             let listener = listener.map_err(|source| Error::Bind {
                 address: planned.text.clone(),
                 source,
             })?;
-            listeners.push(Listening::new(listener, site, proxy_protocol));
+            listeners.push(Listening::new(listener, site, proxy_protocol).secured(acceptor));
         }
         let names = sites.into_names();
         let responders = hosts.into_iter().map(Host::into_responders).collect();
         let address =
             |listening: &Listening<ListeningSocket>| listening.listener().address().clone();
         let addresses: Vec<_> = listeners.iter().map(address).collect();
+        let are_encrypted = listeners.iter().map(Listening::is_encrypted).collect();
+        let reload = acceptors.into_reload();
         log::info!("listening on {addresses:?}");
         let (mut kernel, control) = Kernel::new(WAKER).map_err(Error::Poll)?;
         if stop_on_signals {
-            kernel.take_signals(SIGNALS).map_err(Error::Poll)?;
+            let reload = reload.clone();
+            kernel
+                .take_signals(SIGNALS, reload.on_hangup())
+                .map_err(Error::Poll)?;
         }
         let event_loop = EventLoop::new(kernel, control, listeners, responders, names, config)?;
         Ok(Bound {
             event_loop,
             addresses,
+            are_encrypted,
+            reload,
         })
     }
 
@@ -257,6 +299,9 @@ type Parts<L> = (
 pub struct Bound {
     event_loop: EventLoop<Kernel>,
     addresses: Vec<Address>,
+    /// By address: whether TLS is spoken there.
+    are_encrypted: Vec<bool>,
+    reload: Reload,
 }
 
 impl Bound {
@@ -266,11 +311,21 @@ impl Bound {
         &self.addresses
     }
 
+    /// Whether TLS is spoken at `address`, one of [`addresses`](Self::addresses).
+    #[must_use]
+    pub fn is_encrypted(&self, address: &Address) -> bool {
+        let known = self.addresses.iter().zip(&self.are_encrypted);
+        known
+            .into_iter()
+            .any(|(known, is_encrypted)| known == address && *is_encrypted)
+    }
+
     /// A handle by which any thread can stop it.
     #[must_use]
     pub fn handle(&self) -> Handle {
         Handle {
             control: self.event_loop.control(),
+            reload: self.reload.clone(),
         }
     }
 
@@ -292,10 +347,15 @@ impl fmt::Debug for Bound {
     }
 }
 
-/// Stops a server from any thread.
+/// Stops a server from any thread, or has it read its certificates again.
 #[derive(Clone, Debug)]
 pub struct Handle {
     control: Arc<Control>,
+    #[cfg_attr(
+        not(feature = "tls"),
+        expect(dead_code, reason = "there is nothing to read")
+    )]
+    reload: Reload,
 }
 
 impl Handle {
@@ -304,5 +364,17 @@ impl Handle {
     /// changes nothing.
     pub fn stop(&self) {
         self.control.stop();
+    }
+
+    /// Reads the certificates and keys of all hosts again from their files, on this thread. Who
+    /// connects from then on is shown the new ones; nobody who is connected is disturbed, and sessions
+    /// of before are resumed.
+    ///
+    /// # Errors
+    ///
+    /// [`TlsError`]: some cannot be used. Those stay as they were, which is logged too.
+    #[cfg(feature = "tls")]
+    pub fn reload_certificates(&self) -> Result<(), TlsError> {
+        self.reload.run()
     }
 }

@@ -21,7 +21,13 @@ pub(crate) struct ListenAddress {
     /// Of a socket's file.
     pub(crate) mode: Option<u32>,
     proxy_protocol: bool,
+    /// Whether TLS is spoken; `None`: if its host has certificates.
+    tls: Option<bool>,
 }
+
+/// What an address at which TLS is spoken may begin with, and one at which it is not.
+const HTTPS: &str = "https://";
+const HTTP: &str = "http://";
 
 /// Where to listen.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -42,6 +48,11 @@ impl ListenAddress {
     pub(crate) fn parse(text: &str) -> Result<Self, String> {
         // As the library does: a path may have a question mark too.
         let (place, options) = text.rsplit_once('?').unwrap_or((text, ""));
+        let (place, tls) = match (place.strip_prefix(HTTPS), place.strip_prefix(HTTP)) {
+            (Some(place), _) => (place, Some(true)),
+            (_, Some(place)) => (place, Some(false)),
+            (None, None) => (place, None),
+        };
         let place = match place.strip_prefix(UNIX) {
             Some(name) => unix_place(name)?,
             None => ip_place(place).ok_or_else(|| {
@@ -55,6 +66,7 @@ impl ListenAddress {
             place,
             mode: None,
             proxy_protocol: false,
+            tls,
         };
         for option in options.split('&').filter(|option| !option.is_empty()) {
             address.set_option(option)?;
@@ -80,6 +92,14 @@ impl ListenAddress {
             }
         }
         Ok(())
+    }
+
+    /// The same without TLS.
+    pub(crate) fn plain(self) -> Self {
+        Self {
+            tls: Some(false),
+            ..self
+        }
     }
 
     /// The same as a file in the folder `base` says it: the path of a socket is relative to that, and
@@ -109,6 +129,11 @@ impl ListenAddress {
 impl fmt::Display for ListenAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let place = self.place.to_string();
+        f.write_str(match self.tls {
+            Some(true) => HTTPS,
+            Some(false) => HTTP,
+            None => "",
+        })?;
         f.write_str(&place)?;
         let mode = self.mode.map(|mode| format!("mode={mode:o}"));
         let proxy = self.proxy_protocol.then(|| "proxy-protocol".to_owned());

@@ -2,23 +2,78 @@
 
 use crate::cli::demo;
 use crate::cli::flags::ServeArgs;
-use crate::cli::host::{FileSettings, HostSettings};
+use crate::cli::host::{FileSettings, HostSettings, TlsSettings};
+use crate::cli::secure::{self, HttpsPort};
 use aerys::{
     Compression, Config, Host, Request, Response, Server, StaticFiles, StatusCode, WebSocketConfig,
 };
 use std::path::{Path, PathBuf};
 
 /// A server that has yet to be bound.
+pub(crate) struct Built {
+    pub(crate) server: Server,
+    /// Of certificates that were made for it.
+    pub(crate) fingerprints: Vec<String>,
+    /// To be set when it is known: redirections go there.
+    pub(crate) https_port: HttpsPort,
+}
+
+/// A server by flags and hosts.
 ///
 /// # Errors
 ///
 /// One line that says what failed.
-pub(crate) fn server(flags: &ServeArgs, hosts: &[HostSettings]) -> Result<Server, String> {
+pub(crate) fn server(flags: &ServeArgs, hosts: &[HostSettings]) -> Result<Built, String> {
     let mut server = Server::new().config(config(flags)).stop_on_signals(true);
+    let mut fingerprints = Vec::new();
     for host in hosts {
-        server = server.host(build_host(host, flags)?);
+        let tls = tls(&host.tls)?;
+        if host.tls.self_signed {
+            fingerprints.extend(tls.fingerprint());
+        }
+        server = server.host(tls.apply(build_host(host, flags)?));
     }
-    Ok(server)
+    let https_port = HttpsPort::default();
+    if !flags.tls_redirect.is_empty() {
+        let challenges = hosts.iter().find_map(|host| host.files.as_ref());
+        let challenges = challenges.map(build_files).transpose()?;
+        let host = secure::redirecting(&flags.tls_redirect, https_port.clone(), challenges);
+        server = server.host(host);
+    }
+    Ok(Built {
+        server,
+        fingerprints,
+        https_port,
+    })
+}
+
+/// The certificates that a host is asked to have.
+///
+/// # Errors
+///
+/// What is wrong with them.
+pub(crate) fn tls(settings: &TlsSettings) -> Result<secure::Certificates, String> {
+    let TlsSettings {
+        certificates,
+        keys,
+        self_signed,
+    } = settings;
+    if !keys.is_empty() && keys.len() != certificates.len() {
+        return Err(format!(
+            "{} certificates and {} keys: each has its own, or all are in the files of the \
+             certificates",
+            certificates.len(),
+            keys.len()
+        ));
+    }
+    if *self_signed && !certificates.is_empty() {
+        return Err("there are certificates, and one is to be made in place of them".to_owned());
+    }
+    if *self_signed {
+        return secure::Certificates::self_signed();
+    }
+    let keys = if keys.is_empty() { certificates } else { keys };
+    secure::Certificates::read(certificates.iter().zip(keys))
 }
 
 fn config(flags: &ServeArgs) -> Config {
@@ -29,6 +84,7 @@ fn config(flags: &ServeArgs) -> Config {
         max_body_bytes: flags.max_body_bytes,
         keep_alive_timeout: flags.idle_timeout,
         header_timeout: flags.header_timeout,
+        tls_handshake_timeout: flags.tls_handshake_timeout,
         write_timeout: flags.write_timeout,
         stop_timeout: flags.stop_timeout,
         busy_poll: flags.busy_poll,
@@ -115,7 +171,7 @@ fn build_files(settings: &FileSettings) -> Result<StaticFiles, String> {
 }
 
 /// Sends a request to the same path and query below `base`.
-fn redirect(base: &str, request: &Request, response: &mut Response) {
+pub(crate) fn redirect(base: &str, request: &Request, response: &mut Response) {
     let mut location = base.to_owned();
     // `*`, of OPTIONS, is no path: put behind a host, it would name another.
     if request.path().starts_with('/') {
@@ -143,6 +199,20 @@ pub(crate) fn folder(base: &Path, text: &str) -> Result<PathBuf, String> {
     let path = base.join(text);
     readable_root(&path)?;
     Ok(path)
+}
+
+/// A file that a file in the folder `base` names.
+///
+/// # Errors
+///
+/// It is empty.
+pub(crate) fn file(base: &Path, text: &str) -> Result<String, String> {
+    if text.is_empty() {
+        return Err(EMPTY.to_owned());
+    }
+    let path = base.join(text);
+    let not_text = || "the folder of this file is not UTF-8: write the whole path".to_owned();
+    path.to_str().map(str::to_owned).ok_or_else(not_text)
 }
 
 /// Whether files below a folder could be served, judged by who would serve them.

@@ -25,7 +25,8 @@ pub(crate) struct ServeArgs {
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub(crate) config: Option<PathBuf>,
 
-    /// Address to listen on, port 0 for a free one, or `unix:PATH`; may be given several times
+    /// Address to listen on, port 0 for a free one, or `unix:PATH`; with TLS, `http://` in front of
+    /// it makes it a plain one; may be given several times
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:1337", value_parser = listed_address)]
     pub(crate) listen: Vec<ListenAddress>,
 
@@ -49,6 +50,30 @@ pub(crate) struct ServeArgs {
     /// Field in which trusted proxies name the client
     #[arg(long, value_name = "FIELD", default_value = "x-forwarded-for", value_parser = forwarded())]
     pub(crate) forwarded: ForwardedField,
+
+    /// PEM file with the certificate by which TLS is spoken, and behind it those that vouch for it;
+    /// may be given several times, for several names
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, help_heading = TLS)]
+    pub(crate) tls_cert: Vec<PathBuf>,
+
+    /// PEM file with the private key of the `--tls-cert` in the same place; without any, each is in
+    /// the file of its certificate
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, help_heading = TLS)]
+    pub(crate) tls_key: Vec<PathBuf>,
+
+    /// Speak TLS by a certificate that is made at the start, for this machine and to try things out:
+    /// nobody vouches for it
+    #[arg(long, help_heading = TLS)]
+    pub(crate) tls_self_signed: bool,
+
+    /// Address to listen on for plain HTTP, where all requests are sent on to https; may be given
+    /// several times
+    #[arg(long, value_name = "ADDRESS", value_parser = listed_address, help_heading = TLS)]
+    pub(crate) tls_redirect: Vec<ListenAddress>,
+
+    /// Time for a TLS handshake, in seconds
+    #[arg(long, value_name = "SECONDS", default_value = "10s", value_parser = some(duration), help_heading = TLS)]
+    pub(crate) tls_handshake_timeout: Duration,
 
     /// Largest WebSocket message taken, in bytes
     #[arg(long, value_name = "BYTES", default_value = "16MiB", value_parser = some(bytes), help_heading = WEBSOCKET)]
@@ -117,15 +142,18 @@ pub(crate) struct ServeArgs {
     pub(crate) busy_poll: Duration,
 }
 
+const TLS: &str = "TLS";
 const WEBSOCKET: &str = "WebSocket";
 const LIMITS: &str = "Limits and times";
 
 /// What `-h` shows; `--help` shows all.
-const COMMON: [&str; 7] = [
+const COMMON: [&str; 9] = [
     "config",
     "listen",
     "root",
     "listing",
+    "tls-cert",
+    "tls-key",
     "max-message-bytes",
     "heartbeat",
     "log-level",
@@ -242,8 +270,9 @@ fn value_name(arg: &Arg) -> &str {
     names.first().map_or("", |name| name.as_str())
 }
 
-pub(crate) fn is_address(arg: &Arg) -> bool {
-    value_name(arg) == "ADDRESS"
+/// Whether its values are apart from the rest: see [`FileDefaults`].
+pub(crate) fn is_listen(arg: &Arg) -> bool {
+    key(arg) == "listen"
 }
 
 /// What a value of a flag counts, if it is a number.
@@ -340,10 +369,13 @@ mod tests {
         let takes_values = |arg: &Arg| arg.get_action().takes_values();
         for arg in settable().into_iter().filter(takes_values) {
             let name = value_name(&arg);
-            let texts = ["ADDRESS", "FOLDER", "NETWORK", "FIELD", "MODE", "LEVEL"];
+            let texts = [
+                "ADDRESS", "FILE", "FOLDER", "NETWORK", "FIELD", "MODE", "LEVEL",
+            ];
             let is_known = unit(&arg).is_some() || texts.contains(&name);
             assert!(is_known, "{}: {name}", key(&arg));
-            let takes_numbers = judge(&arg, "9").is_ok() && key(&arg) != "root";
+            let is_path = matches!(name, "FILE" | "FOLDER");
+            let takes_numbers = judge(&arg, "9").is_ok() && !is_path;
             assert_eq!(unit(&arg).is_some(), takes_numbers, "{}", key(&arg));
         }
     }

@@ -32,6 +32,17 @@ pub(crate) struct HostSettings {
     /// Whether it has the routes of the demo.
     pub(crate) demo: bool,
     pub(crate) files: Option<FileSettings>,
+    pub(crate) tls: TlsSettings,
+}
+
+/// By what a host speaks TLS, if it does.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct TlsSettings {
+    pub(crate) certificates: Vec<PathBuf>,
+    /// One for each certificate, or none: then each is in the file of its certificate.
+    pub(crate) keys: Vec<PathBuf>,
+    /// Its certificate is made at the start.
+    pub(crate) self_signed: bool,
 }
 
 /// The files of a host.
@@ -74,6 +85,7 @@ impl HostSettings {
         let redirect = table.text("redirect");
         let redirect = redirect.and_then(|item| item.judge(redirect_base(item.text)));
         let demo = table.boolean("demo");
+        let tls = read_tls(table, base);
         let root = table.text("root");
         let root = root.and_then(|item| item.judge(build::folder(base, item.text)));
         let (files, needs_root) = read_files(table, root.clone());
@@ -89,6 +101,7 @@ impl HostSettings {
             redirect,
             demo: demo.unwrap_or(false),
             files: root.map(|_| files),
+            tls,
         }
     }
 }
@@ -139,6 +152,38 @@ fn belongs_above_header(key: &str) -> Option<String> {
         ));
     }
     belongs_above(key)
+}
+
+/// Reads by what TLS is spoken, and tells what is wrong with the files that are named.
+fn read_tls(table: &mut Table<'_>, base: &Path) -> TlsSettings {
+    let certificates = table.value("tls-cert");
+    let keys = table.value("tls-key");
+    let self_signed = table.value("tls-self-signed");
+    let read = |value: Option<Value<'_>>| {
+        let known = |list: Vec<Located<String>>| {
+            let files = list.into_iter().map(|file| base.join(file.value));
+            files.collect::<Vec<_>>()
+        };
+        match value {
+            Some(value) => read_list(&value, |text| build::file(base, text)).map(known),
+            None => Some(Vec::new()),
+        }
+    };
+    let is_on = self_signed.and_then(|value| value.boolean());
+    let (Some(certificates_read), Some(keys_read)) = (read(certificates), read(keys)) else {
+        return TlsSettings::default();
+    };
+    let settings = TlsSettings {
+        certificates: certificates_read,
+        keys: keys_read,
+        self_signed: is_on.unwrap_or(false),
+    };
+    if let Some(value) = certificates.or(keys).or(self_signed)
+        && let Err(problem) = build::tls(&settings)
+    {
+        value.fail(problem);
+    }
+    settings
 }
 
 /// Reads what is about files, and tells of a key that makes no sense without a root.

@@ -10,6 +10,7 @@ mod file;
 mod flags;
 mod forms;
 mod host;
+mod secure;
 mod serve;
 mod settings;
 mod together;

@@ -1,9 +1,9 @@
 //! `aerys serve`: the server by its settings, its addresses on standard output.
 
 use crate::cli::flags::{self, ServeArgs};
-use crate::cli::host::{FileSettings, HostSettings, Located};
+use crate::cli::host::{FileSettings, HostSettings, Located, TlsSettings};
 use crate::cli::{Failure, Serve, build};
-use aerys::Address;
+use aerys::{Address, Bound};
 use std::env;
 use std::io::{self, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -27,11 +27,13 @@ pub(crate) fn serve(serve: &Serve, hosts: Vec<HostSettings>) -> Result<(), Failu
     }
     raise_descriptor_limit(flags.max_connections);
     judge_root(serve)?;
-    let server = build::server(flags, &hosts).map_err(Failure::AtRunTime)?;
+    judge_tls(serve)?;
+    let built = build::server(flags, &hosts).map_err(Failure::AtRunTime)?;
     let failed = |error: aerys::Error| Failure::AtRunTime(error.to_string());
-    let bound = server.bind().map_err(failed)?;
+    let bound = built.server.bind().map_err(failed)?;
+    built.https_port.set(https_port(&bound));
     // Who starts the program in a script waits for this line, but need not read it.
-    let _ = announce(bound.addresses());
+    let _ = announce(&bound, &built.fingerprints);
     bound.run().map_err(failed)
 }
 
@@ -52,6 +54,38 @@ fn judge_root(serve: &Serve) -> Result<(), Failure> {
         .map_err(|problem| Failure::Arguments(vec![format!("aerys: {name}: {problem}")]))
 }
 
+/// Judges the certificates that flags or variables name: those of the file were judged with it.
+fn judge_tls(serve: &Serve) -> Result<(), Failure> {
+    let keys = ["tls-cert", "tls-key", "tls-self-signed"];
+    let Some(name) = keys.iter().find_map(|key| serve.given(key)) else {
+        return Ok(());
+    };
+    match build::tls(&tls_of_flags(&serve.flags)) {
+        Ok(_) => Ok(()),
+        Err(problem) => Err(Failure::Arguments(vec![format!(
+            "aerys: {name}: {problem}"
+        )])),
+    }
+}
+
+fn tls_of_flags(flags: &ServeArgs) -> TlsSettings {
+    TlsSettings {
+        certificates: flags.tls_cert.clone(),
+        keys: flags.tls_key.clone(),
+        self_signed: flags.tls_self_signed,
+    }
+}
+
+/// The port of the first address at which TLS is spoken, or the usual one.
+fn https_port(bound: &Bound) -> u16 {
+    let mut encrypted = bound
+        .addresses()
+        .iter()
+        .filter(|address| bound.is_encrypted(address));
+    let address = encrypted.find_map(Address::socket_addr);
+    address.map_or(443, |address| address.port())
+}
+
 /// The one host that there is without a file that has others.
 fn host_of_flags(flags: &ServeArgs) -> HostSettings {
     let listen = flags.listen.iter().cloned();
@@ -64,17 +98,27 @@ fn host_of_flags(flags: &ServeArgs) -> HostSettings {
         listen: Some(listen.map(|value| Located { value, line: 0 }).collect()),
         demo: true,
         files,
+        tls: tls_of_flags(flags),
         ..HostSettings::default()
     }
 }
 
-fn announce(addresses: &[Address]) -> io::Result<()> {
+fn announce(bound: &Bound, fingerprints: &[String]) -> io::Result<()> {
     let mut out = io::stdout().lock();
-    for address in addresses {
+    for address in bound.addresses() {
+        let scheme = if bound.is_encrypted(address) {
+            "https"
+        } else {
+            "http"
+        };
         match address {
-            Address::Ip(address) => writeln!(out, "http://{}/", openable(*address))?,
+            Address::Ip(address) => writeln!(out, "{scheme}://{}/", openable(*address))?,
             Address::Unix(address) => writeln!(out, "{address}")?,
         }
+    }
+    for fingerprint in fingerprints {
+        // As `openssl x509 -fingerprint -sha256` has it, to be compared with that.
+        writeln!(out, "sha256 Fingerprint={fingerprint}")?;
     }
     out.flush()
 }

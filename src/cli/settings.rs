@@ -3,7 +3,7 @@
 use crate::cli::address::ListenAddress;
 use crate::cli::file::{Problem, Source, Table, Value};
 use crate::cli::flags::{self, FileDefaults};
-use crate::cli::host::{self, HostSettings, Located};
+use crate::cli::host::{self, HostSettings, Located, TlsSettings};
 use crate::cli::{Failure, build, together};
 use clap::{Arg, ValueHint};
 use rustix::fs::{Mode, OFlags};
@@ -12,7 +12,7 @@ use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, ErrorKind, Read};
 use std::os::unix::fs::FileTypeExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// What a configuration file says, all of it right as far as can be told without listening.
 #[derive(Debug, Default)]
@@ -95,13 +95,14 @@ fn parse(text: &str, base: &Path) -> Result<FileSettings, Vec<Problem>> {
         if is_of_one_host(&arg) {
             of_one_host.push(value);
         }
-        if flags::is_address(&arg) {
+        if flags::is_listen(&arg) {
             settings.defaults.listen = read_listen(&value, base);
         } else if let Some(texts) = read_flag(&arg, &value, base) {
             let texts = (arg.get_id().to_string(), texts);
             settings.defaults.values.push(texts);
         }
     }
+    judge_certificates(&settings.defaults, &of_one_host);
     for mut host in table.tables("host") {
         settings.hosts.push(HostSettings::read(&mut host, base));
     }
@@ -120,6 +121,30 @@ fn parse(text: &str, base: &Path) -> Result<FileSettings, Vec<Problem>> {
         Ok(settings)
     } else {
         Err(problems)
+    }
+}
+
+/// Judges the certificates of the one host that flags make, as far as the file names them.
+fn judge_certificates(defaults: &FileDefaults, found: &[Value<'_>]) {
+    let Some(value) = found.iter().find(|value| value.key.starts_with("tls-")) else {
+        return;
+    };
+    let values = |id: &str| {
+        let found = defaults.values.iter().find(|(known, _)| known == id);
+        found
+            .map(|(_, values)| values.as_slice())
+            .unwrap_or_default()
+    };
+    let files = |id| values(id).iter().map(PathBuf::from).collect();
+    let settings = TlsSettings {
+        certificates: files("tls_cert"),
+        keys: files("tls_key"),
+        self_signed: values("tls_self_signed")
+            .iter()
+            .any(|value| value == "true"),
+    };
+    if let Err(problem) = build::tls(&settings) {
+        value.fail(problem);
     }
 }
 
@@ -166,9 +191,11 @@ fn read_one(arg: &Arg, value: &Value<'_>, base: &Path) -> Option<OsString> {
         Some(_) => value.text_or_number()?,
         None => value.text()?.text.to_owned(),
     };
-    let is_folder = arg.get_value_hint() == ValueHint::DirPath;
-    let judged = if is_folder {
+    let hint = arg.get_value_hint();
+    let judged = if hint == ValueHint::DirPath {
         build::folder(base, &text).map(OsString::from)
+    } else if hint == ValueHint::FilePath && !text.contains(',') {
+        build::file(base, &text).map(OsString::from)
     } else if flags::is_list(arg) && text.contains(',') {
         // As a default it would be taken for two.
         Err(format!(

@@ -2,8 +2,9 @@
 
 use crate::app::schedule::Due;
 use crate::app::static_files::kept_open_at_most;
-use crate::event_loop::clients::Client;
+use crate::event_loop::clients::{Client, fact};
 use crate::event_loop::system::{Accepted, Listener, Socket, System};
+use crate::event_loop::tls::Session;
 use crate::event_loop::{EventLoop, token_of};
 use crate::http::{Address, ConnectionInfo};
 use crate::output::{Bytes, Unit};
@@ -107,8 +108,12 @@ impl<S: System> EventLoop<S> {
         } else {
             self.clients.next_id()
         };
+        let is_encrypted = self.listeners[index].acceptor.is_some();
         let Some(id) = id else {
-            socket.write(REFUSAL);
+            // Who speaks TLS could not read it.
+            if !is_encrypted {
+                socket.write(REFUSAL);
+            }
             return;
         };
         if let Err(error) = self.system.register(&mut socket, token_of(id)) {
@@ -126,22 +131,33 @@ impl<S: System> EventLoop<S> {
         let info = ConnectionInfo {
             remote_address: address,
             local_address,
-            encrypted: false,
+            encrypted: is_encrypted,
             is_anonymous: false,
         };
+        let session = listening.acceptor.as_ref().filter(|_| !full);
+        let session = session.and_then(Session::new);
         let now = self.hub.now.get();
         let mut output = self.hub.output.borrow_mut();
         output.open(id.slot());
         let protocol = if full {
-            output.send(id.slot(), Unit::default(), Bytes::Parts(REFUSAL, b""));
+            if !is_encrypted {
+                output.send(id.slot(), Unit::default(), Bytes::Parts(REFUSAL, b""));
+            }
             Protocol::Lingering(None)
         } else if listening.proxy_protocol {
             Protocol::proxied(listening.host, info, now)
+        } else if is_encrypted {
+            Protocol::securing(listening.host, info, now)
         } else {
             Protocol::accepted(listening.host, info, now)
         };
         drop(output);
-        self.clients.insert(Client::new(socket, protocol, now));
+        let mut client = Client::new(socket, protocol, now);
+        if let Some(session) = session {
+            client.set(fact::ENCRYPTED);
+            self.asides.sessions.insert(id.slot(), Box::new(session));
+        }
+        self.clients.insert(client);
         self.arm(id.slot());
     }
 }

@@ -48,12 +48,14 @@ pub(crate) mod fact {
     pub(crate) const FULL: u16 = 1 << 10;
     /// It is told when the socket takes output again.
     pub(crate) const WATCHED: u16 = 1 << 11;
+    /// What its socket carries is TLS: its session lies in the loop's asides.
+    pub(crate) const ENCRYPTED: u16 = 1 << 12;
     /// It has no socket: another client carries it.
     pub(crate) const CARRIED: u16 = 1 << 13;
     /// The end of its input came, and was not told yet, since input before it is held.
     pub(crate) const END_UNTOLD: u16 = 1 << 14;
-    /// Its bytes are not those of its socket.
-    pub(crate) const WRAPPED: u16 = CARRIED;
+    /// Its bytes are not what its socket carries: no straight path is for it.
+    pub(crate) const WRAPPED: u16 = ENCRYPTED | CARRIED;
 }
 
 impl<S> Client<S> {
@@ -75,7 +77,8 @@ impl<S> Client<S> {
         self.facts & facts != 0
     }
 
-    /// Whether its input pauses, was held back, or ends: not so with nearly all reads.
+    /// Whether its input pauses, was held back, ends, or is wrapped in something: not so with nearly
+    /// all reads.
     #[inline]
     pub(crate) const fn is_held_up(&self) -> bool {
         self.is(fact::HELD

@@ -138,6 +138,7 @@ impl<S: System> EventLoop<S> {
         let unread = client.is(fact::READABLE) || self.more_events;
         let judged_by_input = match &client.protocol {
             Protocol::Proxied(_)
+            | Protocol::Securing(_)
             | Protocol::Http1(..)
             | Protocol::Http2(..)
             | Protocol::Exchange(_) => true,

@@ -4,16 +4,16 @@ use crate::client_id::ClientId;
 use crate::config::Settings;
 use crate::event_loop::clients::{Client, fact};
 use crate::event_loop::system::{FileOutcome, Socket, System, WriteOutcome};
-use crate::event_loop::{EARLY_FLUSH_BYTES, EventLoop, token_of};
+use crate::event_loop::{EARLY_FLUSH_BYTES, EventLoop, tls, token_of};
 use crate::output::Output;
 use crate::protocol::Protocol;
 use std::io::IoSlice;
 
 /// Pieces that one call writes. Linux takes up to 1,024, but a client rarely has more than one,
 /// and the list is made for each write.
-const SLICES_PER_WRITE: usize = 16;
+pub(super) const SLICES_PER_WRITE: usize = 16;
 /// Bytes that one client is written in a turn: others wait for theirs.
-const WRITE_BUDGET_BYTES: usize = 1024 * 1024;
+pub(super) const WRITE_BUDGET_BYTES: usize = 1024 * 1024;
 /// Bytes that one call sends from a file, so that all others do not wait longer for a cold disk.
 const FILE_BYTES_PER_CALL: usize = 256 * 1024;
 /// A call that took longer waited for a disk, and its client's turn ends: from memory it takes a tenth.
@@ -58,12 +58,21 @@ impl<S: System> EventLoop<S> {
         let mut output = self.hub.output.borrow_mut();
         let mut directory = self.hub.directory.borrow_mut();
         let (clients, now) = (&mut self.clients, self.hub.now.get());
-        let (slot, taken) = output.flush_straight(visits, |slot, bytes| {
+        let (sessions, pump) = (&mut self.asides.sessions, &mut self.pump);
+        let visited = output.flush_straight(visits, |slot, bytes| {
             let Some(client) = clients.get_mut(slot) else {
                 return 0;
             };
             if client.is(fact::WRAPPED) {
-                return 0; // they go another way
+                if client.is(fact::CARRIED) {
+                    return 0; // it goes another way
+                }
+                let session = sessions.get_mut(&slot);
+                let len = tls::write_broadcast(client, slot, bytes, session, pump);
+                if len > 0 {
+                    directory.note_sent(slot, now);
+                }
+                return len;
             }
             match client.socket.write(bytes) {
                 WriteOutcome::Bytes(len) => {
@@ -73,7 +82,9 @@ impl<S: System> EventLoop<S> {
                 // The next write will find the same.
                 WriteOutcome::Full | WriteOutcome::Broken => 0,
             }
-        })?;
+        });
+        pump.settle(&mut output);
+        let (slot, taken) = visited?;
         output.advance(slot, taken);
         Some(slot)
     }
@@ -202,7 +213,12 @@ impl<S: System> EventLoop<S> {
         }
         let mut written = 0;
         let mut broken = false;
-        while !output.is_blocked(slot) {
+        let is_encrypted = client.is(fact::ENCRYPTED);
+        if is_encrypted {
+            let session = self.asides.sessions.get_mut(&slot);
+            (written, broken) = tls::write(client, slot, &mut output, session, &mut self.pump);
+        }
+        while !is_encrypted && !output.is_blocked(slot) {
             let most = WRITE_BUDGET_BYTES - written;
             let (outcome, is_slow) = send_file(client, slot, &mut output, most, self.clock);
             match outcome {
@@ -340,6 +356,12 @@ impl<S: System> EventLoop<S> {
         if client.is(fact::CARRIED) {
             return self.settle_carried(slot);
         }
+        if client.is(fact::ENCRYPTED) && !self.close_session(slot) {
+            return;
+        }
+        let Some(client) = self.clients.get_mut(slot) else {
+            return;
+        };
         if client.is(fact::AT_END) {
             self.doom(slot);
             return;

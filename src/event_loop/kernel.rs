@@ -17,6 +17,8 @@ const EVENTS_PER_POLL: usize = 1024;
 pub(crate) struct Kernel {
     poll: Poll,
     signals: Option<Signals>,
+    /// What `SIGHUP` asks for.
+    on_hangup: Option<Box<dyn Fn()>>,
 }
 
 impl Kernel {
@@ -31,17 +33,26 @@ impl Kernel {
         let kernel = Self {
             poll,
             signals: None,
+            on_hangup: None,
         };
         Ok((kernel, control))
     }
 
-    /// Takes `SIGINT` and `SIGTERM` over; their event has the token `token`.
+    /// Takes `SIGINT` and `SIGTERM` over, and `SIGHUP` if something is to be done then; their event
+    /// has the token `token`.
     ///
     /// # Errors
     ///
     /// Whatever the system says.
-    pub(crate) fn take_signals(&mut self, token: usize) -> io::Result<()> {
-        self.signals = Some(Signals::register(self.poll.registry(), Token(token))?);
+    pub(crate) fn take_signals(
+        &mut self,
+        token: usize,
+        on_hangup: Option<Box<dyn Fn()>>,
+    ) -> io::Result<()> {
+        let registry = self.poll.registry();
+        let signals = Signals::register(registry, Token(token), on_hangup.is_some())?;
+        self.signals = Some(signals);
+        self.on_hangup = on_hangup;
         Ok(())
     }
 }
@@ -114,6 +125,15 @@ impl System for Kernel {
     }
 
     fn signals(&mut self) -> usize {
-        self.signals.as_mut().map_or(0, Signals::count)
+        let Some(signals) = &mut self.signals else {
+            return 0;
+        };
+        let came = signals.take();
+        if came.hangup
+            && let Some(act) = &self.on_hangup
+        {
+            act();
+        }
+        came.stops
     }
 }

@@ -18,6 +18,7 @@ pub(crate) mod simulated;
 mod socket;
 mod stop;
 pub(crate) mod system;
+pub(crate) mod tls;
 mod unix;
 
 use crate::app::App;
@@ -48,6 +49,7 @@ use std::task::Waker;
 use std::time::{Duration, Instant};
 use stop::Stop;
 use system::{Socket as _, System};
+use tls::{Acceptor, Pump, Session};
 
 /// Length of the read buffer, and so what one client may bring in a turn.
 const READ_BUFFER_BYTES: usize = 256 * 1024;
@@ -73,6 +75,8 @@ pub(crate) struct Listening<L> {
     host: u16,
     /// Its clients are proxies, which say first who is connected to them.
     proxy_protocol: bool,
+    /// What its clients' TLS is made of, if they speak that.
+    acceptor: Option<Acceptor>,
     /// Somebody may wait: an edge came, and no accept has found nobody since.
     ready: bool,
 }
@@ -85,8 +89,19 @@ impl<L> Listening<L> {
             listener,
             host,
             proxy_protocol,
+            acceptor: None,
             ready: true,
         }
+    }
+
+    /// The same for clients that speak TLS, if there is an acceptor.
+    pub(crate) fn secured(self, acceptor: Option<Acceptor>) -> Self {
+        Self { acceptor, ..self }
+    }
+
+    /// Whether TLS is spoken there.
+    pub(crate) const fn is_encrypted(&self) -> bool {
+        self.acceptor.is_some()
     }
 
     pub(crate) const fn listener(&self) -> &L {
@@ -107,6 +122,8 @@ struct Asides {
     uploads: FxHashMap<u32, Box<Upload>>,
     /// Clients that others carry.
     streams: carried::Streams,
+    /// The sessions of TLS clients.
+    sessions: FxHashMap<u32, Box<Session>>,
 }
 
 /// Input that waits, from an offset.
@@ -140,6 +157,8 @@ pub(crate) struct EventLoop<S: System> {
     drained: Vec<u32>,
     /// Where every read goes. Empty while a read from it is being served.
     buffer: Vec<u8>,
+    /// Where records of TLS are opened and sealed.
+    pump: Pump,
     /// Where response heads are put together.
     head: Vec<u8>,
     /// Where heads for streams are put together.
@@ -242,6 +261,7 @@ impl<S: System> EventLoop<S> {
             doomed: Vec::new(),
             drained: Vec::new(),
             buffer: vec![0; READ_BUFFER_BYTES],
+            pump: Pump::default(),
             head: Vec::new(),
             fields: Fields::default(),
             spare: None,
@@ -625,6 +645,7 @@ impl<S: System> EventLoop<S> {
 
     /// A client whose connection is lost, or over: freed at the end of the turn.
     fn doom(&mut self, slot: u32) {
+        self.part(slot);
         if let Some(client) = self.clients.get_mut(slot) {
             if self.hub.streams.is_sent_until_close(slot) {
                 // An orderly end would say that the response is complete.
@@ -651,6 +672,9 @@ impl<S: System> EventLoop<S> {
             self.hub.output.borrow_mut().close(slot);
             self.inflaters.forget(slot);
             self.asides.held.remove(&slot);
+            if client.is(fact::ENCRYPTED) {
+                self.asides.sessions.remove(&slot);
+            }
             self.count_buffered(slot, 0);
             // Its descriptor is free again: somebody may wait for one.
             self.accept_paused = false;

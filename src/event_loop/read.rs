@@ -155,7 +155,11 @@ impl<S: System> EventLoop<S> {
                     client.take(fact::READABLE);
                     break;
                 }
-                let outcome = client.socket.read(&mut self.buffer);
+                let outcome = if client.is(fact::ENCRYPTED) && self.asides.has_ended(slot) {
+                    ReadOutcome::End
+                } else {
+                    client.socket.read(&mut self.buffer)
+                };
                 if !self.take_in(id, outcome) {
                     break;
                 }
@@ -201,6 +205,7 @@ impl<S: System> EventLoop<S> {
             return true;
         };
         let unread = self.serve(id, &mut held.bytes[held.from..]);
+        self.uncork_wrapped(slot);
         if unread > 0
             && let Some(client) = self.clients.get_mut(slot)
         {
@@ -222,7 +227,6 @@ impl<S: System> EventLoop<S> {
             self.read_nothing(slot, outcome);
             return false;
         };
-        let now = self.hub.now.get();
         let is_full = len == self.buffer.len();
         // A short read found the socket empty, and what comes raises a new edge; only the end, if
         // it was there already, raises none.
@@ -230,19 +234,34 @@ impl<S: System> EventLoop<S> {
         if drained {
             client.take(fact::READABLE);
         }
-        client.protocol.heard(len, now);
-        if client.protocol.endpoint().is_some() {
-            self.hub.directory.borrow_mut().count_read(slot, len, now);
-        }
         let mut buffer = std::mem::take(&mut self.buffer);
-        let unread = self.serve(id, &mut buffer[..len]);
-        self.hold(slot, &buffer[len - unread..len]);
+        let unread = if client.is(fact::ENCRYPTED) {
+            self.take_in_records(id, &mut buffer[..len])
+        } else {
+            self.take_in_bytes(id, &mut buffer[..len])
+        };
         self.buffer = buffer;
         if is_full && unread == 0 {
             // Its share is used up: the next turn reads on.
             self.list(slot);
         }
         !drained && !is_full && unread == 0
+    }
+
+    /// Serves what a client sent, and holds what is to be offered again. How much that is.
+    #[inline]
+    pub(super) fn take_in_bytes(&mut self, id: ClientId, bytes: &mut [u8]) -> usize {
+        let (slot, len, now) = (id.slot(), bytes.len(), self.hub.now.get());
+        let Some(client) = self.clients.get_mut(slot) else {
+            return 0;
+        };
+        client.protocol.heard(len, now);
+        if client.protocol.endpoint().is_some() {
+            self.hub.directory.borrow_mut().count_read(slot, len, now);
+        }
+        let unread = self.serve(id, bytes);
+        self.hold(slot, &bytes[len - unread..]);
+        unread
     }
 
     /// A read brought no bytes.
@@ -253,6 +272,7 @@ impl<S: System> EventLoop<S> {
                 if let Some(client) = self.clients.get_mut(slot) {
                     client.set(fact::AT_END);
                 }
+                self.note_truncated(slot);
                 self.disconnected(slot);
             }
             ReadOutcome::Broken => self.doom(slot),
@@ -342,8 +362,6 @@ impl<S: System> EventLoop<S> {
     ) -> &'b mut [u8] {
         let slot = id.slot();
         self.cork(id, endpoint);
-        let client = self.clients.get_mut(slot);
-        let is_wrapped = client.is_some_and(|client| client.is(fact::WRAPPED));
         let mut came = Uncounted {
             slot,
             bytes: uncounted,
@@ -360,7 +378,7 @@ impl<S: System> EventLoop<S> {
             match whole {
                 Ok((message, len)) => {
                     let payload_len = message.len();
-                    let lends = payload_len >= LEND_BYTES && !is_wrapped;
+                    let lends = payload_len >= LEND_BYTES && !self.is_wrapped(slot);
                     if lends {
                         self.hub.output.borrow_mut().offer(message.as_bytes());
                     }
@@ -422,6 +440,9 @@ impl<S: System> EventLoop<S> {
         if client.is(fact::HELD) {
             let held = self.asides.held.get(&slot);
             bytes += held.map_or(0, |held| held.bytes.capacity());
+        }
+        if client.is(fact::ENCRYPTED) {
+            bytes += self.asides.incomplete_bytes(slot);
         }
         if bytes == 0 && !client.is(fact::BUFFERED) {
             return;

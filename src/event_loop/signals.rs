@@ -1,21 +1,40 @@
-//! Signals that stop the server, as events of the poll.
+//! Signals that stop the server, and the one that has it read its files again, as events of the poll.
 
 use mio::{Interest, Registry, Token};
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use std::io;
 
-/// `SIGINT` and `SIGTERM`, once the server asked for them.
+/// `SIGINT`, `SIGTERM` and perhaps `SIGHUP`, once the server asked for them.
 pub(crate) struct Signals(signal_hook_mio::v1_0::Signals);
 
+/// What came since it was asked last.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Came {
+    /// How many times the server was asked to stop.
+    pub(crate) stops: usize,
+    /// It was asked to read its files again.
+    pub(crate) hangup: bool,
+}
+
 impl Signals {
-    pub(crate) fn register(registry: &Registry, token: Token) -> io::Result<Self> {
-        let mut signals = signal_hook_mio::v1_0::Signals::new([SIGINT, SIGTERM])?;
+    /// `hangup`: whether `SIGHUP` is taken too, which else ends the process.
+    pub(crate) fn register(registry: &Registry, token: Token, hangup: bool) -> io::Result<Self> {
+        let hangup = hangup.then_some(SIGHUP);
+        let mut signals =
+            signal_hook_mio::v1_0::Signals::new([SIGINT, SIGTERM].into_iter().chain(hangup))?;
         registry.register(&mut signals, token, Interest::READABLE)?;
         Ok(Self(signals))
     }
 
-    /// How many came since the last call.
-    pub(crate) fn count(&mut self) -> usize {
-        self.0.pending().count()
+    /// What came since the last call.
+    pub(crate) fn take(&mut self) -> Came {
+        let mut came = Came::default();
+        for signal in self.0.pending() {
+            match signal {
+                SIGHUP => came.hangup = true,
+                _ => came.stops += 1,
+            }
+        }
+        came
     }
 }

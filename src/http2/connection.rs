@@ -315,11 +315,18 @@ impl Http2Connection {
         if std::mem::take(&mut self.peer.owes_table_size) {
             // A table size update to 0 (RFC 7541 section 6.3). The client's decoder waits for it once
             // its table became smaller, though our encoder uses none (section 4.2).
-            frame::put_headers(stream, &[&[0x20], block].concat(), end_stream, |header, part| {
-                cx.send(header, part);
-            });
+            frame::put_headers(
+                stream,
+                &[&[0x20], block].concat(),
+                end_stream,
+                |header, part| {
+                    cx.send(header, part);
+                },
+            );
         } else {
-            frame::put_headers(stream, block, end_stream, |header, part| cx.send(header, part));
+            frame::put_headers(stream, block, end_stream, |header, part| {
+                cx.send(header, part)
+            });
         }
         if end_stream {
             self.end_local(stream);
@@ -339,9 +346,7 @@ impl Http2Connection {
 
     /// Whether the client ended the stream.
     pub(crate) fn has_ended(&self, stream: StreamId) -> bool {
-        self.streams
-            .get(stream)
-            .is_none_or(Stream::has_ended)
+        self.streams.get(stream).is_none_or(Stream::has_ended)
     }
 
     /// Resets a stream, which is gone then. What the client still sends on it is ignored.

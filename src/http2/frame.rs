@@ -547,9 +547,9 @@ mod tests {
         let frames = |len: usize| {
             let mut out = Vec::new();
             put_headers(StreamId::new(7), &vec![b'a'; len], true, |header, part| {
-            out.extend_from_slice(header);
-            out.extend_from_slice(part);
-        });
+                out.extend_from_slice(header);
+                out.extend_from_slice(part);
+            });
             let (mut frames, mut rest) = (Vec::new(), &out[..]);
             while let Some((head, behind)) = rest.split_first_chunk() {
                 let header = FrameHeader::decode(*head);

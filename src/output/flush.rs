@@ -20,7 +20,7 @@ impl Output {
         while let Some(slot) = self.dirty.pop_front() {
             let client = &mut self.clients[slot as usize];
             client.flags &= !DIRTY;
-            if !client.has(BLOCKED) && !client.queue.is_empty() {
+            if !client.has(BLOCKED) && client.has_own() {
                 self.visited = Some(slot);
                 return Some(slot);
             }
@@ -270,7 +270,7 @@ impl Output {
         self.catch_up_if_blocked(slot);
         let client = &mut self.clients[slot as usize];
         client.flags &= !BLOCKED;
-        if !client.queue.is_empty() {
+        if client.has_own() {
             self.mark_dirty(slot);
         }
     }

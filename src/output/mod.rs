@@ -177,6 +177,8 @@ const IN_TURN: u8 = 1 << 4;
 
 /// Messages that were queued for it were dropped again.
 const CUT: u8 = 1 << 5;
+/// Some of what was taken from here waits still, encrypted, for the socket.
+const UNDELIVERED: u8 = 1 << 6;
 
 /// What is known of one client. 48 bytes, of which an idle one needs no more.
 #[derive(Clone, Copy, Debug)]
@@ -204,6 +206,11 @@ impl Client {
 
     const fn has(&self, flag: u8) -> bool {
         self.flags & flag != 0
+    }
+
+    /// Whether its socket is to be given something of its own.
+    const fn has_own(&self) -> bool {
+        !self.queue.is_empty() || self.has(UNDELIVERED)
     }
 }
 
@@ -599,7 +606,7 @@ impl Output {
     #[inline]
     pub(crate) fn is_dirty(&self, slot: u32) -> bool {
         let client = &self.clients[slot as usize];
-        client.has(DIRTY) && !client.has(BLOCKED) && !client.queue.is_empty()
+        client.has(DIRTY) && !client.has(BLOCKED) && client.has_own()
     }
 
     /// How many bytes wait for the client; what sources have not given yet is not among them.
@@ -613,7 +620,7 @@ impl Output {
     /// Whether anything at all is still to be written, sources included.
     #[inline]
     pub(crate) fn has_output(&self, slot: u32) -> bool {
-        !self.clients[slot as usize].queue.is_empty()
+        self.clients[slot as usize].has_own()
             || self.cork.bytes_for(slot) > 0
             || self.rest(slot).is_some_and(|rest| rest.bytes() > 0)
     }
@@ -622,6 +629,17 @@ impl Output {
     #[inline]
     pub(crate) fn is_blocked(&self, slot: u32) -> bool {
         self.clients[slot as usize].has(BLOCKED)
+    }
+
+    /// Whether something that was taken from here waits still, below, for the socket to take it.
+    pub(crate) fn put_undelivered(&mut self, slot: u32, waits: bool) {
+        let client = &mut self.clients[slot as usize];
+        if waits {
+            client.flags |= UNDELIVERED;
+            self.mark_dirty(slot);
+        } else {
+            client.flags &= !UNDELIVERED;
+        }
     }
 
     /// The log that the client is a member of.

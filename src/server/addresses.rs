@@ -11,19 +11,34 @@ pub(super) struct Options {
     pub(super) mode: Option<u32>,
     /// Each connection begins with a PROXY header.
     pub(super) proxy_protocol: bool,
+    /// Whether TLS is spoken; `None`: as the host or others there have it.
+    pub(super) tls: Option<bool>,
 }
 
 impl Options {
     /// The options of two who listen at the same address, where what only one says counts for both.
-    /// `None`: they differ.
-    pub(super) fn and(self, other: Self) -> Option<Self> {
-        let mode = self.mode.or(other.mode);
-        (mode == other.mode.or(self.mode)).then_some(Self {
+    ///
+    /// # Errors
+    ///
+    /// In what they differ.
+    pub(super) fn and(self, other: Self) -> Result<Self, &'static str> {
+        let (mode, tls) = (self.mode.or(other.mode), self.tls.or(other.tls));
+        if mode != other.mode.or(self.mode) {
+            return Err("it is listened on with another mode before");
+        }
+        if tls != other.tls.or(self.tls) {
+            return Err("it is listened on both with TLS and without");
+        }
+        Ok(Self {
             mode,
             proxy_protocol: self.proxy_protocol || other.proxy_protocol,
+            tls,
         })
     }
 }
+
+/// What an address at which TLS is spoken may begin with, and one at which it is not.
+const SCHEMES: [(&str, bool); 2] = [("https://", true), ("http://", false)];
 
 /// The addresses that `text` means: each one that a name has, or a Unix socket.
 ///
@@ -32,9 +47,15 @@ impl Options {
 /// It is no address, a name without any, or an option that is not known.
 pub(super) fn resolve(text: &str) -> io::Result<(Vec<Address>, Options)> {
     let (place, options) = text.rsplit_once('?').unwrap_or((text, ""));
+    let schemes = SCHEMES.iter();
+    let mut known = schemes.filter_map(|(scheme, tls)| Some((place.strip_prefix(scheme)?, *tls)));
+    let (place, tls) = match known.next() {
+        Some((place, tls)) => (place, Some(tls)),
+        None => (place, None),
+    };
     let Some(name) = place.strip_prefix("unix:") else {
         let addresses = place.to_socket_addrs()?.map(Address::from).collect();
-        return Ok((addresses, parse_options(options, false)?));
+        return Ok((addresses, parse_options(options, false, tls)?));
     };
     let address = match name.strip_prefix('@') {
         Some("") => return Err(invalid("an abstract Unix socket needs a name behind the @")),
@@ -43,11 +64,15 @@ pub(super) fn resolve(text: &str) -> io::Result<(Vec<Address>, Options)> {
         None => UnixAddress::new(name.as_bytes()),
     };
     let has_file = address.path().is_some();
-    Ok((vec![address.into()], parse_options(options, has_file)?))
+    let options = parse_options(options, has_file, tls)?;
+    Ok((vec![address.into()], options))
 }
 
-fn parse_options(text: &str, has_file: bool) -> io::Result<Options> {
-    let mut options = Options::default();
+fn parse_options(text: &str, has_file: bool, tls: Option<bool>) -> io::Result<Options> {
+    let mut options = Options {
+        tls,
+        ..Options::default()
+    };
     for option in text.split('&').filter(|option| !option.is_empty()) {
         match option.split_once('=').unwrap_or((option, "")) {
             ("mode", mode) if has_file => {
@@ -111,6 +136,53 @@ mod tests {
     }
 
     #[test]
+    fn a_scheme_in_front_says_whether_tls_is_spoken() {
+        for (text, address, tls) in [
+            ("https://127.0.0.1:1", "127.0.0.1:1", Some(true)),
+            ("http://[::1]:1", "[::1]:1", Some(false)),
+            ("https://unix:/a", "unix:/a", Some(true)),
+            ("[::1]:1", "[::1]:1", None),
+        ] {
+            let (addresses, options) = resolved(text).expect("an address");
+            assert_eq!((addresses, options.tls), (vec![address.to_owned()], tls));
+        }
+        for text in [
+            "ftp://127.0.0.1:1",
+            "https://",
+            "https://http://127.0.0.1:1",
+        ] {
+            assert_eq!(resolved(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn who_listens_at_one_address_agrees_on_how() {
+        let plain = Options::default();
+        let tls = Options {
+            tls: Some(true),
+            ..plain
+        };
+        let none = Options {
+            tls: Some(false),
+            ..plain
+        };
+        assert_eq!(plain.and(tls), Ok(tls));
+        assert_eq!(tls.and(plain), Ok(tls));
+        assert!(tls.and(none).is_err() && none.and(tls).is_err());
+        let mode = Options {
+            mode: Some(0o600),
+            ..plain
+        };
+        assert!(
+            mode.and(Options {
+                mode: Some(0o660),
+                ..plain
+            })
+            .is_err()
+        );
+    }
+
+    #[test]
     fn options_stand_behind_the_last_question_mark() {
         for (text, address, mode, proxy_protocol) in [
             ("unix:/a?mode=660", "unix:/a", Some(0o660), false),
@@ -122,6 +194,7 @@ mod tests {
             let options = Options {
                 mode,
                 proxy_protocol,
+                tls: None,
             };
             assert_eq!(resolved(text), Some((vec![address.to_owned()], options)));
         }

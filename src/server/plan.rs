@@ -18,6 +18,13 @@ pub(super) struct Planned {
     hosts: Vec<u16>,
 }
 
+impl Planned {
+    /// Who listens there, in the order in which they were added.
+    pub(super) fn hosts(&self) -> &[u16] {
+        &self.hosts
+    }
+}
+
 /// The addresses of `hosts`. Who names none is served on all of the others.
 ///
 /// # Errors
@@ -32,7 +39,10 @@ pub(super) fn plan(hosts: &[Host]) -> Result<Vec<Planned>, Error> {
                 source,
             };
             let index = u16::try_from(index).map_err(|_| failed(invalid(TOO_MANY)))?;
-            let (addresses, options) = addresses::resolve(text).map_err(failed)?;
+            let (addresses, mut options) = addresses::resolve(text).map_err(failed)?;
+            if options.tls.is_none() && host.certificates.is_any() {
+                options.tls = Some(true);
+            }
             for address in addresses {
                 listen(&mut planned, index, text, address, options).map_err(failed)?;
             }
@@ -70,7 +80,7 @@ fn listen(
         return Ok(());
     };
     let options = known.options.and(options);
-    known.options = options.ok_or_else(|| invalid("it is listened on with another mode before"))?;
+    known.options = options.map_err(invalid)?;
     if !known.hosts.contains(&host) {
         known.hosts.push(host);
     }
@@ -79,7 +89,7 @@ fn listen(
 
 const TOO_MANY: &str = "a server has fewer than 65,536 hosts and choices among them";
 
-fn invalid(reason: &str) -> io::Error {
+pub(super) fn invalid(reason: &str) -> io::Error {
     io::Error::new(ErrorKind::InvalidInput, reason)
 }
 

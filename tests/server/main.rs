@@ -52,3 +52,11 @@ mod configuration_example;
 mod log_lines;
 mod slow_reader;
 mod stop;
+#[cfg(feature = "tls")]
+mod tls;
+#[cfg(feature = "tls")]
+mod tls_client;
+#[cfg(feature = "tls")]
+mod tls_closing;
+#[cfg(feature = "tls")]
+mod tls_handshake;

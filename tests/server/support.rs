@@ -7,8 +7,8 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use aerys::{
-    ClientId, CloseCode, Config, Endpoint, Host, Message, Request, Responder, Response, Server,
-    StartError, TimerId, WebSocketConfig, WebSocketHandler, websocket,
+    ClientId, CloseCode, Config, Endpoint, Handle, Host, Message, Request, Responder, Response,
+    Server, StartError, TimerId, WebSocketConfig, WebSocketHandler, websocket,
 };
 
 use crate::client::{Client, PATIENCE};
@@ -111,8 +111,10 @@ pub(crate) fn broadcast(ws: &Endpoint, event: &Event) {
 /// A library server on a free port, on a thread of its own.
 pub(crate) struct TestServer {
     pub(crate) address: SocketAddr,
+    /// That of a second listener, if there is one.
+    pub(crate) other_address: Option<SocketAddr>,
+    pub(crate) handle: Handle,
     events: Receiver<Event>,
-    stop: Box<dyn Fn() + Send>,
     thread: Option<JoinHandle<Result<(), String>>>,
 }
 
@@ -135,21 +137,24 @@ impl TestServer {
         let thread = std::thread::spawn(move || {
             let server = build(Host::new().listen(address), events_sender);
             let bound = server.bind().map_err(|error| error.to_string())?;
-            let handle = bound.handle();
-            let stop: Box<dyn Fn() + Send> = Box::new(move || handle.stop());
             // Of a Unix socket the test knows the path already.
             let address = bound.addresses()[0].socket_addr();
             let address = address.unwrap_or_else(|| ([0; 4], 0).into());
-            let _ = ready_sender.send((address, stop));
+            let other = bound
+                .addresses()
+                .get(1)
+                .and_then(|other| other.socket_addr());
+            let _ = ready_sender.send((address, other, bound.handle()));
             bound.run().map_err(|error| error.to_string())
         });
-        let Ok((address, stop)) = ready.recv_timeout(PATIENCE) else {
+        let Ok((address, other_address, handle)) = ready.recv_timeout(PATIENCE) else {
             panic!("the server does not start: {:?}", thread.join())
         };
         Self {
             address,
+            other_address,
+            handle,
             events,
-            stop,
             thread: Some(thread),
         }
     }
@@ -230,7 +235,7 @@ impl TestServer {
 
     /// Begins a graceful stop.
     pub(crate) fn stop(&self) {
-        (self.stop)();
+        self.handle.stop();
     }
 
     /// Waits for the end of `run` and returns its answer.
