@@ -235,6 +235,7 @@ impl<S: System> EventLoop<S> {
 
     /// What is to be done for a stream that was served.
     fn finish_carried(&mut self, slot: u32) {
+        self.hub.output.borrow_mut().uncork(slot);
         self.flush_answers(slot);
         self.finish(slot);
     }

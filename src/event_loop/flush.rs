@@ -139,9 +139,7 @@ impl<S: System> EventLoop<S> {
             output.uncork(slot);
             return true;
         };
-        if client.is(fact::WRAPPED) {
-            output.uncork(slot);
-        } else if let Some(bytes) = output.corked(slot) {
+        if let Some(bytes) = output.corked(slot) {
             let outcome = if bytes.is_empty() {
                 WriteOutcome::Bytes(0)
             } else {
@@ -198,7 +196,7 @@ impl<S: System> EventLoop<S> {
         let Some(client) = self.clients.get_mut(slot) else {
             return;
         };
-        if client.is(fact::WRAPPED) {
+        if client.is(fact::CARRIED) {
             return self.write_carried(slot);
         }
         let mut output = self.hub.output.borrow_mut();
