@@ -119,6 +119,7 @@ impl Context<'_> {
 
 /// Queues what lies in `cx.head`, and the content of `response` behind it if that is to be sent and
 /// does not come later.
+#[inline]
 fn queue(response: &mut Response, send_body: bool, cx: &mut Context<'_>) {
     let content = if send_body {
         response.content()

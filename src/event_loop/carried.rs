@@ -75,6 +75,12 @@ impl Streams {
         self.carried.len()
     }
 
+    /// Whether any stream waits for room in the queue of its carrier.
+    #[inline]
+    pub(super) fn is_any_waiting(&self) -> bool {
+        !self.waiting.is_empty()
+    }
+
     fn get(&self, slot: u32) -> Option<Carried> {
         self.carried.get(&slot).copied()
     }

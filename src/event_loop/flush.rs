@@ -300,7 +300,9 @@ impl<S: System> EventLoop<S> {
         if client.is(fact::ABOVE_SOFT) {
             self.judge_backlog(slot);
         }
-        self.make_room(slot);
+        if self.asides.streams.is_any_waiting() {
+            self.make_room(slot);
+        }
     }
 
     /// The socket of a client is full for the first time: that it takes bytes again is to be told
