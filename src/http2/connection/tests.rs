@@ -24,12 +24,15 @@ const GOAWAY: u8 = 0x7;
 const WINDOW_UPDATE: u8 = 0x8;
 const CONTINUATION: u8 = 0x9;
 
-/// The flags of a request without a body: END_STREAM and END_HEADERS.
+/// The flags of a request without a body: `END_STREAM` and `END_HEADERS`.
 const WHOLE: u8 = 0x5;
 /// Those of a request with a body.
 const END_HEADERS: u8 = 0x4;
 const END_STREAM: u8 = 0x1;
 const PADDED: u8 = 0x8;
+
+/// A field of a block: the one that was added to the dynamic table last (RFC 7541 section 6.1).
+const NEWEST_ENTRY: u8 = 0xBE;
 
 /// What the loop is told, in its own memory.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -94,7 +97,7 @@ impl Peer {
     fn with(config: Config) -> Self {
         let mut peer = Self::silent();
         peer.config = config;
-        peer.call(|connection, cx| connection.greet(cx));
+        peer.call(Http2Connection::greet);
         assert_eq!(peer.send([&PREFACE[..], &settings(&[])].concat()), []);
         peer.sent();
         peer
@@ -311,7 +314,7 @@ fn seen_post(stream: u32) -> Seen {
 fn we_greet_with_settings_and_the_window_of_the_connection() {
     let mut peer = Peer::silent();
     peer.config.http2_stream_window_bytes = 100_000;
-    peer.call(|connection, cx| connection.greet(cx));
+    peer.call(Http2Connection::greet);
     let sent = peer.sent();
     let setting = |identifier: u16, value: u32| {
         [&identifier.to_be_bytes()[..], &value.to_be_bytes()].concat()

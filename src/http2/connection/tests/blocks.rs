@@ -96,7 +96,7 @@ fn a_block_lies_between_priority_and_padding() {
 #[test]
 fn a_block_that_cannot_be_decoded_ends_the_connection() {
     // An index that nothing has.
-    let bytes = frame(HEADERS, WHOLE, 1, [0x80 | 100]);
+    let bytes = frame(HEADERS, WHOLE, 1, [0xE4]);
     assert_eq!(Peer::new().fails_with(bytes), 0x9);
     let mut peer = Peer::new();
     peer.send(post(1));
@@ -119,7 +119,7 @@ fn a_list_that_is_too_long_is_refused_and_decoded_to_its_end() {
     assert_eq!(refused.status.as_u16(), 431);
     // It is a stream like any other.
     assert_eq!(peer.send(frame(DATA, 0, 1, "a")).len(), 1);
-    let request = [&get_block()[..], &[0x80 | 62]].concat();
+    let request = [&get_block()[..], &[NEWEST_ENTRY]].concat();
     assert_eq!(peer.send(frame(HEADERS, WHOLE, 3, request)), [seen_get(3)]);
     let new = peer.request.take().unwrap();
     assert_eq!(new.request.header("x"), Some("y"));

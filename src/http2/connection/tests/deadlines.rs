@@ -9,7 +9,7 @@ impl Peer {
     }
 
     fn expire(&mut self) -> Expiry {
-        self.call(|connection, cx| connection.on_deadline(cx))
+        self.call(Http2Connection::on_deadline)
     }
 }
 

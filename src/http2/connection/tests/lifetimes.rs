@@ -68,10 +68,10 @@ fn what_comes_on_a_stream_that_we_reset_is_ignored() {
     assert!(peer.connection.is_idle());
     assert_eq!(peer.send(frame(DATA, 0, 1, "late")), []);
     assert_eq!(peer.send(window_update(1, 0)), []);
-    // Its field block is decoded all the same: index 62 is what it adds to the table.
+    // Its field block is decoded all the same: it adds an entry to the table.
     let trailers = [&[0x40, 1][..], b"x\x01y"].concat();
     assert_eq!(peer.send(frame(HEADERS, WHOLE, 1, trailers)), []);
-    let request = [&get_block()[..], &[0x80 | 62]].concat();
+    let request = [&get_block()[..], &[NEWEST_ENTRY]].concat();
     assert_eq!(peer.send(frame(HEADERS, WHOLE, 3, request)), [seen_get(3)]);
     let request = peer.request.take().unwrap().request;
     assert_eq!(request.header("x"), Some("y"));
@@ -140,7 +140,7 @@ fn more_streams_than_may_be_open_are_refused() {
     assert_eq!(peer.send(get(7)), []);
     assert_eq!(peer.resets(), [(7, 0x7)]);
     peer.answer(3);
-    let request = [&get_block()[..], &[0x80 | 62]].concat();
+    let request = [&get_block()[..], &[NEWEST_ENTRY]].concat();
     assert_eq!(peer.send(frame(HEADERS, WHOLE, 9, request)), [seen_get(9)]);
 }
 
@@ -163,7 +163,7 @@ fn after_our_goaway_later_streams_are_ignored() {
     assert_eq!(peer.send(frame(DATA, 0, 3, "ignored")), []);
     assert_eq!(peer.send(frame(RST_STREAM, 0, 3, [0; 4])), []);
     assert_eq!(peer.send(frame(DATA, 0, 1, "taken")).len(), 1);
-    let trailers = frame(HEADERS, WHOLE, 1, [0x80 | 62]);
+    let trailers = frame(HEADERS, WHOLE, 1, [NEWEST_ENTRY]);
     assert_eq!(peer.send(trailers), [Seen::Data(slot(1), Vec::new(), true)]);
     assert!(!peer.connection.is_over());
     peer.answer(1);

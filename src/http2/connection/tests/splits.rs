@@ -31,7 +31,7 @@ fn conversation(last: &[u8]) -> Vec<u8> {
         &frame(DATA, 0, 9, ""),
         &frame(HEADERS, WHOLE, 9, [0x40, 1, b'x', 1, b'y']),
         // One that is malformed, and goes on.
-        &frame(HEADERS, END_HEADERS, 11, [0x80 | 62]),
+        &frame(HEADERS, END_HEADERS, 11, [NEWEST_ENTRY]),
         &frame(DATA, END_STREAM, 11, [b'c'; 50]),
         &window_update(9, 0),
         &frame(GOAWAY, 0, 0, [0; 20]),

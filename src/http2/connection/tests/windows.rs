@@ -7,7 +7,7 @@ fn take(peer: &mut Peer, stream: u32, most: usize) -> usize {
     peer.connection.take_window(Peer::id(stream), most)
 }
 
-/// The WINDOW_UPDATE frames that were sent since the last look.
+/// The `WINDOW_UPDATE` frames that were sent since the last look.
 fn updates(peer: &mut Peer) -> Vec<(u32, u32)> {
     let sent = peer.sent().into_iter();
     sent.filter(|sent| sent.kind == WINDOW_UPDATE)
