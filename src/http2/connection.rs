@@ -147,8 +147,8 @@ pub(crate) struct Http2Connection {
     peer: PeerSettings,
     /// Bytes that may be sent on all streams together.
     send_window: i32,
-    /// Bytes that the client may send on all streams together.
-    receive_window: u32,
+    /// Bytes that came on all streams together and were not given back.
+    received: u32,
     /// Something waits for `send_window`.
     is_blocked: bool,
     phase: Phase,
@@ -187,7 +187,7 @@ impl Http2Connection {
             data: None,
             peer: PeerSettings::DEFAULT,
             send_window: DEFAULT_WINDOW_BYTES.cast_signed(),
-            receive_window: DEFAULT_WINDOW_BYTES,
+            received: 0,
             is_blocked: false,
             phase,
             peer_leaves: false,
@@ -199,13 +199,13 @@ impl Http2Connection {
 
     /// Queues our preface: settings, and the window of the connection, which no setting opens. It is
     /// sent without waiting for the client's (section 3.4).
+    #[expect(clippy::unused_self, reason = "it is said once, on this connection")]
     pub(crate) fn greet(&mut self, cx: &mut Carrying<'_>) {
         let mut settings = Vec::new();
         frame::settings(&settings::ours(cx.config), &mut settings);
         let increment = CONNECTION_WINDOW_BYTES - DEFAULT_WINDOW_BYTES;
         let update = frame::window_update(StreamId::CONNECTION, increment);
         cx.send(&settings, &update);
-        self.receive_window = CONNECTION_WINDOW_BYTES;
     }
 
     /// Takes input up to the next thing to do.
@@ -365,6 +365,9 @@ impl Http2Connection {
     /// The application took so many bytes of what came on the stream: the client may send as many
     /// more (section 6.9).
     pub(crate) fn consumed(&mut self, stream: StreamId, len: usize, cx: &mut Carrying<'_>) {
+        if self.phase == Phase::Over {
+            return;
+        }
         let whole = settings::stream_window_bytes(cx.config);
         if let Some(entry) = self.streams.get_mut(stream)
             && let Some(increment) = entry.consume(len, whole)
