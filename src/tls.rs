@@ -187,5 +187,5 @@ impl ResolvesServerCert for Choice {
     }
 }
 
-#[cfg(test)]
-mod tests;
+#[cfg(all(test, feature = "self-signed"))]
+pub(crate) mod tests;

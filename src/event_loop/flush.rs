@@ -193,6 +193,9 @@ impl<S: System> EventLoop<S> {
         let Some(client) = self.clients.get_mut(slot) else {
             return;
         };
+        if client.is(fact::ENCRYPTED) {
+            return self.write_encrypted(slot);
+        }
         let mut output = self.hub.output.borrow_mut();
         output.uncork(slot);
         if is_above_soft(client, slot, &output, &self.settings) {
@@ -205,12 +208,7 @@ impl<S: System> EventLoop<S> {
         }
         let mut written = 0;
         let mut broken = false;
-        let is_encrypted = client.is(fact::ENCRYPTED);
-        if is_encrypted {
-            let session = self.asides.sessions.get_mut(&slot);
-            (written, broken) = tls::write(client, slot, &mut output, session, &mut self.pump);
-        }
-        while !is_encrypted && !output.is_blocked(slot) {
+        while !output.is_blocked(slot) {
             let most = WRITE_BUDGET_BYTES - written;
             let (outcome, is_slow) = send_file(client, slot, &mut output, most, self.clock);
             match outcome {
@@ -298,7 +296,7 @@ impl<S: System> EventLoop<S> {
 
     /// The socket of a client is full for the first time: that it takes bytes again is to be told
     /// from now on.
-    fn watch_writable(&mut self, slot: u32) {
+    pub(super) fn watch_writable(&mut self, slot: u32) {
         let Some((id, client)) = self.clients.entry(slot) else {
             return;
         };
@@ -319,7 +317,7 @@ impl<S: System> EventLoop<S> {
     }
 
     /// A client whose backlog is not above its soft limit any more is read on, and that is told.
-    fn judge_backlog(&mut self, slot: u32) {
+    pub(super) fn judge_backlog(&mut self, slot: u32) {
         let above = self.is_above_soft(slot);
         let Some(client) = self.clients.get_mut(slot) else {
             return;
@@ -398,7 +396,7 @@ fn send_file<K: Socket>(
 
 /// Whether more waits for a client than its soft limit.
 #[inline]
-fn is_above_soft<K>(client: &Client<K>, slot: u32, output: &Output, settings: &Settings) -> bool {
+pub(super) fn is_above_soft<K>(client: &Client<K>, slot: u32, output: &Output, settings: &Settings) -> bool {
     let Some(soft) = client.protocol.soft_backlog_bytes(settings) else {
         return false;
     };

@@ -14,7 +14,7 @@ mod session;
 
 use crate::client_id::ClientId;
 use crate::event_loop::clients::{Client, fact};
-use crate::event_loop::flush::{SLICES_PER_WRITE, WRITE_BUDGET_BYTES};
+use crate::event_loop::flush::{SLICES_PER_WRITE, WRITE_BUDGET_BYTES, is_above_soft};
 use crate::event_loop::system::{Socket, System, WriteOutcome};
 use crate::event_loop::{Asides, EventLoop};
 use crate::input::Input;
@@ -173,6 +173,7 @@ impl<S: System> EventLoop<S> {
     }
 
     /// Whether what a client's socket carries is something else than its bytes.
+    #[inline(never)]
     pub(super) fn is_wrapped(&mut self, slot: u32) -> bool {
         let client = self.clients.get_mut(slot);
         client.is_some_and(|client| client.is(fact::WRAPPED))
@@ -183,6 +184,44 @@ impl<S: System> EventLoop<S> {
     pub(super) fn uncork_wrapped(&mut self, slot: u32) {
         if self.is_wrapped(slot) {
             self.hub.output.borrow_mut().uncork(slot);
+        }
+    }
+
+    /// [`write_client`](Self::write_client) for a client whose records are sealed first.
+    #[inline(never)]
+    pub(super) fn write_encrypted(&mut self, slot: u32) {
+        let now = self.hub.now.get();
+        let (Some(client), Some(session)) = (
+            self.clients.get_mut(slot),
+            self.asides.sessions.get_mut(&slot),
+        ) else {
+            return;
+        };
+        let mut output = self.hub.output.borrow_mut();
+        output.uncork(slot);
+        if is_above_soft(client, slot, &output, &self.settings) {
+            client.set(fact::ABOVE_SOFT);
+        }
+        if !client.is(fact::WAITING) {
+            client.note_progress(now);
+        }
+        let (written, is_broken) = write(client, slot, &mut output, session, &mut self.pump);
+        if written > 0 {
+            client.note_progress(now);
+            self.hub.directory.borrow_mut().note_sent(slot, now);
+        }
+        client.put(fact::WAITING, output.has_output(slot));
+        client.put(fact::FULL, output.is_blocked(slot));
+        drop(output);
+        if is_broken {
+            return self.doom(slot);
+        }
+        if client.is(fact::FULL) && !client.is(fact::WATCHED) {
+            self.watch_writable(slot);
+        }
+        let client = self.clients.get_mut(slot);
+        if client.is_some_and(|client| client.is(fact::ABOVE_SOFT)) {
+            self.judge_backlog(slot);
         }
     }
 
@@ -218,18 +257,14 @@ impl<S: System> EventLoop<S> {
 
 /// Seals and writes what a client lacks, as far as its socket and its share of the turn go. How many
 /// bytes of plaintext and records that waited were written, and whether the connection is broken.
-#[inline(never)]
-pub(super) fn write<K: Socket>(
+fn write<K: Socket>(
     client: &mut Client<K>,
     slot: u32,
     output: &mut Output,
-    session: Option<&mut Box<Session>>,
+    session: &mut Session,
     pump: &mut Pump,
 ) -> (usize, bool) {
     let mut written = 0;
-    let Some(session) = session else {
-        return (written, false);
-    };
     let is_slow = client.is(fact::WATCHED) && client.protocol.endpoint().is_some();
     let most = if is_slow {
         PLAINTEXT_PER_SLOW_WRITE
@@ -257,6 +292,7 @@ pub(super) fn write<K: Socket>(
             }
         }
         if sealed.is_empty() {
+            output.put_undelivered(slot, false);
             break;
         }
         let taken = match client.socket.write(sealed) {
@@ -333,3 +369,6 @@ fn joined<'a>(slices: &'a [IoSlice<'_>], most: usize, room: &'a mut Vec<u8>) -> 
     }
     room
 }
+
+#[cfg(all(test, feature = "self-signed"))]
+mod tests;
