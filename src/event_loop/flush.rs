@@ -4,7 +4,7 @@ use crate::client_id::ClientId;
 use crate::config::Settings;
 use crate::event_loop::clients::{Client, fact};
 use crate::event_loop::system::{FileOutcome, Socket, System, WriteOutcome};
-use crate::event_loop::{EARLY_FLUSH_BYTES, EventLoop, tls, token_of};
+use crate::event_loop::{EARLY_FLUSH_BYTES, EventLoop, token_of};
 use crate::output::Output;
 use crate::protocol::Protocol;
 use std::io::IoSlice;
@@ -58,18 +58,13 @@ impl<S: System> EventLoop<S> {
         let mut output = self.hub.output.borrow_mut();
         let mut directory = self.hub.directory.borrow_mut();
         let (clients, now) = (&mut self.clients, self.hub.now.get());
-        let (sessions, pump) = (&mut self.asides.sessions, &mut self.pump);
+        let (asides, pump) = (&mut self.asides, &mut self.pump);
         let visited = output.flush_straight(visits, |slot, bytes| {
             let Some(client) = clients.get_mut(slot) else {
                 return 0;
             };
             if client.is(fact::WRAPPED) {
-                let session = sessions.get_mut(&slot);
-                let len = tls::write_broadcast(client, slot, bytes, session, pump);
-                if len > 0 {
-                    directory.note_sent(slot, now);
-                }
-                return len;
+                return pump.write_broadcast(client, slot, bytes, asides);
             }
             match client.socket.write(bytes) {
                 WriteOutcome::Bytes(len) => {
@@ -80,7 +75,7 @@ impl<S: System> EventLoop<S> {
                 WriteOutcome::Full | WriteOutcome::Broken => 0,
             }
         });
-        pump.settle(&mut output);
+        pump.settle(asides, &mut output, |slot| directory.note_sent(slot, now));
         let (slot, taken) = visited?;
         output.advance(slot, taken);
         Some(slot)
@@ -396,7 +391,12 @@ fn send_file<K: Socket>(
 
 /// Whether more waits for a client than its soft limit.
 #[inline]
-pub(super) fn is_above_soft<K>(client: &Client<K>, slot: u32, output: &Output, settings: &Settings) -> bool {
+pub(super) fn is_above_soft<K>(
+    client: &Client<K>,
+    slot: u32,
+    output: &Output,
+    settings: &Settings,
+) -> bool {
     let Some(soft) = client.protocol.soft_backlog_bytes(settings) else {
         return false;
     };

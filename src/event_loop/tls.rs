@@ -43,8 +43,8 @@ pub(super) struct Pump {
     gathered: Vec<u8>,
     /// What one write takes.
     sealed: Vec<u8>,
-    /// Who was sent a broadcast that its socket did not take all of.
-    partial: Vec<u32>,
+    /// Who was sent a broadcast, and is to be told of.
+    sent: Vec<u32>,
 }
 
 /// What a read of records came to.
@@ -105,9 +105,7 @@ impl<S: System> EventLoop<S> {
             && session.is_secured()
             && let Some(client) = self.clients.get_mut(slot)
         {
-            client
-                .protocol
-                .secured(session.alpn(), self.hub.now.get());
+            client.protocol.secured(session.alpn(), self.hub.now.get());
         }
         let unread = if plain.is_empty() {
             0
@@ -318,41 +316,52 @@ fn write<K: Socket>(
     (written, false)
 }
 
-/// The same for a broadcast to a client that lacks nothing else, if it can be done at once. How many
-/// bytes of it were sealed: all or none.
-#[inline(never)]
-pub(super) fn write_broadcast<K: Socket>(
-    client: &mut Client<K>,
-    slot: u32,
-    bytes: &[u8],
-    session: Option<&mut Box<Session>>,
-    pump: &mut Pump,
-) -> usize {
-    let is_long = client.is(fact::WATCHED) && bytes.len() > PLAINTEXT_PER_SLOW_WRITE;
-    let Some(session) = session.filter(|session| !is_long && !session.has_sealed()) else {
-        return 0;
-    };
-    pump.sealed.clear();
-    if !session.can_seal() || !session.seal(bytes, &mut pump.sealed) {
-        return 0;
-    }
-    let taken = match client.socket.write(&pump.sealed) {
-        WriteOutcome::Bytes(taken) => taken,
-        // The next write will find the same.
-        WriteOutcome::Full | WriteOutcome::Broken => 0,
-    };
-    if taken < pump.sealed.len() {
-        session.keep_sealed(&pump.sealed[taken..]);
-        pump.partial.push(slot);
-    }
-    bytes.len()
-}
-
 impl Pump {
-    /// Notes whose socket did not take all of a broadcast: they are to be written to once more.
-    pub(super) fn settle(&mut self, output: &mut Output) {
-        for slot in self.partial.drain(..) {
-            output.put_undelivered(slot, true);
+    /// Seals and writes a broadcast to a client that lacks nothing else, if it can be done at once. How
+    /// many bytes of it were sealed: all or none.
+    #[inline(never)]
+    pub(super) fn write_broadcast<K: Socket>(
+        &mut self,
+        client: &mut Client<K>,
+        slot: u32,
+        bytes: &[u8],
+        asides: &mut Asides,
+    ) -> usize {
+        let is_long = client.is(fact::WATCHED) && bytes.len() > PLAINTEXT_PER_SLOW_WRITE;
+        let session = asides.sessions.get_mut(&slot);
+        let Some(session) = session.filter(|session| !is_long && !session.has_sealed()) else {
+            return 0;
+        };
+        self.sealed.clear();
+        if !session.can_seal() || !session.seal(bytes, &mut self.sealed) {
+            return 0;
+        }
+        let taken = match client.socket.write(&self.sealed) {
+            WriteOutcome::Bytes(taken) => taken,
+            // The next write will find the same.
+            WriteOutcome::Full | WriteOutcome::Broken => 0,
+        };
+        if taken < self.sealed.len() {
+            session.keep_sealed(&self.sealed[taken..]);
+        }
+        self.sent.push(slot);
+        bytes.len()
+    }
+
+    /// Tells who was sent a broadcast. Those whose socket did not take all of it are to be written to
+    /// once more.
+    pub(super) fn settle(
+        &mut self,
+        asides: &Asides,
+        output: &mut Output,
+        mut note_sent: impl FnMut(u32),
+    ) {
+        for slot in self.sent.drain(..) {
+            note_sent(slot);
+            let session = asides.sessions.get(&slot);
+            if session.is_some_and(|session| session.has_sealed()) {
+                output.put_undelivered(slot, true);
+            }
         }
     }
 }

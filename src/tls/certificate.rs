@@ -82,7 +82,9 @@ fn expect(tag: u8, input: &[u8]) -> Option<(&[u8], &[u8])> {
         ..=0x7F => (usize::from(short), rest),
         0x81..=0x84 => {
             let (bytes, rest) = rest.split_at_checked(usize::from(short & 0x7F))?;
-            let len = bytes.iter().fold(0, |len, byte| len << 8 | usize::from(*byte));
+            let len = bytes
+                .iter()
+                .fold(0, |len, byte| len << 8 | usize::from(*byte));
             (len, rest)
         }
         _ => return None,
@@ -94,7 +96,11 @@ fn read_time(input: &[u8]) -> Option<(SystemTime, &[u8])> {
     let (year, text, rest) = if let Some((text, rest)) = expect(UTC_TIME, input) {
         let (year, text) = number(text, 2)?;
         // Two digits are those of 1950 to 2049.
-        (if year < 50 { 2000 + year } else { 1900 + year }, text, rest)
+        (
+            if year < 50 { 2000 + year } else { 1900 + year },
+            text,
+            rest,
+        )
     } else {
         let (text, rest) = expect(GENERALIZED_TIME, input)?;
         let (year, text) = number(text, 4)?;
@@ -124,7 +130,9 @@ fn number(text: &[u8], digits: usize) -> Option<(i64, &[u8])> {
     if !digits.iter().all(u8::is_ascii_digit) {
         return None;
     }
-    let number = digits.iter().fold(0, |number, digit| number * 10 + i64::from(digit - b'0'));
+    let number = digits
+        .iter()
+        .fold(0, |number, digit| number * 10 + i64::from(digit - b'0'));
     Some((number, rest))
 }
 
@@ -153,7 +161,11 @@ mod tests {
     }
 
     fn seconds(time: &str) -> Option<i64> {
-        let tag = if time.len() == 13 { UTC_TIME } else { GENERALIZED_TIME };
+        let tag = if time.len() == 13 {
+            UTC_TIME
+        } else {
+            GENERALIZED_TIME
+        };
         let len = u8::try_from(time.len()).expect("a short time");
         let time = [&[tag, len], time.as_bytes()].concat();
         let (begin, end) = read_validity(&with_validity(&time, &time))?;
@@ -178,7 +190,12 @@ mod tests {
         ] {
             assert_eq!(seconds(time), Some(expected), "{time}");
         }
-        for time in ["701301000000Z", "7001010000001", "70010100000aZ", "19700101000000+"] {
+        for time in [
+            "701301000000Z",
+            "7001010000001",
+            "70010100000aZ",
+            "19700101000000+",
+        ] {
             assert_eq!(seconds(time), None, "{time}");
         }
     }

@@ -283,10 +283,7 @@ impl Session {
 type Traffic<'c> = WriteTraffic<'c, ServerConnectionData>;
 
 /// Puts what `encode` writes behind `records`, in as much room as it says that it needs.
-fn append(
-    records: &mut Vec<u8>,
-    mut encode: impl FnMut(&mut [u8]) -> Result<usize, EncodeError>,
-) {
+fn append(records: &mut Vec<u8>, mut encode: impl FnMut(&mut [u8]) -> Result<usize, EncodeError>) {
     let begin = records.len();
     if let Err(EncodeError::InsufficientSize(needed)) = encode(&mut []) {
         records.resize(begin + needed.required_size, 0);
