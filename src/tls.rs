@@ -191,5 +191,5 @@ impl ResolvesServerCert for Choice {
     }
 }
 
-#[cfg(test)]
-mod tests;
+#[cfg(all(test, feature = "self-signed"))]
+pub(crate) mod tests;
