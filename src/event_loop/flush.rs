@@ -272,9 +272,8 @@ impl<S: System> EventLoop<S> {
             client.note_progress(now);
             self.hub.directory.borrow_mut().note_sent(slot, now);
         }
-        let waiting = output.has_output(slot);
         let blocked = output.is_blocked(slot);
-        client.put(fact::WAITING, waiting);
+        client.put(fact::WAITING, output.has_output(slot));
         client.put(fact::FULL, blocked);
         drop(output);
         if broken {

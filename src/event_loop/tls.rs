@@ -317,6 +317,7 @@ fn write<K: Socket>(
 impl Pump {
     /// Seals and writes a broadcast to a client that lacks nothing else, if it can be done at once. How
     /// many bytes of it were sealed: all or none.
+    #[cold] // or those who are sent it in plain pay for its registers
     #[inline(never)]
     pub(super) fn write_broadcast<K: Socket>(
         &mut self,
