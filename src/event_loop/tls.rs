@@ -315,8 +315,8 @@ fn write<K: Socket>(
 }
 
 impl Pump {
-    /// Seals and writes a broadcast to a client that lacks nothing else, if it can be done at once. How
-    /// many bytes of it were sealed: all or none.
+    /// Seals and writes a broadcast to a client that lacks nothing else, if it is encrypted and that can
+    /// be done at once. How many bytes of it were sealed: all or none.
     #[cold] // or those who are sent it in plain pay for its registers
     #[inline(never)]
     pub(super) fn write_broadcast<K: Socket>(
@@ -326,6 +326,9 @@ impl Pump {
         bytes: &[u8],
         asides: &mut Asides,
     ) -> usize {
+        if client.is(fact::DOOMED | fact::CARRIED) {
+            return 0;
+        }
         let is_long = client.is(fact::WATCHED) && bytes.len() > PLAINTEXT_PER_SLOW_WRITE;
         let session = asides.sessions.get_mut(&slot);
         let Some(session) = session.filter(|session| !is_long && !session.has_sealed()) else {
