@@ -264,8 +264,7 @@ impl Http2Connection {
         let head = frame::go_away(self.streams.highest(), code, reason.len());
         cx.send(&head, reason.as_bytes());
         self.phase = Phase::Over;
-        self.partial = Vec::new();
-        (self.block, self.data) = (None, None);
+        (self.partial, self.block) = (Vec::new(), None);
     }
 }
 

@@ -15,8 +15,9 @@ fn nothing_but_control_comes_on_a_stream_that_the_client_ended() {
         peer.send(get(1));
         assert_eq!(peer.send(bytes), [Seen::Reset(slot(1))]);
         assert_eq!(peer.resets(), [(1, 0x5)]);
-        // The connection lives.
+        // The connection lives, unless it happens again: the client knows that it ended the stream.
         assert_eq!(peer.send(get(3)), [seen_get(3)]);
+        assert_eq!(peer.fails_with(frame(DATA, 0, 1, "a")), 0x5);
     }
     let mut peer = Peer::new();
     peer.send(get(1));
@@ -77,6 +78,20 @@ fn what_comes_on_a_stream_that_we_reset_is_ignored() {
     assert_eq!(request.header("x"), Some("y"));
     // Behind its end, nothing can be on its way any more.
     assert_eq!(peer.fails_with(frame(DATA, 0, 1, "later")), 0x5);
+}
+
+#[test]
+fn what_is_ignored_ends_with_the_stream() {
+    let mut peer = Peer::new();
+    peer.send(post(1));
+    peer.reset(1, ErrorCode::CANCEL);
+    assert_eq!(peer.send(frame(DATA, END_STREAM, 1, "late")), []);
+    assert_eq!(peer.fails_with(frame(DATA, 0, 1, "later")), 0x5);
+    // Ended as it began, and reset for what it was.
+    let mut peer = Peer::new();
+    let malformed = frame(HEADERS, WHOLE, 1, block(&[(":method", "GET")]));
+    assert_eq!(peer.send(malformed), []);
+    assert_eq!(peer.fails_with(frame(DATA, 0, 1, "a")), 0x5);
 }
 
 #[test]

@@ -62,6 +62,28 @@ fn who_waits_for_a_window_is_told_once() {
     assert_eq!(peer.send(window_update(1, 1)), [Seen::Unblocked(slot(1))]);
 }
 
+/// Section 6.9.1: a stream with a window of its own has none if the connection has not.
+#[test]
+fn who_lacks_both_windows_is_told_when_there_are_both() {
+    let mut peer = Peer::new();
+    peer.send(settings(&[(0x4, 65_535)]));
+    peer.send([get(1), get(3)].concat());
+    let take_all = |peer: &mut Peer, stream| while take(peer, stream, 16_384) == 16_384 {};
+    // The stream waits, while the connection has something left.
+    peer.send(window_update(0, 10));
+    take_all(&mut peer, 1);
+    assert_eq!(take(&mut peer, 1, 1), 0);
+    // Now it has nothing, but nobody was told so.
+    assert_eq!(take(&mut peer, 3, 10), 10);
+    assert_eq!(peer.send(window_update(1, 5)), []);
+    assert_eq!(peer.send(window_update(0, 5)), [Seen::AllUnblocked]);
+    assert_eq!(take(&mut peer, 1, 5), 5);
+    // The other way round: the stream does not lack anything.
+    assert_eq!(take(&mut peer, 3, 1), 0);
+    assert_eq!(peer.send(window_update(0, 5)), [Seen::AllUnblocked]);
+    assert_eq!(peer.send(window_update(3, 5)), []);
+}
+
 /// Section 6.9.2.
 #[test]
 fn the_initial_window_changes_those_of_all_streams() {
