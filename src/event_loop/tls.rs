@@ -116,15 +116,14 @@ impl<S: System> EventLoop<S> {
         };
         self.pump.plain = plain;
         match progress {
-            Progress::Open => {}
             Progress::Ended if unread == 0 => {
                 if let Some(client) = self.clients.get_mut(slot) {
                     client.set(fact::AT_END);
                 }
                 self.disconnected(slot);
             }
-            // Behind what is held: the next read says so.
-            Progress::Ended => {}
+            // An end behind what is held is for the next read to tell.
+            Progress::Open | Progress::Ended => {}
             Progress::Failed => self.fail_session(slot),
         }
         unread

@@ -115,13 +115,11 @@ impl Reload {
                 failed = failed.or(Some(error));
             }
         }
-        match failed {
-            Some(error) => Err(error),
-            None => {
-                log::info!("certificates were read again");
-                Ok(())
-            }
+        if let Some(error) = failed {
+            return Err(error);
         }
+        log::info!("certificates were read again");
+        Ok(())
     }
 }
 
