@@ -49,6 +49,10 @@ pub(super) struct Pump {
 
 /// What a read of records came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(
+    not(feature = "tls"),
+    expect(dead_code, reason = "there are no sessions")
+)]
 enum Progress {
     /// More may come.
     Open,

@@ -11,13 +11,9 @@ use std::thread;
 use aerys::{Host, Tls};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use rustls::client::Resumption;
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature};
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{
-    ClientConfig, ClientConnection, DigitallySignedStruct, RootCertStore, SignatureScheme,
-    SupportedProtocolVersion, version,
-};
+use rustls::crypto::ring;
+use rustls::pki_types::ServerName;
+use rustls::{ClientConfig, ClientConnection, RootCertStore, SupportedProtocolVersion, version};
 
 use crate::client::{Client, PATIENCE};
 
@@ -105,75 +101,6 @@ pub(crate) fn localhost() -> (Authority, impl FnOnce(Host) -> Host + Send + 'sta
     authority.issue("localhost", &["localhost"]);
     let tls = authority.tls("localhost");
     (authority, move |host: Host| host.tls(tls))
-}
-
-/// What a client goes by that knows a certificate by its fingerprint, and nobody who vouches for it.
-pub(crate) fn knowing(fingerprint: &str) -> Arc<ClientConfig> {
-    let known = Arc::new(Known(fingerprint.to_owned(), ring::default_provider()));
-    let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
-        .with_protocol_versions(ALL_VERSIONS)
-        .expect("versions that there are")
-        .dangerous()
-        .with_custom_certificate_verifier(known)
-        .with_no_client_auth();
-    Arc::new(config)
-}
-
-/// Judges a certificate by its fingerprint.
-#[derive(Debug)]
-struct Known(String, CryptoProvider);
-
-/// The SHA-256 of `bytes` in hexadecimal pairs.
-fn fingerprint(bytes: &[u8]) -> String {
-    let suite = ring::cipher_suite::TLS13_AES_128_GCM_SHA256.tls13();
-    let hash = suite.expect("of TLS 1.3").common.hash_provider.hash(bytes);
-    let pairs: Vec<String> = hash
-        .as_ref()
-        .iter()
-        .map(|byte| format!("{byte:02X}"))
-        .collect();
-    pairs.join(":")
-}
-
-impl ServerCertVerifier for Known {
-    fn verify_server_cert(
-        &self,
-        certificate: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
-        _: &ServerName<'_>,
-        _: &[u8],
-        _: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        if fingerprint(certificate) == self.0 {
-            Ok(ServerCertVerified::assertion())
-        } else {
-            Err(rustls::Error::General("another certificate".into()))
-        }
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        let schemes = &self.1.signature_verification_algorithms;
-        verify_tls12_signature(message, certificate, signed, schemes)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        let schemes = &self.1.signature_verification_algorithms;
-        verify_tls13_signature(message, certificate, signed, schemes)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.1.signature_verification_algorithms.supported_schemes()
-    }
 }
 
 /// How a server's side ended.
