@@ -112,6 +112,10 @@ impl<S: System> EventLoop<S> {
             client.protocol.secured(session.alpn(), self.hub.now.get());
         }
         let unread = if plain.is_empty() {
+            // A part of a record is a sign of life, too.
+            if let Some(client) = self.clients.get_mut(slot) {
+                client.protocol.heard(0, self.hub.now.get());
+            }
             0
         } else {
             let unread = self.take_in_bytes(id, &mut plain);
