@@ -49,6 +49,10 @@ pub(super) struct Pump {
 
 /// What a read of records came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(
+    not(feature = "tls"),
+    expect(dead_code, reason = "there are no sessions")
+)]
 enum Progress {
     /// More may come.
     Open,
@@ -106,6 +110,10 @@ impl<S: System> EventLoop<S> {
             self.protocol(slot, |protocol, cx| protocol.secured(is_http2, cx));
         }
         let unread = if plain.is_empty() {
+            // A part of a record is a sign of life, too.
+            if let Some(client) = self.clients.get_mut(slot) {
+                client.protocol.heard(0, self.hub.now.get());
+            }
             0
         } else {
             let unread = self.take_in_bytes(id, &mut plain);
@@ -114,15 +122,14 @@ impl<S: System> EventLoop<S> {
         };
         self.pump.plain = plain;
         match progress {
-            Progress::Open => {}
             Progress::Ended if unread == 0 => {
                 if let Some(client) = self.clients.get_mut(slot) {
                     client.set(fact::AT_END);
                 }
                 self.disconnected(slot);
             }
-            // Behind what is held: the next read says so.
-            Progress::Ended => {}
+            // An end behind what is held is for the next read to tell.
+            Progress::Open | Progress::Ended => {}
             Progress::Failed => self.fail_session(slot),
         }
         unread
