@@ -30,6 +30,7 @@ class Stream:
         self.data, self.ended, self.reset = bytearray(), False, None
         self.cancelled = False  # by us: what is still on its way is not judged
         self.send_window = None
+        self.refill = True
 
     @property
     def status(self):
@@ -302,7 +303,7 @@ class Connection:
         if self.refill and length:
             self.outgoing += window_update(0, length)
             self.window += length
-            if not got.flags & END_STREAM:
+            if stream.refill and not got.flags & END_STREAM:
                 self.outgoing += window_update(got.stream, length)
                 stream.window += length
         if got.flags & END_STREAM:
@@ -404,7 +405,7 @@ class Connection:
         """The connection serves another request."""
         stream = self.response(self.get(), 200)
         expect(bytes(stream.data) == SMALL, f"{stream}: {bytes(stream.data)[:80]}")
-        return "ignored"
+        return "serves on"
 
     def fails(self, *codes, bare=False, limit=PATIENCE):
         """A connection error (5.4.1): GOAWAY with one of the codes, then the end of the connection.

@@ -340,10 +340,10 @@ def _(server):
 def _(server):
     with connect(server) as connection:
         sent = 0
-        for _ in range(40):
+        for _ in range(10):
             stream = connection.stream("POST")
             connection.send(headers(stream.number, block(*request(method="POST"), ("Upper", "x")), end=False))
-            for _ in range(2):
+            for _ in range(4):
                 connection.until(lambda: connection.send_window >= 8000, "a WINDOW_UPDATE of the connection")
                 connection.send(data(stream.number, bytes(8000)))
                 connection.send_window -= 8000
