@@ -191,7 +191,7 @@ class Server:
     """`aerys serve` with these options on a free port, or one that runs already."""
 
     def __init__(self, suite, *options):
-        self.options, self.process = options, None
+        self.process, self.stopping = None, False
         if suite.at:
             if options:
                 raise Skip("needs a server of its own")
@@ -233,7 +233,8 @@ class Server:
         return self.process is None or self.process.poll() is None
 
     def terminate(self):
-        self.process.send_signal(signal.SIGTERM)
+        self.stopping = True
+        self.process.terminate()
 
     def stop(self, terminate=True):
         """Stops it, or waits until it has stopped, and judges how it ended."""
@@ -317,7 +318,7 @@ class Suite:
     def one(self, options, function):
         server = self.server(options)
         said = function(server)
-        expect(server.runs(), f"the server died\n{server.said()[-2000:]}" if server.process else "")
+        expect(server.stopping or server.runs(), f"the server died\n{server.said()[-2000:] if server.process else ''}")
         return said
 
     def attempt(self, title, function, *arguments):

@@ -13,7 +13,7 @@ from hpack.huffman import HuffmanEncoder
 from hpack.huffman_constants import REQUEST_CODES, REQUEST_CODES_LENGTH
 
 from client import connect
-from common import (END_HEADERS, SMALL, Error, Setting, block, case, continuation, data, expect, headers,
+from common import (SMALL, Error, Setting, block, case, continuation, data, expect, headers,
                     integer, literal, main, octets, request, string)
 
 HUFFMAN = HuffmanEncoder(REQUEST_CODES, REQUEST_CODES_LENGTH)
