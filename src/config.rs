@@ -68,6 +68,15 @@ pub struct Config {
     /// [`ResponseStream::send`](crate::ResponseStream::send) refuses the next one. Default 1 MiB;
     /// less than `soft_backlog_bytes` counts as that.
     pub max_stream_backlog_bytes: usize,
+    /// Most requests of an HTTP/2 connection at once, told the client as
+    /// `SETTINGS_MAX_CONCURRENT_STREAMS`. Default 100, the least that RFC 9113 recommends (section
+    /// 6.5.2); 1 to 65,536. A client that opens more has them refused, and may try again.
+    pub http2_max_streams: u32,
+    /// Bytes of a request body, or of messages to the server, that a client may send on one stream of
+    /// an HTTP/2 connection before the application took any. Default 64 KiB: what all streams of a
+    /// connection have waiting is then below 7 MiB. More is faster for uploads over long distances.
+    /// Less than 65,535, with which every stream begins, or more than 2,147,483,647 counts as that.
+    pub http2_stream_window_bytes: usize,
     /// Bytes of half-read requests, frames and messages in all that the server holds for its
     /// clients. Default 256 MiB: each is small by its own limit, all together need not be. The
     /// client that passes it is closed: 503, or 1013 on a WebSocket.
@@ -108,6 +117,8 @@ impl Config {
             max_connections: self.max_connections.map(|count| count.min(1 << 24)),
             max_timers: self.max_timers.min(1 << 24),
             max_stream_backlog_bytes: self.max_stream_backlog_bytes.max(self.soft_backlog_bytes),
+            http2_max_streams: self.http2_max_streams.clamp(1, 1 << 16),
+            http2_stream_window_bytes: self.http2_stream_window_bytes.clamp(65_535, (1 << 31) - 1),
             header_timeout: self.header_timeout.min(CENTURY),
             tls_handshake_timeout: self.tls_handshake_timeout.min(CENTURY),
             body_grace: self.body_grace.min(CENTURY),
@@ -175,6 +186,8 @@ impl Default for Config {
             stop_timeout: Duration::from_secs(5),
             soft_backlog_bytes: 64 * KIB,
             max_stream_backlog_bytes: MIB,
+            http2_max_streams: 100,
+            http2_stream_window_bytes: 64 * KIB,
             max_buffered_input_bytes: 256 * MIB,
             max_timers: 1 << 22,
             max_delayed_bytes: 64 * MIB,

@@ -50,7 +50,7 @@
 //! ```
 //!
 //! A byte meets the modules of this crate in the order in which its source lists them: accepted
-//! and read by `event_loop`, understood by `protocol` and below it `http1` or `websocket`,
+//! and read by `event_loop`, understood by `protocol` and below it `http1`, `http2` or `websocket`,
 //! handed to a handler by `app`; what the handler sends lies in `output` until `event_loop`
 //! writes it. `timer_wheel` holds every deadline, `config` every limit.
 
@@ -84,6 +84,9 @@ mod proxy_protocol;
 mod protocol;
 
 mod http1;
+
+#[cfg_attr(not(feature = "http2"), path = "http2/absent.rs")]
+mod http2;
 
 mod http;
 

@@ -5,8 +5,19 @@
 //!
 //!            101                  both Close frames, a failure
 //! Http1 ───────────▶ WebSocket ────────────────────────────────▶ Lingering ──▶ (socket closed)
-//!   └──────────────────────────────────────────────────────────────▲
-//!            last answer of the connection
+//!   ├──────────────────────────────────────────────────────────────▲
+//!   │        last answer of the connection                         │
+//!   └──▶ Http2 ────────────────────────────────────────────────────┘
+//!        the preface          GOAWAY, and no stream is left
+//! ```
+//!
+//! A stream of HTTP/2 is a client of its own, carried by another:
+//!
+//! ```text
+//!               200 to CONNECT                both Close frames, a failure
+//! Exchange ──────────────────────▶ WebSocket ──────────────────────────────▶ Lingering ──▶ (stream closed)
+//!   └──────────────────────────────────────────────────────────────────────────▲
+//!               the answer
 //! ```
 
 mod securing;
@@ -17,6 +28,8 @@ use crate::http::date::DateLine;
 use crate::http::response::Content;
 use crate::http::{BodyPlan, ConnectionInfo, Request, Response, StatusCode};
 use crate::http1::connection::{self as http1, Http1Connection, Step, Then};
+use crate::http2::connection::{self as http2, Carrying, Http2Connection};
+use crate::http2::exchange::{self, Exchange};
 use crate::input::Input;
 use crate::moment::{Moment, Stamp};
 use crate::output::{Bytes, Output, Unit};
@@ -54,6 +67,15 @@ impl<'b> From<websocket::Event<'b>> for Event<'b> {
     }
 }
 
+/// The head of a response that is to be put into frames.
+#[derive(Debug, Default)]
+pub(crate) struct Fields {
+    /// Its field block; empty if there is none.
+    pub(crate) block: Vec<u8>,
+    /// Nothing follows on the stream.
+    pub(crate) is_last: bool,
+}
+
 /// What the protocols need of the server for one call.
 #[derive(Debug)]
 pub(crate) struct Context<'a> {
@@ -69,13 +91,10 @@ pub(crate) struct Context<'a> {
     pub(crate) date_line: &'a DateLine,
     /// Where response heads are put together; kept for its allocation.
     pub(crate) head: &'a mut Vec<u8>,
+    /// The fields of a head that an exchange is to be sent, which its carrier frames.
+    pub(crate) fields: &'a mut Fields,
     /// What is left of an answered request, for the next one to be made of.
     pub(crate) spare: &'a mut Option<Box<Request>>,
-}
-
-fn send_continue(cx: &mut Context<'_>) {
-    let interim = Bytes::Parts(http1::CONTINUE, b"");
-    cx.output.send(cx.slot, Unit::default(), interim);
 }
 
 impl Context<'_> {
@@ -86,6 +105,54 @@ impl Context<'_> {
             now: self.now,
         }
     }
+
+    fn carrying(&mut self) -> Carrying<'_> {
+        Carrying {
+            config: &self.settings.server,
+            output: self.output,
+            slot: self.slot,
+            now: self.now,
+            spare: self.spare,
+        }
+    }
+}
+
+/// Queues what lies in `cx.head`, and the content of `response` behind it if that is to be sent and
+/// does not come later.
+#[inline]
+fn queue(response: &mut Response, send_body: bool, cx: &mut Context<'_>) {
+    let content = if send_body {
+        response.content()
+    } else {
+        &Content::Empty
+    };
+    let inline = if let Content::Shared(bytes) = content
+        && Bytes::are_worth_sharing(bytes)
+    {
+        None
+    } else {
+        content.as_bytes()
+    };
+    let parts = Bytes::Parts(cx.head, inline.unwrap_or_default());
+    cx.output.send(cx.slot, Unit::default(), parts);
+    if inline.is_none() && !content.is_stream() {
+        match response.take_content() {
+            Content::Source { len, source } => cx.output.send_source(cx.slot, len, source),
+            Content::Shared(bytes) => {
+                let bytes = Bytes::Shared(&bytes);
+                cx.output.send(cx.slot, Unit::default(), bytes);
+            }
+            _ => {}
+        }
+    }
+}
+
+/// The endpoint that a connection becomes a client of.
+fn upgrade_of(response: &Response) -> Answered {
+    response
+        .upgrade
+        .and_then(|endpoint| u16::try_from(endpoint.0).ok())
+        .map_or(Answered::Whole, Answered::Upgrade)
 }
 
 /// What follows when a response is queued.
@@ -120,6 +187,10 @@ pub(crate) enum Protocol {
     /// HTTP/1.1 requests and responses, and the host whose listener accepted the connection, or the
     /// choice among several.
     Http1(Box<Http1Connection>, u16),
+    /// HTTP/2, whose streams are clients of their own; the host as above.
+    Http2(Box<Http2Connection>, u16),
+    /// A request on one of these streams.
+    Exchange(Box<Exchange>),
     /// Frames of an endpoint's client.
     WebSocket(WebSocketConnection),
     /// All was said: what is queued is written, what comes is discarded, so that the peer
@@ -143,14 +214,15 @@ impl Protocol {
         Self::Securing(Box::new(Securing::new(host, info, now)))
     }
 
-    /// The TLS handshake is over; `alpn` is the protocol that the client and we agreed on (RFC 7301).
-    pub(crate) fn secured(&mut self, alpn: Option<&[u8]>, now: Moment) {
+    /// The TLS handshake is over; whether the client and we agreed on HTTP/2 in it (RFC 9113 section
+    /// 3.2). Who agreed on nothing speaks HTTP/1.1.
+    pub(crate) fn secured(&mut self, is_http2: bool, cx: &mut Context<'_>) {
         if let Self::Securing(securing) = self {
             let (host, info) = securing.origin();
-            *self = match alpn {
-                // Nothing else is offered, and who offers nothing speaks it.
-                Some(_) | None => Self::accepted(host, info, now),
-            };
+            *self = Self::accepted(host, info, cx.now);
+            if is_http2 {
+                self.begin_http2(Http2Connection::new, cx);
+            }
         }
     }
 
@@ -207,6 +279,12 @@ impl Protocol {
                 }
                 event
             }
+            Self::Exchange(exchange) => {
+                let step = exchange.next(input, cx.now);
+                self.exchange_event(step, cx)
+            }
+            // Read frame by frame: see `next_step`.
+            Self::Http2(..) => None,
             Self::WebSocket(connection) => {
                 let mut receiving = Receiving {
                     config: cx.settings.endpoint(connection.endpoint()),
@@ -238,7 +316,7 @@ impl Protocol {
             Step::Request(request) => Some(Event::Request(request)),
             Step::Body(bytes, is_last) => Some(Event::Body(bytes, is_last)),
             Step::Continue => {
-                send_continue(cx);
+                self.ask_for_body(cx);
                 None
             }
             Step::Refused(refused) => {
@@ -246,6 +324,107 @@ impl Protocol {
                 self.refuse(refused.status, refused.reason, cx);
                 None
             }
+            Step::Http2 => {
+                self.begin_http2(Http2Connection::begun, cx);
+                None
+            }
+        }
+    }
+
+    /// The connection speaks HTTP/2 from the next byte on.
+    fn begin_http2<C: Into<Option<Http2Connection>>>(
+        &mut self,
+        make: impl FnOnce(ConnectionInfo, Moment) -> C,
+        cx: &mut Context<'_>,
+    ) {
+        if let Self::Http1(connection, host) = self
+            && let Some(mut http2) = make(connection.info().clone(), connection.since()).into()
+        {
+            http2.greet(&mut cx.carrying());
+            *self = Self::Http2(Box::new(http2), *host);
+        }
+    }
+
+    /// What a step of an exchange is to the application.
+    fn exchange_event<'b>(
+        &mut self,
+        step: exchange::Step<'b>,
+        cx: &mut Context<'_>,
+    ) -> Option<Event<'b>> {
+        match step {
+            exchange::Step::NeedInput => None,
+            exchange::Step::Request(request) => Some(Event::Request(request)),
+            exchange::Step::Body(bytes, is_last) => Some(Event::Body(bytes, is_last)),
+            exchange::Step::Continue => {
+                self.ask_for_body(cx);
+                None
+            }
+            exchange::Step::Refused(refused) => {
+                log::debug!("request refused: {refused:?}");
+                self.refuse(refused.status, refused.reason, cx);
+                None
+            }
+        }
+    }
+
+    /// Asks the client to send the body that it holds back.
+    fn ask_for_body(&mut self, cx: &mut Context<'_>) {
+        if let Self::Exchange(_) = self {
+            Exchange::encode_continue(&mut cx.fields.block);
+            cx.fields.is_last = false;
+        } else {
+            let interim = Bytes::Parts(http1::CONTINUE, b"");
+            cx.output.send(cx.slot, Unit::default(), interim);
+        }
+    }
+
+    /// The next that happens on a connection that carries others.
+    pub(crate) fn next_step<'b>(
+        &mut self,
+        input: &mut Input<'b>,
+        cx: &mut Context<'_>,
+    ) -> http2::Step<'b> {
+        match self {
+            Self::Http2(connection, _) => connection.next(input, &mut cx.carrying()),
+            _ => http2::Step::NeedInput,
+        }
+    }
+
+    /// The connection that carries others, if it is one, and what it needs.
+    pub(crate) fn carrier<R>(
+        &mut self,
+        cx: &mut Context<'_>,
+        act: impl FnOnce(&mut Http2Connection, &mut Carrying<'_>) -> R,
+    ) -> Option<R> {
+        match self {
+            Self::Http2(connection, _) => Some(act(connection, &mut cx.carrying())),
+            _ => None,
+        }
+    }
+
+    /// The connection that carries others, if it is one.
+    pub(crate) fn as_carrier(&mut self) -> Option<&mut Http2Connection> {
+        match self {
+            Self::Http2(connection, _) => Some(connection),
+            _ => None,
+        }
+    }
+
+    /// The peer ended its side of the stream that this client is.
+    pub(crate) fn end_input(&mut self, cx: &mut Context<'_>) -> Option<Event<'static>> {
+        let Self::Exchange(exchange) = self else {
+            return None;
+        };
+        let step = exchange.end_input();
+        self.exchange_event(step, cx)
+    }
+
+    /// The host, or the choice among several, that requests are for.
+    pub(crate) fn host(&self) -> Option<u16> {
+        match self {
+            Self::Http1(_, host) | Self::Http2(_, host) => Some(*host),
+            Self::Exchange(exchange) => Some(exchange.host()),
+            Self::Proxied(_) | Self::Securing(_) | Self::WebSocket(_) | Self::Lingering(_) => None,
         }
     }
 
@@ -253,6 +432,10 @@ impl Protocol {
     pub(crate) fn announced(&mut self) -> Option<(u16, &mut Request)> {
         match self {
             Self::Http1(connection, host) => connection.announced().map(|request| (*host, request)),
+            Self::Exchange(exchange) => {
+                let host = exchange.host();
+                exchange.announced().map(|request| (host, request))
+            }
             _ => None,
         }
     }
@@ -265,44 +448,66 @@ impl Protocol {
         is_there: bool,
         cx: &mut Context<'_>,
     ) -> Option<Event<'static>> {
-        let Self::Http1(connection, _) = self else {
-            return None;
-        };
-        let step = connection.expect_body(plan, is_there, cx.now);
-        self.http1_event(step, cx)
+        match self {
+            Self::Http1(connection, _) => {
+                let step = connection.expect_body(plan, is_there, cx.now);
+                self.http1_event(step, cx)
+            }
+            Self::Exchange(exchange) => {
+                let step = exchange.expect_body(plan, is_there, cx.now);
+                self.exchange_event(step, cx)
+            }
+            _ => None,
+        }
     }
 
     /// The application takes the pieces of the body that was announced.
     pub(crate) fn accept_body(&mut self, cx: &mut Context<'_>) {
-        if let Self::Http1(connection, _) = self
-            && connection.accept_body()
-        {
-            send_continue(cx);
+        let is_awaited = match self {
+            Self::Http1(connection, _) => connection.accept_body(),
+            Self::Exchange(exchange) => exchange.accept_body(),
+            _ => false,
+        };
+        if is_awaited {
+            self.ask_for_body(cx);
         }
     }
 
     /// Whether pieces of a body are to come.
     pub(crate) fn is_receiving(&self) -> bool {
-        matches!(self, Self::Http1(connection, _) if connection.is_receiving())
+        match self {
+            Self::Http1(connection, _) => connection.is_receiving(),
+            Self::Exchange(exchange) => exchange.is_receiving(),
+            _ => false,
+        }
     }
 
     /// Whether a response is being sent in pieces.
     pub(crate) fn is_streaming(&self) -> bool {
-        matches!(self, Self::Http1(connection, _) if connection.is_streaming())
+        match self {
+            Self::Http1(connection, _) => connection.is_streaming(),
+            Self::Exchange(exchange) => exchange.is_streaming(),
+            _ => false,
+        }
     }
 
     /// Lets a body wait, or go on.
     pub(crate) fn pause_body(&mut self, pause: bool, now: Moment) {
-        if let Self::Http1(connection, _) = self {
-            connection.pause_body(pause, now);
+        match self {
+            Self::Http1(connection, _) => connection.pause_body(pause, now),
+            Self::Exchange(exchange) => exchange.pause_body(pause, now),
+            _ => {}
         }
     }
 
     /// A response that was sent in pieces is complete.
     pub(crate) fn end_stream(&mut self, now: Moment) {
-        if let Self::Http1(connection, _) = self
-            && connection.end_stream(now) != Then::KeepAlive
-        {
+        let is_last = match self {
+            Self::Http1(connection, _) => connection.end_stream(now) != Then::KeepAlive,
+            Self::Exchange(_) => true,
+            _ => false,
+        };
+        if is_last {
             *self = Self::Lingering(None);
         }
     }
@@ -320,46 +525,46 @@ impl Protocol {
 
     /// Queues the answer to the last request, and says what follows.
     pub(crate) fn respond(&mut self, response: &mut Response, cx: &mut Context<'_>) -> Answered {
-        let Self::Http1(connection, _) = self else {
-            return Answered::Whole;
+        let connection = match self {
+            Self::Http1(connection, _) => connection,
+            Self::Exchange(_) => return self.respond_on_stream(response, cx),
+            _ => return Answered::Whole,
         };
         cx.head.clear();
         let after = connection.respond(response, cx.date_line, cx.now, cx.head);
-        let content = if after.send_body {
-            response.content()
-        } else {
-            &Content::Empty
-        };
-        let inline = if let Content::Shared(bytes) = content
-            && Bytes::are_worth_sharing(bytes)
-        {
-            None
-        } else {
-            content.as_bytes()
-        };
-        let parts = Bytes::Parts(cx.head, inline.unwrap_or_default());
-        cx.output.send(cx.slot, Unit::default(), parts);
-        if inline.is_none() && !content.is_stream() {
-            match response.take_content() {
-                Content::Source { len, source } => cx.output.send_source(cx.slot, len, source),
-                Content::Shared(bytes) => {
-                    let bytes = Bytes::Shared(&bytes);
-                    cx.output.send(cx.slot, Unit::default(), bytes);
-                }
-                _ => {}
-            }
-        }
+        queue(response, after.send_body, cx);
         match after.then {
             Then::KeepAlive => Answered::Whole,
             Then::Close => {
                 *self = Self::Lingering(None);
                 Answered::Whole
             }
-            Then::Upgrade => response
-                .upgrade
-                .and_then(|endpoint| u16::try_from(endpoint.0).ok())
-                .map_or(Answered::Whole, Answered::Upgrade),
+            Then::Upgrade => upgrade_of(response),
             Then::Stream { in_chunks } => Answered::Stream { in_chunks },
+        }
+    }
+
+    /// The same where a stream carries it: the head goes to the queue of its carrier, and the content
+    /// to that of the stream, to be framed as windows let it go.
+    fn respond_on_stream(&mut self, response: &mut Response, cx: &mut Context<'_>) -> Answered {
+        let Self::Exchange(exchange) = self else {
+            return Answered::Whole;
+        };
+        let after = exchange.respond(response, cx.date_line, &mut cx.fields.block);
+        cx.fields.is_last = after == exchange::After::Ended;
+        match after {
+            exchange::After::Upgrade => upgrade_of(response),
+            exchange::After::Stream => Answered::Stream { in_chunks: false },
+            exchange::After::Ended => {
+                *self = Self::Lingering(None);
+                Answered::Whole
+            }
+            exchange::After::Content => {
+                cx.head.clear();
+                queue(response, true, cx);
+                *self = Self::Lingering(None);
+                Answered::Whole
+            }
         }
     }
 
@@ -405,7 +610,11 @@ impl Protocol {
     pub(crate) fn disconnected(&mut self, cx: &mut Context<'_>) -> (bool, Option<Event<'static>>) {
         let unwritten = cx.output.has_output(cx.slot);
         match self {
-            Self::Proxied(_) | Self::Securing(_) | Self::Http1(..) => {
+            Self::Proxied(_)
+            | Self::Securing(_)
+            | Self::Http1(..)
+            | Self::Http2(..)
+            | Self::Exchange(_) => {
                 *self = Self::Lingering(None);
                 (!unwritten, None)
             }
@@ -470,7 +679,9 @@ impl Protocol {
     #[inline]
     pub(crate) fn soft_backlog_bytes(&self, settings: &Settings) -> Option<usize> {
         match self {
-            Self::Http1(..) => Some(settings.server.soft_backlog_bytes),
+            Self::Http1(..) | Self::Http2(..) | Self::Exchange(_) => {
+                Some(settings.server.soft_backlog_bytes)
+            }
             Self::WebSocket(connection) if connection.is_open() => {
                 Some(settings.endpoint(connection.endpoint()).soft_backlog_bytes)
             }
@@ -483,7 +694,8 @@ impl Protocol {
         match self {
             Self::WebSocket(connection) => connection.paused_until(),
             Self::Http1(connection, _) => connection.is_paused().then_some(Moment::NEVER),
-            Self::Proxied(_) | Self::Securing(_) | Self::Lingering(_) => None,
+            Self::Exchange(exchange) => exchange.is_paused().then_some(Moment::NEVER),
+            Self::Proxied(_) | Self::Securing(_) | Self::Http2(..) | Self::Lingering(_) => None,
         }
     }
 
@@ -492,6 +704,8 @@ impl Protocol {
         match self {
             Self::Proxied(awaited) => awaited.buffered_bytes(),
             Self::Http1(connection, _) => connection.buffered_bytes(),
+            Self::Http2(connection, _) => connection.buffered_bytes(),
+            Self::Exchange(exchange) => exchange.buffered_bytes(),
             Self::WebSocket(connection) => connection.buffered_bytes(),
             Self::Securing(_) | Self::Lingering(_) => 0,
         }
@@ -503,6 +717,8 @@ impl Protocol {
             Self::Proxied(awaited) => awaited.deadline(&settings.server),
             Self::Securing(securing) => securing.deadline(&settings.server),
             Self::Http1(connection, _) => connection.deadline(&settings.server),
+            Self::Http2(connection, _) => connection.deadline(&settings.server),
+            Self::Exchange(exchange) => exchange.deadline(&settings.server),
             Self::WebSocket(connection) => {
                 connection.deadline(settings.endpoint(connection.endpoint()))
             }
@@ -512,8 +728,10 @@ impl Protocol {
 
     /// All that was queued is written.
     pub(crate) fn drained(&mut self, now: Moment) {
-        if let Self::Http1(connection, _) = self {
-            connection.drained(now);
+        match self {
+            Self::Http1(connection, _) => connection.drained(now),
+            Self::Http2(connection, _) => connection.drained(now),
+            _ => {}
         }
     }
 
@@ -539,7 +757,24 @@ impl Protocol {
                 _ => Expiry::Nothing,
             },
             // While its answers wait for the peer, the write timeout judges it.
-            Self::Http1(..) if cx.output.has_output(cx.slot) => Expiry::Nothing,
+            Self::Http1(..) | Self::Http2(..) | Self::Exchange(_)
+                if cx.output.has_output(cx.slot) =>
+            {
+                Expiry::Nothing
+            }
+            Self::Http2(connection, _) => match connection.on_deadline(&mut cx.carrying()) {
+                http2::Expiry::Nothing => Expiry::Nothing,
+                http2::Expiry::Close => {
+                    *self = Self::Lingering(None);
+                    Expiry::Nothing
+                }
+            },
+            Self::Exchange(exchange) => {
+                if let Some(refused) = exchange.on_deadline(cx.now, &cx.settings.server) {
+                    self.refuse(refused.status, refused.reason, cx);
+                }
+                Expiry::Nothing
+            }
             Self::Http1(connection, _) => match connection.on_deadline(cx.now, &cx.settings.server)
             {
                 http1::Expiry::Nothing(_) => Expiry::Nothing,
@@ -575,7 +810,8 @@ impl Protocol {
         match self {
             Self::Proxied(_) | Self::Securing(_) => true,
             Self::Http1(connection, _) => connection.is_idle(),
-            Self::WebSocket(_) | Self::Lingering(_) => false,
+            Self::Http2(connection, _) => connection.is_idle(),
+            Self::Exchange(_) | Self::WebSocket(_) | Self::Lingering(_) => false,
         }
     }
 }

@@ -315,7 +315,9 @@ impl Bound {
     #[must_use]
     pub fn is_encrypted(&self, address: &Address) -> bool {
         let known = self.addresses.iter().zip(&self.are_encrypted);
-        known.into_iter().any(|(known, is_encrypted)| known == address && *is_encrypted)
+        known
+            .into_iter()
+            .any(|(known, is_encrypted)| known == address && *is_encrypted)
     }
 
     /// A handle by which any thread can stop it.
@@ -349,7 +351,10 @@ impl fmt::Debug for Bound {
 #[derive(Clone, Debug)]
 pub struct Handle {
     control: Arc<Control>,
-    #[cfg_attr(not(feature = "tls"), expect(dead_code, reason = "there is nothing to read"))]
+    #[cfg_attr(
+        not(feature = "tls"),
+        expect(dead_code, reason = "there is nothing to read")
+    )]
     reload: Reload,
 }
 

@@ -21,7 +21,11 @@ use std::path::Path;
 use std::sync::{Arc, PoisonError, RwLock};
 
 /// What is spoken behind a handshake (RFC 7301), most preferred first.
-const ALPN: [&[u8]; 1] = [b"http/1.1"];
+const ALPN: &[&[u8]] = if cfg!(feature = "http2") {
+    &[b"h2", b"http/1.1"]
+} else {
+    &[b"http/1.1"]
+};
 
 /// Certificates and their private keys, for the addresses at which a host speaks TLS.
 ///
@@ -160,7 +164,7 @@ pub(crate) fn server_config(all: Vec<Tls>) -> Result<Arc<ServerConfig>, rustls::
     config.ticketer = ring::Ticketer::new()?;
     config.session_storage = Arc::new(NoServerSessionStorage {});
     config.send_tls13_tickets = 2;
-    config.alpn_protocols = ALPN.map(<[u8]>::to_vec).to_vec();
+    config.alpn_protocols = ALPN.iter().map(|name| name.to_vec()).collect();
     Ok(Arc::new(config))
 }
 
@@ -187,5 +191,5 @@ impl ResolvesServerCert for Choice {
     }
 }
 
-#[cfg(test)]
-mod tests;
+#[cfg(all(test, feature = "self-signed"))]
+pub(crate) mod tests;

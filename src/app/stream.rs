@@ -7,8 +7,8 @@ use crate::http::stream::{Later, Sink, WeakStream};
 use crate::http::{ResponseStream, StreamError};
 use crate::http1::message_body::{LAST_CHUNK, chunk_frame};
 use crate::output::{Bytes, Output, Unit};
+use rustc_hash::FxHashMap;
 use std::cell::RefCell;
-use std::collections::HashMap;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -93,7 +93,7 @@ impl Sink for StreamSink {
 /// Responses that are being sent in pieces, by the slot of their client.
 #[derive(Default)]
 pub(crate) struct Streams {
-    open: RefCell<HashMap<u32, OpenStream>>,
+    open: RefCell<FxHashMap<u32, OpenStream>>,
 }
 
 struct OpenStream {

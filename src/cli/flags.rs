@@ -369,7 +369,9 @@ mod tests {
         let takes_values = |arg: &Arg| arg.get_action().takes_values();
         for arg in settable().into_iter().filter(takes_values) {
             let name = value_name(&arg);
-            let texts = ["ADDRESS", "FILE", "FOLDER", "NETWORK", "FIELD", "MODE", "LEVEL"];
+            let texts = [
+                "ADDRESS", "FILE", "FOLDER", "NETWORK", "FIELD", "MODE", "LEVEL",
+            ];
             let is_known = unit(&arg).is_some() || texts.contains(&name);
             assert!(is_known, "{}: {name}", key(&arg));
             let is_path = matches!(name, "FILE" | "FOLDER");

@@ -124,7 +124,9 @@ fn redirect(port: u16, request: &Request, response: &mut Response) {
     let name = request.host().map(without_port).unwrap_or_default();
     if name.is_empty() {
         // Of HTTP/1.0: there is nowhere to send to.
-        response.set_status(StatusCode::BAD_REQUEST).end("This is spoken by https alone.\n");
+        response
+            .set_status(StatusCode::BAD_REQUEST)
+            .end("This is spoken by https alone.\n");
     } else if port == 443 {
         build::redirect(&format!("https://{name}"), request, response);
     } else {

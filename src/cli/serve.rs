@@ -62,7 +62,9 @@ fn judge_tls(serve: &Serve) -> Result<(), Failure> {
     };
     match build::tls(&tls_of_flags(&serve.flags)) {
         Ok(_) => Ok(()),
-        Err(problem) => Err(Failure::Arguments(vec![format!("aerys: {name}: {problem}")])),
+        Err(problem) => Err(Failure::Arguments(vec![format!(
+            "aerys: {name}: {problem}"
+        )])),
     }
 }
 
@@ -76,7 +78,10 @@ fn tls_of_flags(flags: &ServeArgs) -> TlsSettings {
 
 /// The port of the first address at which TLS is spoken, or the usual one.
 fn https_port(bound: &Bound) -> u16 {
-    let mut encrypted = bound.addresses().iter().filter(|address| bound.is_encrypted(address));
+    let mut encrypted = bound
+        .addresses()
+        .iter()
+        .filter(|address| bound.is_encrypted(address));
     let address = encrypted.find_map(Address::socket_addr);
     address.map_or(443, |address| address.port())
 }

@@ -131,13 +131,17 @@ fn judge_certificates(defaults: &FileDefaults, found: &[Value<'_>]) {
     };
     let values = |id: &str| {
         let found = defaults.values.iter().find(|(known, _)| known == id);
-        found.map(|(_, values)| values.as_slice()).unwrap_or_default()
+        found
+            .map(|(_, values)| values.as_slice())
+            .unwrap_or_default()
     };
     let files = |id| values(id).iter().map(PathBuf::from).collect();
     let settings = TlsSettings {
         certificates: files("tls_cert"),
         keys: files("tls_key"),
-        self_signed: values("tls_self_signed").iter().any(|value| value == "true"),
+        self_signed: values("tls_self_signed")
+            .iter()
+            .any(|value| value == "true"),
     };
     if let Err(problem) = build::tls(&settings) {
         value.fail(problem);

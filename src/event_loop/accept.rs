@@ -29,7 +29,7 @@ impl<S: System> EventLoop<S> {
     pub(super) fn accept_from(&mut self, index: usize) {
         let mut lost = 0;
         for _ in 0..ACCEPTS_PER_TURN {
-            if self.clients.len() >= self.max_clients && !self.doomed.is_empty() {
+            if self.connection_count() >= self.max_clients && !self.doomed.is_empty() {
                 // Those who leave in this turn make room in the next.
                 return;
             }
@@ -58,6 +58,11 @@ impl<S: System> EventLoop<S> {
                 }
             }
         }
+    }
+
+    /// Clients that have a connection of their own.
+    fn connection_count(&self) -> usize {
+        self.clients.len() - self.asides.streams.len()
     }
 
     fn pause_accepting(&mut self, error: &io::Error) {
@@ -90,14 +95,14 @@ impl<S: System> EventLoop<S> {
             log::debug!("{address} is closed: it is no trusted proxy");
             return;
         }
-        let full = self.clients.len() >= self.max_clients;
+        let full = self.connection_count() >= self.max_clients;
         if full {
             self.warn(&format!(
                 "a client is refused: {} are connected, the limit",
                 self.max_clients
             ));
         }
-        let too_many = self.clients.len() >= self.max_clients + REFUSED_AT_ONCE;
+        let too_many = self.connection_count() >= self.max_clients + REFUSED_AT_ONCE;
         let id = if too_many {
             None
         } else {

@@ -59,7 +59,7 @@ impl<S: System> EventLoop<S> {
         let Some(client) = self.clients.get_mut(slot) else {
             return;
         };
-        let Protocol::Http1(_, host) = client.protocol else {
+        let Some(host) = client.protocol.host() else {
             return;
         };
         if !matches!(self.stop, Stop::Running) {
@@ -232,12 +232,7 @@ impl<S: System> EventLoop<S> {
                     self.open_stream(id, &stream, in_chunks);
                 }
             }
-            Some(Answered::Whole) | None => {
-                if response.content().is_stream() {
-                    drop(response.take_content()); // which closes it
-                    self.carry_out();
-                }
-            }
+            Some(Answered::Whole) | None => self.drop_stream(response),
         }
         if request.has_values() {
             App::call("what a request kept", || request.drop_values());
@@ -245,8 +240,16 @@ impl<S: System> EventLoop<S> {
         self.spare = request.into_spare();
     }
 
+    /// What would be sent in pieces cannot be.
+    fn drop_stream(&mut self, response: &mut Response) {
+        if response.content().is_stream() {
+            drop(response.take_content()); // which closes it
+            self.carry_out();
+        }
+    }
+
     /// Keeps the date of responses, which need not be more exact than the loop's own time.
-    fn keep_date(&mut self) {
+    pub(super) fn keep_date(&mut self) {
         let now: Moment = self.hub.now.get();
         if now != self.dated {
             self.dated = now;
@@ -268,7 +271,7 @@ impl<S: System> EventLoop<S> {
         if !client.protocol.is_streaming() {
             return;
         }
-        if client.is(fact::READ_CLOSED | fact::AT_END) {
+        if client.is(fact::READ_CLOSED | fact::AT_END) && !client.is(fact::CARRIED) {
             return self.disconnected(slot);
         }
         if !matches!(self.stop, Stop::Running) {

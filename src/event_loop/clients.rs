@@ -50,8 +50,12 @@ pub(crate) mod fact {
     pub(crate) const WATCHED: u16 = 1 << 11;
     /// What its socket carries is TLS: its session lies in the loop's asides.
     pub(crate) const ENCRYPTED: u16 = 1 << 12;
+    /// It has no socket: another client carries it.
+    pub(crate) const CARRIED: u16 = 1 << 13;
+    /// The end of its input came, and was not told yet, since input before it is held.
+    pub(crate) const END_UNTOLD: u16 = 1 << 14;
     /// Its bytes are not what its socket carries: no straight path is for it.
-    pub(crate) const WRAPPED: u16 = ENCRYPTED;
+    pub(crate) const WRAPPED: u16 = ENCRYPTED | CARRIED;
 }
 
 impl<S> Client<S> {
@@ -201,6 +205,11 @@ impl<S> Clients<S> {
             .get_mut(slot as usize)?
             .as_mut()
             .filter(|client| !client.is(fact::DOOMED))
+    }
+
+    /// The client in `slot`, also if it is doomed.
+    pub(crate) fn get_any_mut(&mut self, slot: u32) -> Option<&mut Client<S>> {
+        self.slab.get_mut(slot as usize)?.as_mut()
     }
 
     /// The client that still has this id, unless it is doomed.

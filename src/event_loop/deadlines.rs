@@ -27,7 +27,7 @@ impl<S: System> EventLoop<S> {
             .is_blocked(slot)
             .then(|| client.progress() + self.settings.server.write_timeout);
         let own = match client.protocol {
-            Protocol::Http1(..) if waits => None,
+            Protocol::Http1(..) | Protocol::Http2(..) | Protocol::Exchange(_) if waits => None,
             _ => client.protocol.deadline(&self.settings),
         };
         match (own, stalled) {
@@ -137,7 +137,11 @@ impl<S: System> EventLoop<S> {
         client.armed = None;
         let unread = client.is(fact::READABLE) || self.more_events;
         let judged_by_input = match &client.protocol {
-            Protocol::Proxied(_) | Protocol::Securing(_) | Protocol::Http1(..) => true,
+            Protocol::Proxied(_)
+            | Protocol::Securing(_)
+            | Protocol::Http1(..)
+            | Protocol::Http2(..)
+            | Protocol::Exchange(_) => true,
             protocol => protocol.endpoint().is_some(),
         };
         if self.is_stalled(slot, now) {

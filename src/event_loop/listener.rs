@@ -137,7 +137,7 @@ mod tests {
             panic!("somebody waits");
         };
         assert!(
-            SockRef::from(&stream.0)
+            SockRef::from(stream.0.as_ref().expect("a socket"))
                 .tcp_nodelay()
                 .expect("a TCP option")
         );

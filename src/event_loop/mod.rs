@@ -5,6 +5,7 @@
 
 mod accept;
 mod answer;
+mod carried;
 pub(crate) mod clients;
 pub(crate) mod control;
 mod deadlines;
@@ -32,15 +33,16 @@ use crate::http::Request;
 use crate::http::date::DateCache;
 use crate::moment::Moment;
 use crate::panics::bury;
-use crate::protocol::{Context, Protocol};
+use crate::protocol::{Context, Fields, Protocol};
 use crate::websocket::deflate::Inflaters;
 use crate::websocket::encoded::ToSend;
 use crate::websocket::{CloseCode, Received};
 use answer::Upload;
 use clients::{Client, Clients, fact};
 use control::Control;
+use rustc_hash::FxHashMap;
 use std::borrow::Cow;
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Waker;
@@ -111,15 +113,17 @@ impl<L> Listening<L> {
 #[derive(Debug, Default)]
 struct Asides {
     /// Input that was read before its client's reads paused, from an offset.
-    held: HashMap<u32, Held>,
+    held: FxHashMap<u32, Held>,
     /// Half-read input, in bytes, as it is counted in the total.
-    buffered: HashMap<u32, usize>,
+    buffered: FxHashMap<u32, usize>,
     /// The sum of it.
     buffered_bytes: usize,
     /// Requests whose bodies come in pieces.
-    uploads: HashMap<u32, Box<Upload>>,
+    uploads: FxHashMap<u32, Box<Upload>>,
+    /// Clients that others carry.
+    streams: carried::Streams,
     /// The sessions of TLS clients.
-    sessions: HashMap<u32, Box<Session>>,
+    sessions: FxHashMap<u32, Box<Session>>,
 }
 
 /// Input that waits, from an offset.
@@ -157,6 +161,8 @@ pub(crate) struct EventLoop<S: System> {
     pump: Pump,
     /// Where response heads are put together.
     head: Vec<u8>,
+    /// Where heads for streams are put together.
+    fields: Fields,
     /// What is left of the request that was answered last.
     spare: Option<Box<Request>>,
     /// What compressed messages are inflated with.
@@ -257,6 +263,7 @@ impl<S: System> EventLoop<S> {
             buffer: vec![0; READ_BUFFER_BYTES],
             pump: Pump::default(),
             head: Vec::new(),
+            fields: Fields::default(),
             spare: None,
             inflaters: Inflaters::default(),
             date: DateCache::new(system.calendar()),
@@ -545,9 +552,15 @@ impl<S: System> EventLoop<S> {
             now: self.hub.now.get(),
             date_line: self.date.line(),
             head: &mut self.head,
+            fields: &mut self.fields,
             spare: &mut self.spare,
         };
-        Some(act(&mut client.protocol, &mut context))
+        let result = act(&mut client.protocol, &mut context);
+        if client.is(fact::CARRIED) {
+            drop((output, directory));
+            self.send_fields(slot);
+        }
+        Some(result)
     }
 
     /// The one place where an endpoint's code runs: catches its panic, which fails `client`'s
@@ -643,6 +656,8 @@ impl<S: System> EventLoop<S> {
         }
         self.closed(slot, CloseCode::ABNORMAL, "");
         self.abandon(slot);
+        self.leave_carrier(slot);
+        self.lose_streams(slot);
     }
 
     /// Frees the clients that are gone.

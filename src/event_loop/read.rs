@@ -25,7 +25,11 @@ impl<S: System> EventLoop<S> {
             };
             if let Some((id, client)) = self.clients.entry(slot) {
                 client.take(fact::LISTED);
-                self.read_client(id);
+                if client.is(fact::CARRIED) {
+                    self.read_carried(id);
+                } else {
+                    self.read_client(id);
+                }
             }
         }
     }
@@ -170,7 +174,7 @@ impl<S: System> EventLoop<S> {
         self.flush_early();
     }
 
-    fn finish(&mut self, slot: u32) {
+    pub(super) fn finish(&mut self, slot: u32) {
         self.account(slot);
         self.check_upload(slot);
         self.settle(slot);
@@ -186,7 +190,7 @@ impl<S: System> EventLoop<S> {
     }
 
     /// Serves what was held back of a client's input. Whether it is to be read on.
-    fn serve_held(&mut self, id: ClientId) -> bool {
+    pub(super) fn serve_held(&mut self, id: ClientId) -> bool {
         let slot = id.slot();
         let Some(client) = self.clients.get_mut(slot) else {
             return false;
@@ -274,7 +278,7 @@ impl<S: System> EventLoop<S> {
 
     /// Hands `bytes` to the client's protocol and its events to the application. How many are
     /// to be offered again, since its reads pause.
-    fn serve(&mut self, id: ClientId, mut bytes: &mut [u8]) -> usize {
+    pub(super) fn serve(&mut self, id: ClientId, mut bytes: &mut [u8]) -> usize {
         let Some(client) = self.clients.get_mut(id.slot()) else {
             return 0;
         };
@@ -310,6 +314,9 @@ impl<S: System> EventLoop<S> {
             let Some(Some(event)) = event else { break };
             let upgrades = matches!(event, Event::Request(_));
             self.handle(id, event, !bytes.is_empty());
+            if bytes.is_empty() {
+                break; // what it is answered is written next
+            }
             self.relieve(slot);
             let Some(client) = self.clients.get_mut(slot) else {
                 break;
@@ -327,12 +334,14 @@ impl<S: System> EventLoop<S> {
                 }
             }
         }
-        // A doomed client's rest is of no use.
-        if self.clients.get_mut(slot).is_some() {
-            bytes.len()
-        } else {
-            0
+        let Some(client) = self.clients.get_mut(slot) else {
+            return 0; // a doomed client's rest is of no use
+        };
+        if client.protocol.as_carrier().is_some() {
+            // It has no events of its own, but steps; or it turned out to speak HTTP/2.
+            return self.serve_carrier(slot, bytes);
         }
+        bytes.len()
     }
 
     /// Hands over the whole messages at the front of `bytes`, as many as come one after the other
@@ -364,14 +373,15 @@ impl<S: System> EventLoop<S> {
             match whole {
                 Ok((message, len)) => {
                     let payload_len = message.len();
-                    if payload_len >= LEND_BYTES && !self.is_wrapped(slot) {
+                    let lends = payload_len >= LEND_BYTES && !self.is_wrapped(slot);
+                    if lends {
                         self.hub.output.borrow_mut().offer(message.as_bytes());
                     }
                     self.call("on_data", endpoint, Some(id), |application| {
                         application.data(id, message);
                     });
                     let (frame, rest) = bytes.split_at_mut(len);
-                    if payload_len >= LEND_BYTES {
+                    if lends {
                         self.write_lent(slot, frame, len - payload_len);
                     }
                     bytes = rest;
@@ -394,7 +404,7 @@ impl<S: System> EventLoop<S> {
     }
 
     /// Keeps `bytes`, if there are any, for when the client's reads go on.
-    fn hold(&mut self, slot: u32, bytes: &[u8]) {
+    pub(super) fn hold(&mut self, slot: u32, bytes: &[u8]) {
         if !bytes.is_empty()
             && let Some(client) = self.clients.get_mut(slot)
         {
@@ -433,7 +443,7 @@ impl<S: System> EventLoop<S> {
             return;
         }
         client.put(fact::BUFFERED, bytes > 0);
-        let is_http = matches!(client.protocol, Protocol::Http1(..));
+        let is_http = matches!(client.protocol, Protocol::Http1(..) | Protocol::Exchange(_));
         let is_streaming = client.protocol.is_streaming();
         let grew = bytes > self.count_buffered(slot, bytes);
         if grew && self.asides.buffered_bytes > self.settings.server.max_buffered_input_bytes {
@@ -486,6 +496,7 @@ impl<S: System> EventLoop<S> {
         self.protocol(id.slot(), |protocol, cx| {
             protocol.upgrade(endpoint, deflate, cx);
         });
+        self.note_tunnel(id.slot());
         self.arm(id.slot());
         self.call("on_open", endpoint, Some(id), |application| {
             application.open(id);
@@ -494,6 +505,7 @@ impl<S: System> EventLoop<S> {
 
     /// The peer will send no more.
     pub(super) fn disconnected(&mut self, slot: u32) {
+        self.lose_streams(slot);
         let client = self.clients.get_mut(slot);
         if client.is_some_and(|client| client.protocol.is_streaming()) {
             // What is queued is still written, as to everybody who ended only its own side.

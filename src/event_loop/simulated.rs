@@ -244,11 +244,18 @@ fn nanos() -> u64 {
     WORLD.with_borrow(|world| world.nanos)
 }
 
+/// No socket's number.
+const NONE: u32 = u32::MAX;
+
 /// A number in the world.
 #[derive(Debug)]
 pub(crate) struct SimulatedSocket(u32);
 
 impl Socket for SimulatedSocket {
+    fn none() -> Self {
+        Self(NONE)
+    }
+
     fn read(&mut self, buffer: &mut [u8]) -> ReadOutcome {
         with_socket(self.0, |entry| {
             let input = entry.aside.as_deref_mut().map(|aside| &mut aside.input);

@@ -17,7 +17,7 @@ use std::io::{self, IoSlice};
 use std::net::SocketAddr;
 #[cfg(target_os = "linux")]
 use std::os::fd::BorrowedFd;
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::{AsRawFd as _, OwnedFd, RawFd};
 use std::time::Duration;
 
 /// A peer that is gone is an outcome here, and no signal to the process.
@@ -30,31 +30,39 @@ const NO_SIGNAL: SendFlags = SendFlags::empty();
 /// A client's socket, non-blocking. The calls are the same for all kinds of stream sockets, so which
 /// one it is need not be asked.
 #[derive(Debug)]
-pub(crate) struct StreamSocket(pub(super) OwnedFd);
+pub(crate) struct StreamSocket(pub(super) Option<OwnedFd>);
 
 impl StreamSocket {
     pub(crate) fn new(stream: impl Into<OwnedFd>) -> Self {
-        Self(stream.into())
+        Self(Some(stream.into()))
+    }
+
+    fn as_raw_fd(&self) -> io::Result<RawFd> {
+        let fd = self.0.as_ref().ok_or(io::ErrorKind::NotConnected)?;
+        Ok(fd.as_raw_fd())
     }
 
     /// Registers for input, edge-triggered. Not for both directions: a new socket is writable,
     /// and to be told so wakes the loop once more for each client (a tenth of a handshake's time).
     pub(crate) fn register(&mut self, registry: &Registry, token: Token) -> io::Result<()> {
-        SourceFd(&self.0.as_raw_fd()).register(registry, token, Interest::READABLE)
+        SourceFd(&self.as_raw_fd()?).register(registry, token, Interest::READABLE)
     }
 
     /// Registers for both directions, once the socket was full for the first time.
     pub(crate) fn watch_writable(&mut self, registry: &Registry, token: Token) -> io::Result<()> {
         let both = Interest::READABLE | Interest::WRITABLE;
-        SourceFd(&self.0.as_raw_fd()).reregister(registry, token, both)
+        SourceFd(&self.as_raw_fd()?).reregister(registry, token, both)
     }
 }
 
 impl StreamSocket {
     fn send_slices(&self, slices: &[IoSlice<'_>], flags: SendFlags) -> WriteOutcome {
+        let Some(fd) = &self.0 else {
+            return WriteOutcome::Broken;
+        };
         loop {
             let no_control = &mut SendAncillaryBuffer::default();
-            if let Some(outcome) = written(sendmsg(&self.0, slices, no_control, flags)) {
+            if let Some(outcome) = written(sendmsg(fd, slices, no_control, flags)) {
                 return outcome;
             }
         }
@@ -62,10 +70,17 @@ impl StreamSocket {
 }
 
 impl Socket for StreamSocket {
+    fn none() -> Self {
+        Self(None)
+    }
+
     #[inline]
     fn read(&mut self, buffer: &mut [u8]) -> ReadOutcome {
+        let Some(fd) = &self.0 else {
+            return ReadOutcome::Drained;
+        };
         loop {
-            return match recv(&self.0, &mut *buffer, RecvFlags::empty()) {
+            return match recv(fd, &mut *buffer, RecvFlags::empty()) {
                 Ok((0, _)) => ReadOutcome::End,
                 Ok((len, _)) => ReadOutcome::Bytes(len),
                 Err(Errno::INTR) => continue,
@@ -78,8 +93,11 @@ impl Socket for StreamSocket {
     #[inline(always)]
     #[expect(clippy::inline_always, reason = "on the straight path")]
     fn write(&mut self, bytes: &[u8]) -> WriteOutcome {
+        let Some(fd) = &self.0 else {
+            return WriteOutcome::Broken;
+        };
         loop {
-            if let Some(outcome) = written(send(&self.0, bytes, NO_SIGNAL)) {
+            if let Some(outcome) = written(send(fd, bytes, NO_SIGNAL)) {
                 return outcome;
             }
         }
@@ -95,11 +113,11 @@ impl Socket for StreamSocket {
     #[cfg(target_os = "linux")]
     fn write_before_file(&mut self, slices: &[IoSlice<'_>]) -> WriteOutcome {
         let flags = NO_SIGNAL | SendFlags::MORE;
-        let [slice] = slices else {
+        let ([slice], Some(fd)) = (slices, &self.0) else {
             return self.send_slices(slices, flags);
         };
         loop {
-            if let Some(outcome) = written(send(&self.0, slice, flags)) {
+            if let Some(outcome) = written(send(fd, slice, flags)) {
                 return outcome;
             }
         }
@@ -107,11 +125,15 @@ impl Socket for StreamSocket {
 
     #[cfg(target_os = "linux")]
     fn send_file(&mut self, file: BorrowedFd<'_>, mut offset: u64, len: usize) -> FileOutcome {
-        if !NO_SIGNAL_ANYWAY.with(|is_so| *is_so) {
+        let Some(fd) = self
+            .0
+            .as_ref()
+            .filter(|_| NO_SIGNAL_ANYWAY.with(|is_so| *is_so))
+        else {
             return FileOutcome::Unsupported;
-        }
+        };
         loop {
-            return match rustix::fs::sendfile(&self.0, file, Some(&mut offset), len) {
+            return match rustix::fs::sendfile(fd, file, Some(&mut offset), len) {
                 Ok(0) => {
                     let error = "the file became shorter while it was sent";
                     FileOutcome::Failed(io::Error::new(io::ErrorKind::UnexpectedEof, error))
@@ -133,17 +155,22 @@ impl Socket for StreamSocket {
     }
 
     fn reset_on_close(&mut self) {
-        // Fails only if the peer is gone already.
-        let _ = rustix::net::sockopt::set_socket_linger(&self.0, Some(Duration::ZERO));
+        if let Some(fd) = &self.0 {
+            // Fails only if the peer is gone already.
+            let _ = rustix::net::sockopt::set_socket_linger(fd, Some(Duration::ZERO));
+        }
     }
 
     fn shut_down(&mut self) {
-        // Fails only if the peer is gone already, which a read will tell.
-        let _ = shutdown(&self.0, Shutdown::Write);
+        if let Some(fd) = &self.0 {
+            // Fails only if the peer is gone already, which a read will tell.
+            let _ = shutdown(fd, Shutdown::Write);
+        }
     }
 
     fn local_address(&self) -> io::Result<SocketAddr> {
-        let address = getsockname(&self.0)?;
+        let fd = self.0.as_ref().ok_or(io::ErrorKind::NotConnected)?;
+        let address = getsockname(fd)?;
         SocketAddr::try_from(address).map_err(io::Error::from)
     }
 }

@@ -69,6 +69,9 @@ impl<S: System> EventLoop<S> {
             }
         }
         self.carry_out();
+        for slot in &slots {
+            self.dismiss_carrier(*slot);
+        }
         for slot in slots {
             let idle = self
                 .clients

@@ -87,6 +87,8 @@ pub(crate) enum Accepted<S> {
 
 /// A client's byte stream, non-blocking.
 pub(crate) trait Socket {
+    /// None: of a client that another one carries. What it is asked for, it cannot do.
+    fn none() -> Self;
     /// Reads into `buffer` with one call.
     fn read(&mut self, buffer: &mut [u8]) -> ReadOutcome;
     /// Writes `bytes` with one call.

@@ -3,7 +3,7 @@
 //! Kept as the bytes that go over the wire, so that the header section of a response is one
 //! copy and that of a request is copied once. What must not leave the server (a control
 //! character, a name that is no token) is refused on the way in. Which fields frame a message
-//! is the business of `http1/`.
+//! is the business of `http1/` and `http2/`.
 
 use std::fmt;
 
@@ -265,7 +265,8 @@ impl Headers {
         self.fields.clear();
     }
 
-    fn append_checked(&mut self, name: &str, value: &[u8]) -> Result<(), InvalidField> {
+    /// As [`append`](Self::append), for a name and a value that were checked.
+    pub(crate) fn append_checked(&mut self, name: &str, value: &[u8]) -> Result<(), InvalidField> {
         // Room for the longest field is asked for first, so that the offsets fit 32 bits.
         let line_len = name.len().saturating_add(value.len()).saturating_add(4);
         if u32::try_from(self.bytes.len().saturating_add(line_len)).is_err() {
@@ -385,7 +386,8 @@ fn check_name(name: &str) -> Result<(), InvalidField> {
     }
 }
 
-fn check_value(value: &[u8]) -> Result<(), InvalidField> {
+/// Whether `value` may be the value of a field.
+pub(crate) fn check_value(value: &[u8]) -> Result<(), InvalidField> {
     if find_control(value, 0) < value.len() {
         Err(InvalidField::ControlCharacter)
     } else if matches!(value, [b' ' | b'\t', ..] | [.., b' ' | b'\t']) {

@@ -1,7 +1,7 @@
 //! The words of HTTP that all its versions share (RFC 9110).
 //!
 //! Plain values: a [`Request`] to read, a [`Response`] to fill, the [`Headers`] of both. How
-//! they look on the wire is `http1/`. [`Method`], [`StatusCode`], [`Version`], [`HeaderName`]
+//! they look on the wire is `http1/` and `http2/`. [`Method`], [`StatusCode`], [`Version`], [`HeaderName`]
 //! and [`HeaderValue`] are those of the `http` crate.
 
 pub(crate) mod accept;
@@ -13,6 +13,8 @@ pub(crate) mod form;
 pub(crate) mod forwarded;
 pub(crate) mod gzip;
 pub(crate) mod headers;
+pub(crate) mod pace;
+pub(crate) mod refused;
 pub(crate) mod remote_stream;
 pub(crate) mod request;
 pub(crate) mod response;

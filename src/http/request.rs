@@ -48,6 +48,8 @@ pub struct Request {
     forwarded: Option<Box<Forwarded>>,
     /// What the router found in the path: name and decoded text, in the order of the pattern.
     captures: Vec<(Arc<str>, String)>,
+    /// What an extended CONNECT asked for.
+    protocol: Option<Box<str>>,
     /// Set while its body follows in pieces.
     incoming: Option<Box<Incoming>>,
     /// What the application keeps in it. Its parts may panic when they are dropped: the loop drops
@@ -84,6 +86,7 @@ impl Request {
             connection,
             forwarded: None,
             captures: Vec::new(),
+            protocol: None,
             incoming: None,
             values: Extensions::new(),
         }
@@ -112,6 +115,7 @@ impl Request {
             connection: _, // given anew
             forwarded,
             captures,
+            protocol,
             incoming,
             values,
         } = &mut *self;
@@ -123,6 +127,7 @@ impl Request {
         body.clear();
         *forwarded = None;
         *captures = Vec::new();
+        *protocol = None;
         *incoming = None;
         values.clear();
         (self.capacity_bytes() <= MAX_SPARE_BYTES).then_some(self)
@@ -146,6 +151,11 @@ impl Request {
         self.target.set(head.target, head.target_parts);
         self.version = head.version;
         self.announces_body = head.announces_body;
+    }
+
+    /// An extended CONNECT asks for `protocol`.
+    pub(crate) fn set_protocol(&mut self, protocol: &str) {
+        self.protocol = Some(protocol.into());
     }
 
     /// The method.
@@ -363,15 +373,26 @@ impl Request {
         self.announces_body
     }
 
-    /// `HTTP/1.0` or `HTTP/1.1`.
+    /// The protocol that the client wants to speak on this stream of an HTTP/2 connection instead of
+    /// sending a body: `websocket` (RFC 8441 section 4). `None` for every other request, also for one
+    /// that asks for an upgrade over HTTP/1.1: that has an `Upgrade` field.
+    ///
+    /// On the wire such a request is an extended CONNECT. Here its [`method`](Self::method) is GET, as
+    /// over HTTP/1.1, so that the same route is found.
+    #[must_use]
+    pub fn protocol(&self) -> Option<&str> {
+        self.protocol.as_deref()
+    }
+
+    /// `HTTP/1.0`, `HTTP/1.1` or `HTTP/2.0`.
     #[must_use]
     pub const fn version(&self) -> Version {
         self.version
     }
 
     /// Whom the request is for, with port if it was given: what a trusted proxy says that its client
-    /// asked for, else the host in the target, else the `Host` field. Only an HTTP/1.0 request may
-    /// have none.
+    /// asked for, else the host in the target, else the `Host` field, which over HTTP/2 is made of
+    /// `:authority`. Only an HTTP/1.0 request may have none.
     #[must_use]
     pub fn host(&self) -> Option<&str> {
         self.forwarded()

@@ -434,6 +434,39 @@ impl Response {
         std::mem::replace(&mut self.content, Content::Empty)
     }
 
+    /// Whether it can have a body at all, by its status (RFC 9110 section 15).
+    #[inline]
+    pub(crate) const fn may_have_body(&self) -> bool {
+        !matches!(self.status.as_u16(), 100..=199 | 204 | 205 | 304)
+    }
+
+    /// What `Content-Length` says, if it may say anything (RFC 9110 section 8.6).
+    #[inline]
+    pub(crate) fn content_length(&self, to_head_request: bool) -> Option<u64> {
+        if self.content.is_stream() && self.may_have_body() {
+            return None; // nobody knows it
+        }
+        let len = self.content.len();
+        match self.status.as_u16() {
+            100..=199 | 204 => None,
+            205 => Some(0),
+            // The length of what a 200 would have: without a body to measure, we do not know it.
+            304 if len == 0 => self.own_length(),
+            // A handler may know the length and spare itself the body.
+            _ if to_head_request && len == 0 => self.own_length().or(Some(0)),
+            _ => Some(len),
+        }
+    }
+
+    /// The length that the handler set, if it is one.
+    fn own_length(&self) -> Option<u64> {
+        let text = self.headers.get_str("content-length")?;
+        text.bytes()
+            .all(|byte| byte.is_ascii_digit())
+            .then(|| text.parse().ok())
+            .flatten()
+    }
+
     /// Whether the content is text: then `Content-Type` says so if no field says anything.
     pub(crate) const fn is_text(&self) -> bool {
         self.is_text

@@ -18,6 +18,7 @@
 
 use crate::config::Config;
 use crate::http::date::DateLine;
+use crate::http::pace::body_timeout;
 use crate::http::{ConnectionInfo, Method, Request, Response, StatusCode, Version};
 use crate::input::Input;
 use crate::moment::Moment;
@@ -29,7 +30,7 @@ use super::response_head::{self, ResponseFraming};
 
 mod body;
 
-use body::{PartialBody, Receiving, body_timeout};
+use body::{PartialBody, Receiving};
 
 const HEAD_TOO_SLOW: RefusedRequest = RefusedRequest::new(
     StatusCode::REQUEST_TIMEOUT,
@@ -115,6 +116,31 @@ pub(crate) enum Step<'b> {
     Body(&'b [u8], bool),
     /// It must be answered, then the connection ends.
     Refused(RefusedRequest),
+    /// The client speaks HTTP/2 by prior knowledge (RFC 9113 section 3.3): this was the first line
+    /// of its [preface](PREFACE), and what follows is not ours.
+    Http2,
+}
+
+/// What the preface of an HTTP/2 client has in front of its last line (RFC 9113 section 3.4), made
+/// to be taken for the head of a request.
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\n";
+
+/// How much of the [preface](PREFACE) is there.
+enum Preface {
+    Whole,
+    /// All that came may be the begin of it, and of a request as well.
+    Begun,
+}
+
+/// Whether `bytes`, the first of a connection, are those of the preface.
+fn preface(bytes: &[u8]) -> Option<Preface> {
+    if !cfg!(feature = "http2") {
+        return None;
+    }
+    if bytes.starts_with(PREFACE) {
+        return Some(Preface::Whole);
+    }
+    PREFACE.starts_with(bytes).then_some(Preface::Begun)
 }
 
 /// The interim response that asks for a body (RFC 9110 section 15.2.1).
@@ -280,6 +306,16 @@ impl Http1Connection {
         then
     }
 
+    /// Who is connected.
+    pub(crate) const fn info(&self) -> &ConnectionInfo {
+        &self.info
+    }
+
+    /// When its present state began: of a connection that brought nothing yet, when it was accepted.
+    pub(crate) const fn since(&self) -> Moment {
+        self.since
+    }
+
     /// When [`on_deadline`](Self::on_deadline) is to be called. It changes with each step; it
     /// is enough to ask for it again then.
     ///
@@ -378,6 +414,20 @@ impl Http1Connection {
         }
         *spare = request.into_spare();
         let mut scan = HeadScan::default();
+        if self.is_new {
+            match preface(input.rest()) {
+                Some(Preface::Whole) => {
+                    input.take(PREFACE.len());
+                    return Step::Http2;
+                }
+                Some(Preface::Begun) => {
+                    let bytes = input.take(input.len()).to_vec();
+                    self.state = State::Head(Box::new(PartialHead { bytes, scan }));
+                    return Step::NeedInput;
+                }
+                None => {}
+            }
+        }
         match scan.find_end(input.rest(), config) {
             Ok(Some(len)) => self.end_head(&mut scan, input.take(len), spare),
             Ok(None) => {
@@ -405,6 +455,20 @@ impl Http1Connection {
         partial
             .bytes
             .extend_from_slice(&input.rest()[..room.min(input.len())]);
+        if self.is_new {
+            match preface(&partial.bytes) {
+                Some(Preface::Whole) => {
+                    input.take(PREFACE.len() - held);
+                    return Step::Http2;
+                }
+                Some(Preface::Begun) => {
+                    input.take(input.len());
+                    self.state = State::Head(partial);
+                    return Step::NeedInput;
+                }
+                None => {}
+            }
+        }
         match partial.scan.find_end(&partial.bytes, config) {
             Ok(Some(len)) => {
                 input.take(len - held);

@@ -4,44 +4,9 @@
 //! Whatever two servers could read differently is refused: a request is one request to
 //! everybody, or none.
 
-use std::fmt;
-
-use crate::http::StatusCode;
+pub(crate) use crate::http::refused::{BODY_TOO_LONG, RefusedRequest};
 
 pub(crate) mod connection;
 pub(crate) mod message_body;
 pub(crate) mod request_head;
 pub(crate) mod response_head;
-
-/// Why the bytes of a client are no request that is served. It is answered, then the
-/// connection ends: where the next request would begin is not known.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct RefusedRequest {
-    /// The status to answer with.
-    pub(crate) status: StatusCode,
-    /// What is wrong, in words that repeat nothing of the request.
-    pub(crate) reason: &'static str,
-}
-
-impl RefusedRequest {
-    pub(crate) const fn new(status: StatusCode, reason: &'static str) -> Self {
-        Self { status, reason }
-    }
-
-    /// A 400: the bytes break the grammar, or could be read in two ways.
-    pub(crate) const fn bad(reason: &'static str) -> Self {
-        Self::new(StatusCode::BAD_REQUEST, reason)
-    }
-}
-
-impl fmt::Display for RefusedRequest {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.status.as_u16(), self.reason)
-    }
-}
-
-/// The body is longer than the configuration allows.
-pub(crate) const BODY_TOO_LONG: RefusedRequest = RefusedRequest::new(
-    StatusCode::PAYLOAD_TOO_LARGE,
-    "the request body is too long",
-);

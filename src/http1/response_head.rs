@@ -31,15 +31,15 @@ pub(crate) fn encode(
     put_status_line(response.status(), out);
     out.extend_from_slice(date_line);
     put_connection(known.has_upgrade, framing, out);
-    if response.content().is_stream() && may_have_body(response.status()) {
+    if response.content().is_stream() && response.may_have_body() {
         // Of an unknown length: in chunks, or until the connection ends.
         if framing.version == Version::HTTP_11 {
             out.extend_from_slice(b"Transfer-Encoding: chunked\r\n");
         }
-    } else if let Some(len) = content_length(response, framing) {
+    } else if let Some(len) = response.content_length(framing.to_head_request) {
         put_content_length(len, out);
     }
-    if response.is_text() && may_have_body(response.status()) && !known.has_content_type {
+    if response.is_text() && response.may_have_body() && !known.has_content_type {
         out.extend_from_slice(b"Content-Type: text/plain; charset=utf-8\r\n");
     }
     if known.has_framing {
@@ -85,35 +85,7 @@ fn is_framing(name: &[u8]) -> bool {
 
 /// Whether the body of `response` follows its head.
 pub(crate) fn has_body(response: &Response, framing: ResponseFraming) -> bool {
-    may_have_body(response.status()) && !framing.to_head_request
-}
-
-/// Whether a response of that status can have a body at all (RFC 9110 section 15).
-const fn may_have_body(status: StatusCode) -> bool {
-    !matches!(status.as_u16(), 100..=199 | 204 | 205 | 304)
-}
-
-/// What `Content-Length` says, if it may say anything (RFC 9110 section 8.6).
-fn content_length(response: &Response, framing: ResponseFraming) -> Option<u64> {
-    let len = response.content().len();
-    match response.status().as_u16() {
-        100..=199 | 204 => None,
-        205 => Some(0),
-        // The length of what a 200 would have: without a body to measure, we do not know it.
-        304 if len == 0 => own_length(response),
-        // A handler may know the length and spare itself the body.
-        _ if framing.to_head_request && len == 0 => own_length(response).or(Some(0)),
-        _ => Some(len),
-    }
-}
-
-/// The length that the handler set, if it is one.
-fn own_length(response: &Response) -> Option<u64> {
-    let text = response.headers().get_str("content-length")?;
-    text.bytes()
-        .all(|byte| byte.is_ascii_digit())
-        .then(|| text.parse().ok())
-        .flatten()
+    response.may_have_body() && !framing.to_head_request
 }
 
 /// The status line.

@@ -146,7 +146,11 @@ mod tests {
             let (addresses, options) = resolved(text).expect("an address");
             assert_eq!((addresses, options.tls), (vec![address.to_owned()], tls));
         }
-        for text in ["ftp://127.0.0.1:1", "https://", "https://http://127.0.0.1:1"] {
+        for text in [
+            "ftp://127.0.0.1:1",
+            "https://",
+            "https://http://127.0.0.1:1",
+        ] {
             assert_eq!(resolved(text), None, "{text}");
         }
     }
@@ -154,13 +158,28 @@ mod tests {
     #[test]
     fn who_listens_at_one_address_agrees_on_how() {
         let plain = Options::default();
-        let tls = Options { tls: Some(true), ..plain };
-        let none = Options { tls: Some(false), ..plain };
+        let tls = Options {
+            tls: Some(true),
+            ..plain
+        };
+        let none = Options {
+            tls: Some(false),
+            ..plain
+        };
         assert_eq!(plain.and(tls), Ok(tls));
         assert_eq!(tls.and(plain), Ok(tls));
         assert!(tls.and(none).is_err() && none.and(tls).is_err());
-        let mode = Options { mode: Some(0o600), ..plain };
-        assert!(mode.and(Options { mode: Some(0o660), ..plain }).is_err());
+        let mode = Options {
+            mode: Some(0o600),
+            ..plain
+        };
+        assert!(
+            mode.and(Options {
+                mode: Some(0o660),
+                ..plain
+            })
+            .is_err()
+        );
     }
 
     #[test]

@@ -56,7 +56,11 @@ impl Acceptors {
             return Err(failed("no host there has a certificate; see Host::tls"));
         }
         let is_same = |known: &[Tls]| {
-            known.len() == all.len() && known.iter().zip(&all).all(|(known, tls)| known.is_same(tls))
+            known.len() == all.len()
+                && known
+                    .iter()
+                    .zip(&all)
+                    .all(|(known, tls)| known.is_same(tls))
         };
         if let Some((_, acceptor)) = self.known.iter().find(|(known, _)| is_same(known)) {
             return Ok(acceptor.clone());
@@ -125,7 +129,8 @@ impl Reload {
     /// What is to be done when the process is asked to read its configuration again, if anything is.
     pub(super) fn on_hangup(self) -> Option<Box<dyn Fn()>> {
         // What is wrong is logged: there is nobody else to tell.
-        self.is_any().then(|| Box::new(move || drop(self.run())) as _)
+        self.is_any()
+            .then(|| Box::new(move || drop(self.run())) as _)
     }
 }
 

@@ -129,7 +129,10 @@ impl Identity {
         let Some((_, above)) = name.split_once('.') else {
             return false;
         };
-        let mut wildcards = self.names.iter().filter_map(|known| known.strip_prefix("*."));
+        let mut wildcards = self
+            .names
+            .iter()
+            .filter_map(|known| known.strip_prefix("*."));
         wildcards.any(|known| known == above)
     }
 

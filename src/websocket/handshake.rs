@@ -1,4 +1,5 @@
-//! The opening handshake (RFC 6455 section 4.2): a request to an acceptance or a refusal.
+//! The opening handshake (RFC 6455 section 4.2, RFC 8441 section 5): a request to an acceptance or
+//! a refusal.
 //!
 //! Sends nothing and asks no application: what a handler says to an acceptable handshake is
 //! `app/websocket.rs`.
@@ -19,7 +20,8 @@ type AcceptKey = [u8; 28];
 /// A handshake that the protocol allows.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Acceptance {
-    accept_key: AcceptKey,
+    /// Over HTTP/1.1, where it shows that the server knows what it accepts.
+    accept_key: Option<AcceptKey>,
     subprotocol: Option<String>,
     /// What was agreed on permessage-deflate, and the answer that says so.
     deflate: Option<(Agreement, String)>,
@@ -34,9 +36,11 @@ impl Acceptance {
     /// Sets the fields of the 101 (section 4.2.2) on `response`, but for `Connection`: that is
     /// sent with every `Upgrade`.
     pub(crate) fn complete(self, response: &mut Response) {
-        response
-            .set_known_header("upgrade", b"websocket")
-            .set_known_header("sec-websocket-accept", &self.accept_key);
+        if let Some(accept_key) = &self.accept_key {
+            response
+                .set_known_header("upgrade", b"websocket")
+                .set_known_header("sec-websocket-accept", accept_key);
+        }
         match self.subprotocol {
             // A handler that chose one itself knows better.
             Some(chosen) if !response.headers().contains("sec-websocket-protocol") => {
@@ -61,8 +65,12 @@ pub(crate) enum Refusal {
     Body,
     /// No `websocket` in `Upgrade`, or no `upgrade` in `Connection`.
     Upgrade,
+    /// Over HTTP/2, where nothing is upgraded: no extended CONNECT for `websocket`.
+    Connect,
     /// A `Sec-WebSocket-Version` other than 13 (section 4.4).
     WebSocketVersion,
+    /// The same over HTTP/2.
+    WebSocketVersionHttp2,
     /// A `Sec-WebSocket-Key` that is missing, repeated or not base64 of 16 bytes.
     Key,
     /// An `Origin` that is not on the endpoint's list (section 10.2).
@@ -74,7 +82,9 @@ impl Refusal {
         match self {
             Self::Method => StatusCode::METHOD_NOT_ALLOWED,
             Self::Version => StatusCode::HTTP_VERSION_NOT_SUPPORTED,
-            Self::Body | Self::Key => StatusCode::BAD_REQUEST,
+            Self::Body | Self::Key | Self::Connect | Self::WebSocketVersionHttp2 => {
+                StatusCode::BAD_REQUEST
+            }
             Self::Upgrade | Self::WebSocketVersion => StatusCode::UPGRADE_REQUIRED,
             Self::Origin => StatusCode::FORBIDDEN,
         }
@@ -88,7 +98,12 @@ impl Refusal {
             Self::Upgrade => {
                 "This is a WebSocket endpoint: send \"Connection: Upgrade\" and \"Upgrade: websocket\"."
             }
-            Self::WebSocketVersion => "This endpoint speaks WebSocket version 13.",
+            Self::Connect => {
+                "This is a WebSocket endpoint: over HTTP/2, send an extended CONNECT with \":protocol: websocket\"."
+            }
+            Self::WebSocketVersion | Self::WebSocketVersionHttp2 => {
+                "This endpoint speaks WebSocket version 13."
+            }
             Self::Key => "A WebSocket handshake has one Sec-WebSocket-Key, base64 of 16 bytes.",
             Self::Origin => "This origin may not connect here.",
         }
@@ -113,10 +128,13 @@ impl Refusal {
                     .set_header("connection", "upgrade")
                     .set_header("sec-websocket-version", "13");
             }
+            Self::WebSocketVersionHttp2 => {
+                response.set_header("sec-websocket-version", "13");
+            }
             Self::Body => {
                 response.set_header("connection", "close");
             }
-            Self::Version | Self::Key | Self::Origin => {}
+            Self::Version | Self::Key | Self::Connect | Self::Origin => {}
         }
         response
     }
@@ -144,13 +162,24 @@ pub(crate) fn judge(
         return Err(Refusal::Body);
     }
     let offer = Offer::of(headers);
-    if !offer.upgrades || !offer.connects {
-        return Err(Refusal::Upgrade);
-    }
-    if offer.version != Some(b"13") {
-        return Err(Refusal::WebSocketVersion);
-    }
-    let key = offer.key.and_then(as_nonce).ok_or(Refusal::Key)?;
+    let accept_key = if request.version() == http::Version::HTTP_2 {
+        if request.protocol() != Some("websocket") {
+            return Err(Refusal::Connect);
+        }
+        if offer.version != Some(b"13") {
+            return Err(Refusal::WebSocketVersionHttp2);
+        }
+        None
+    } else {
+        if !offer.upgrades || !offer.connects {
+            return Err(Refusal::Upgrade);
+        }
+        if offer.version != Some(b"13") {
+            return Err(Refusal::WebSocketVersion);
+        }
+        let key = offer.key.and_then(as_nonce).ok_or(Refusal::Key)?;
+        Some(accept_key(key))
+    };
     if let Some(allowed) = &config.allowed_origins {
         let mut origins = headers.get_all("origin");
         // A second one is nobody's honest request: which of the two would count?
@@ -166,7 +195,7 @@ pub(crate) fn judge(
         negotiate(offers, compression)
     });
     Ok(Acceptance {
-        accept_key: accept_key(key),
+        accept_key,
         subprotocol: subprotocol(request, &config.subprotocols),
         deflate,
     })
@@ -301,7 +330,7 @@ mod tests {
         let accepted = judge_with("GET", &[], &WebSocketConfig::default());
         assert_eq!(
             accepted.map(|accepted| accepted.accept_key).as_ref(),
-            Ok(ACCEPT)
+            Ok(&Some(*ACCEPT))
         );
     }
 

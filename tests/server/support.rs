@@ -7,8 +7,8 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use aerys::{
-    ClientId, CloseCode, Config, Endpoint, Handle, Host, Message, Request, Responder, Response, Server,
-    StartError, TimerId, WebSocketConfig, WebSocketHandler, websocket,
+    ClientId, CloseCode, Config, Endpoint, Handle, Host, Message, Request, Responder, Response,
+    Server, StartError, TimerId, WebSocketConfig, WebSocketHandler, websocket,
 };
 
 use crate::client::{Client, PATIENCE};
@@ -140,7 +140,10 @@ impl TestServer {
             // Of a Unix socket the test knows the path already.
             let address = bound.addresses()[0].socket_addr();
             let address = address.unwrap_or_else(|| ([0; 4], 0).into());
-            let other = bound.addresses().get(1).and_then(|other| other.socket_addr());
+            let other = bound
+                .addresses()
+                .get(1)
+                .and_then(|other| other.socket_addr());
             let _ = ready_sender.send((address, other, bound.handle()));
             bound.run().map_err(|error| error.to_string())
         });

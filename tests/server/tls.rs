@@ -6,8 +6,8 @@ use std::sync::mpsc::channel;
 use std::time::{Duration, Instant};
 
 use aerys::{
-    BodyHandler, Config, Endpoint, Request, Response, Router, Server, StaticFiles,
-    WebSocketConfig, respond, upload, websocket,
+    BodyHandler, Config, Endpoint, Request, Response, Router, Server, StaticFiles, WebSocketConfig,
+    respond, upload, websocket,
 };
 
 use crate::client::{BINARY, Client, PING, PONG, TEXT, frame, handshake, pattern, server_frame};
@@ -22,9 +22,8 @@ fn tell(request: &mut Request, response: &mut Response) {
 /// A server of `localhost` that tells of requests.
 pub(crate) fn telling(config: Config) -> (TestServer, Authority) {
     let (authority, secure) = localhost();
-    let server = TestServer::start(|host, _| {
-        Server::new().config(config).host(secure(host).add(tell))
-    });
+    let server =
+        TestServer::start(|host, _| Server::new().config(config).host(secure(host).add(tell)));
     (server, authority)
 }
 
@@ -38,7 +37,9 @@ pub(crate) fn endpoint(
     let server = TestServer::start(|host, events| {
         let endpoint = websocket(|ws| Recorder::new(ws, events, react)).config(options);
         let host = host.listen("http://127.0.0.1:0");
-        Server::new().config(config).host(secure(host).add(endpoint))
+        Server::new()
+            .config(config)
+            .host(secure(host).add(endpoint))
     });
     (server, authority)
 }
@@ -73,7 +74,9 @@ fn messages_go_back_over_tls_whatever_their_length() {
     let mut client = open(&server, &authority);
     client.send_text("Hello");
     assert_eq!(client.read_text(), "Hello");
-    for len in [0, 1, 125, 126, 4095, 4096, 16_384, 65_536, 300_000, 1_500_000] {
+    for len in [
+        0, 1, 125, 126, 4095, 4096, 16_384, 65_536, 300_000, 1_500_000,
+    ] {
         let message = pattern(len);
         client.send(true, BINARY, &message);
         assert_eq!(client.read_message(BINARY), message, "{len}");
@@ -129,7 +132,10 @@ fn a_broadcast_is_the_same_bytes_for_clients_with_tls_and_without() {
     for sender in [0, 1] {
         clients[sender].send_raw(&sent);
         for (index, client) in clients.iter_mut().enumerate() {
-            assert!(client.read_bytes(expected.len()) == expected, "client {index}");
+            assert!(
+                client.read_bytes(expected.len()) == expected,
+                "client {index}"
+            );
         }
     }
 }
@@ -172,18 +178,24 @@ fn bodies_come_in_pieces_and_streams_go_out_in_pieces() {
         let take = upload(|_: &mut Request, _: &mut Response| Some(Count(0))).max_bytes(10 << 20);
         let routes = Router::new()
             .post("/upload", take)
-            .get("/events", respond(move |_, response| {
-                let stream = response.stream();
-                stream.send("first").expect("it is open");
-                *keep.borrow_mut() = Some(stream);
-            }))
-            .get("/send", respond(move |_, response| {
-                if let Some(stream) = kept.borrow_mut().take() {
-                    stream.send("second").expect("it is open");
-                    stream.end();
-                }
-                response.end("sent");
-            }));
+            .get(
+                "/events",
+                respond(move |_, response| {
+                    let stream = response.stream();
+                    stream.send("first").expect("it is open");
+                    *keep.borrow_mut() = Some(stream);
+                }),
+            )
+            .get(
+                "/send",
+                respond(move |_, response| {
+                    if let Some(stream) = kept.borrow_mut().take() {
+                        stream.send("second").expect("it is open");
+                        stream.end();
+                    }
+                    response.end("sent");
+                }),
+            );
         Server::new().host(secure(host).add(routes))
     });
     let connect = || TlsClient::open(server.address, &authority.config()).into_client();
@@ -217,7 +229,10 @@ fn a_client_that_never_reads_is_closed_at_its_limit_and_holds_nobody_up() {
         assert!(reader.read_message(BINARY) == message, "message {number}");
     }
     let took = begun.elapsed();
-    assert!(took < Duration::from_secs(10), "the others waited: {took:?}");
+    assert!(
+        took < Duration::from_secs(10),
+        "the others waited: {took:?}"
+    );
     let (_, code, reason) = server.close_event();
     assert_eq!(code, 1008, "{reason}");
 }
@@ -245,7 +260,11 @@ fn who_never_reads_is_dropped_when_the_write_timeout_passes() {
     let begun = Instant::now();
     let (_, code, reason) = server.close_event();
     let took = begun.elapsed();
-    assert_eq!((code, reason.starts_with("Too slow")), (1008, true), "{reason}");
+    assert_eq!(
+        (code, reason.starts_with("Too slow")),
+        (1008, true),
+        "{reason}"
+    );
     assert!(took >= Duration::from_millis(500), "after {took:?}");
     assert!(took < Duration::from_secs(4), "after {took:?}");
 }
@@ -283,7 +302,9 @@ fn a_slow_reader_gets_every_byte() {
         let responder = move |_: &mut Request, response: &mut Response| {
             response.end(sent.clone());
         };
-        Server::new().config(config).host(secure(host).add(responder))
+        Server::new()
+            .config(config)
+            .host(secure(host).add(responder))
     });
     let mut slow = TlsClient::open(server.address, &authority.config());
     slow.send("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n");

@@ -72,7 +72,10 @@ impl Authority {
     }
 
     /// What a client goes by that trusts this authority.
-    pub(crate) fn client_config(&self, versions: &[&'static SupportedProtocolVersion]) -> ClientConfig {
+    pub(crate) fn client_config(
+        &self,
+        versions: &[&'static SupportedProtocolVersion],
+    ) -> ClientConfig {
         let mut roots = RootCertStore::empty();
         roots.add(self.issuer.der().clone()).expect("a root");
         let mut config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
@@ -131,8 +134,12 @@ impl TlsClient {
 
     pub(crate) fn over(stream: TcpStream, config: &Arc<ClientConfig>, name: &str) -> Self {
         stream.set_nodelay(true).expect("a TCP socket");
-        stream.set_read_timeout(Some(PATIENCE)).expect("a TCP socket");
-        stream.set_write_timeout(Some(PATIENCE)).expect("a TCP socket");
+        stream
+            .set_read_timeout(Some(PATIENCE))
+            .expect("a TCP socket");
+        stream
+            .set_write_timeout(Some(PATIENCE))
+            .expect("a TCP socket");
         let name = ServerName::try_from(name.to_owned()).expect("a name");
         let tls = ClientConnection::new(Arc::clone(config), name).expect("a configuration");
         Self {
@@ -183,7 +190,10 @@ impl TlsClient {
             Ok(len) => {
                 let state = self.tls.process_new_packets()?;
                 let mut plain = vec![0; state.plaintext_bytes_to_read()];
-                self.tls.reader().read_exact(&mut plain).expect("it is there");
+                self.tls
+                    .reader()
+                    .read_exact(&mut plain)
+                    .expect("it is there");
                 self.unread.extend(plain);
                 Ok(Some(len))
             }
@@ -228,7 +238,10 @@ impl TlsClient {
             }
             let state = self.tls.process_new_packets().expect("records");
             let mut plain = vec![0; state.plaintext_bytes_to_read()];
-            self.tls.reader().read_exact(&mut plain).expect("it is there");
+            self.tls
+                .reader()
+                .read_exact(&mut plain)
+                .expect("it is there");
             self.unread.extend(plain);
             if state.peer_has_closed() {
                 // It reads nothing more then, so the stream is asked.
@@ -316,4 +329,3 @@ fn open_all(from: &mut TcpStream, tls: &Mutex<ClientConnection>, mut to: &UnixSt
         }
     }
 }
-

@@ -48,7 +48,10 @@ fn a_peer_that_says_close_notify_is_answered_first_and_then_in_kind() {
         records.extend(client.records());
         client.send_raw(&records);
         let (answer, end) = client.read_to_end();
-        let answers = answer.windows(8).filter(|bytes| *bytes == b"HTTP/1.1").count();
+        let answers = answer
+            .windows(8)
+            .filter(|bytes| *bytes == b"HTTP/1.1")
+            .count();
         assert_eq!((answers, end), (requests, End::Orderly));
     }
 }
@@ -72,7 +75,10 @@ fn a_websocket_that_ends_with_close_notify_alone_was_not_closed() {
         if is_said {
             client.send_close_notify();
         } else {
-            client.stream.shutdown(std::net::Shutdown::Write).expect("a TCP socket");
+            client
+                .stream
+                .shutdown(std::net::Shutdown::Write)
+                .expect("a TCP socket");
         }
         assert_eq!(server.close_event().1, 1006);
         assert_eq!(client.read_to_end().1, End::Orderly);
@@ -118,14 +124,18 @@ fn an_upload_that_is_cut_off_is_aborted() {
         let take = upload(move |_: &mut Request, _: &mut Response| Some(Watch(sender.clone())));
         Server::new().host(secure(host).add(take))
     });
-    let begin = "POST / HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n";
+    let begin =
+        "POST / HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n";
     for how in ["close_notify", "FIN", "a bad record"] {
         let mut client = TlsClient::open(server.address, &authority.config());
         client.send(begin);
         assert_eq!(heard.recv_timeout(PATIENCE), Ok("data"), "{how}");
         match how {
             "close_notify" => client.send_close_notify(),
-            "FIN" => client.stream.shutdown(std::net::Shutdown::Write).expect("a TCP socket"),
+            "FIN" => client
+                .stream
+                .shutdown(std::net::Shutdown::Write)
+                .expect("a TCP socket"),
             // The last chunk, and a bit of it turned around.
             _ => {
                 let mut record = client.seal("0\r\n\r\n");
@@ -179,7 +189,10 @@ fn a_stop_says_1001_and_close_notify() {
     server.stop();
     let close = frame(true, CLOSE, &close_payload(1001, ""));
     let mut read = client.read(12);
-    while !read.windows(4).any(|bytes| bytes == [0x88, read[read.len() - 1], 3, 0xE9]) {
+    while !read
+        .windows(4)
+        .any(|bytes| bytes == [0x88, read[read.len() - 1], 3, 0xE9])
+    {
         let more = client.read(1);
         read.extend(more);
         if read.ends_with(b"\x03\xE9") {

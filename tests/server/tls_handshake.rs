@@ -61,7 +61,10 @@ fn the_certificate_for_the_name_is_shown_an_exact_one_first() {
     for name in ["a.b.example.test", "example.test", "unknown.test"] {
         let mut client = TlsClient::connect(server.address, &authority.config(), name);
         let refused = client.handshake().expect_err(name);
-        assert!(matches!(refused, Error::InvalidCertificate(_)), "{name}: {refused}");
+        assert!(
+            matches!(refused, Error::InvalidCertificate(_)),
+            "{name}: {refused}"
+        );
     }
 }
 
@@ -80,7 +83,9 @@ fn hosts_that_share_an_address_show_their_certificates_there() {
         };
         // It has no address of its own.
         let other = Host::new().name("two.test").tls(two).add(answer("two"));
-        Server::new().host(host.name("one.test").tls(one).add(answer("one"))).host(other)
+        Server::new()
+            .host(host.name("one.test").tls(one).add(answer("one")))
+            .host(other)
     });
     for (index, name) in names.iter().enumerate() {
         let mut client = TlsClient::connect(server.address, &authority.config(), name);
@@ -102,7 +107,10 @@ fn http_1_1_is_agreed_on_and_nothing_else() {
             (&["spdy/3", "http/1.1"][..], Some(&b"http/1.1"[..])),
         ] {
             let mut config = authority.client_config(versions);
-            config.alpn_protocols = offered.iter().map(|name| name.as_bytes().to_vec()).collect();
+            config.alpn_protocols = offered
+                .iter()
+                .map(|name| name.as_bytes().to_vec())
+                .collect();
             let mut client = TlsClient::open(server.address, &Arc::new(config));
             assert_eq!(client.tls.alpn_protocol(), agreed);
             ask(&mut client);
@@ -110,8 +118,13 @@ fn http_1_1_is_agreed_on_and_nothing_else() {
         let mut config = authority.client_config(versions);
         config.alpn_protocols = vec![b"spdy/3".to_vec()];
         let mut client = TlsClient::connect(server.address, &Arc::new(config), "localhost");
-        let alert = client.handshake().expect_err("there is nothing to agree on");
-        assert_eq!(alert, Error::AlertReceived(AlertDescription::NoApplicationProtocol));
+        let alert = client
+            .handshake()
+            .expect_err("there is nothing to agree on");
+        assert_eq!(
+            alert,
+            Error::AlertReceived(AlertDescription::NoApplicationProtocol)
+        );
         // In an orderly way: the alert was read, and then the end.
         assert_eq!(client.stream.read(&mut [0]).expect("no reset"), 0);
     }
@@ -137,7 +150,11 @@ fn sessions_are_resumed_in_both_versions_and_there_is_no_early_data() {
             next.handshake().expect("a handshake");
             ask(&mut next);
             assert_eq!(next.tls.protocol_version(), Some(version));
-            assert_eq!(next.tls.handshake_kind(), Some(HandshakeKind::Resumed), "{version:?}");
+            assert_eq!(
+                next.tls.handshake_kind(),
+                Some(HandshakeKind::Resumed),
+                "{version:?}"
+            );
         }
     }
 }
@@ -164,7 +181,10 @@ fn certificates_are_read_again_and_nobody_is_disturbed() {
 
     // What cannot be used changes nothing.
     let key = authority.write("localhost.key", "none");
-    let error = server.handle.reload_certificates().expect_err("there is no key");
+    let error = server
+        .handle
+        .reload_certificates()
+        .expect_err("there is no key");
     let error = error.to_string();
     assert!(error.starts_with(&key.display().to_string()), "{error}");
     assert!(error.ends_with("there is no private key in it"), "{error}");
@@ -190,9 +210,16 @@ fn a_handshake_that_takes_too_long_is_cut() {
     let mut halfway = TlsClient::connect(server.address, &authority.config(), "localhost");
     halfway.flush();
     halfway.pull().expect("records");
-    for (name, client) in [("silent", &mut silent), ("slow", &mut slow), ("halfway", &mut halfway)] {
+    for (name, client) in [
+        ("silent", &mut silent),
+        ("slow", &mut slow),
+        ("halfway", &mut halfway),
+    ] {
         let mut rest = Vec::new();
-        client.stream.read_to_end(&mut rest).unwrap_or_else(|error| panic!("{name}: {error}"));
+        client
+            .stream
+            .read_to_end(&mut rest)
+            .unwrap_or_else(|error| panic!("{name}: {error}"));
         let took = begun.elapsed();
         assert!(took >= Duration::from_millis(350), "{name}: after {took:?}");
         assert!(took < Duration::from_secs(3), "{name}: after {took:?}");
@@ -202,7 +229,12 @@ fn a_handshake_that_takes_too_long_is_cut() {
 #[test]
 fn plain_http_where_tls_is_spoken_is_told_so() {
     let (server, _) = telling(Config::default());
-    for request in [GET, "POST /x HTTP/1.0\r\n\r\n", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "G"] {
+    for request in [
+        GET,
+        "POST /x HTTP/1.0\r\n\r\n",
+        "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+        "G",
+    ] {
         let mut client = Client::connect(server.address);
         client.send_raw(request);
         let response = client.read_response();
@@ -231,13 +263,18 @@ fn garbage_is_answered_by_an_alert_and_the_end() {
         b"\x15\x03\x01\x00\x02\x02\x28",
     ] {
         let mut stream = TcpStream::connect(server.address).expect("the server accepts");
-        stream.set_read_timeout(Some(PATIENCE)).expect("a TCP socket");
+        stream
+            .set_read_timeout(Some(PATIENCE))
+            .expect("a TCP socket");
         stream.write_all(garbage).expect("the server reads");
         let mut answer = Vec::new();
         stream.read_to_end(&mut answer).expect("no reset");
         // An alert (21) of two bytes, or nothing where more might have made sense of it.
         let is_alert = matches!(answer[..], [21, 3, _, 0, 2, 2, _]);
-        assert!(is_alert || answer.is_empty(), "{garbage:02x?}: {answer:02x?}");
+        assert!(
+            is_alert || answer.is_empty(),
+            "{garbage:02x?}: {answer:02x?}"
+        );
     }
     // Nobody else has noticed.
     ask(&mut TlsClient::open(server.address, &authority.config()));
@@ -251,11 +288,17 @@ fn a_client_without_a_common_version_is_sent_an_alert() {
     // TLS 1.1, and no extension that says otherwise: the one for versions becomes an unknown one.
     hello[9..11].copy_from_slice(&[3, 2]);
     let versions = [0, 43, 0, 5, 4, 3, 4, 3, 3];
-    let at = hello.windows(9).position(|bytes| bytes == versions).expect("supported_versions");
+    let at = hello
+        .windows(9)
+        .position(|bytes| bytes == versions)
+        .expect("supported_versions");
     hello[at..at + 2].copy_from_slice(&[0xFA, 0xFA]);
     client.send_raw(&hello);
     let alert = client.handshake().expect_err("TLS 1.1 is not spoken");
-    assert_eq!(alert, Error::AlertReceived(AlertDescription::ProtocolVersion));
+    assert_eq!(
+        alert,
+        Error::AlertReceived(AlertDescription::ProtocolVersion)
+    );
 }
 
 #[test]
@@ -311,15 +354,37 @@ fn what_is_wrong_with_files_is_said_of_which() {
         pem.display()
     );
     for (certificate, key, problem) in [
-        (&none, &key, format!("{}: it cannot be read: ", none.display())),
-        (&text, &key, format!("{}: there is no certificate in it", text.display())),
+        (
+            &none,
+            &key,
+            format!("{}: it cannot be read: ", none.display()),
+        ),
+        (
+            &text,
+            &key,
+            format!("{}: there is no certificate in it", text.display()),
+        ),
         (&cut, &key, format!("{}: it is not PEM: ", cut.display())),
-        (&bad, &key, format!("{}: the certificate in it is none: ", bad.display())),
-        (&pem, &text, format!("{}: there is no private key in it", text.display())),
-        (&pem, &locked, format!("{}: the private key in it is protected", locked.display())),
+        (
+            &bad,
+            &key,
+            format!("{}: the certificate in it is none: ", bad.display()),
+        ),
+        (
+            &pem,
+            &text,
+            format!("{}: there is no private key in it", text.display()),
+        ),
+        (
+            &pem,
+            &locked,
+            format!("{}: the private key in it is protected", locked.display()),
+        ),
         (&pem, &path("two.key"), wrong),
     ] {
-        let error = Tls::new(certificate, key).expect_err("it is wrong").to_string();
+        let error = Tls::new(certificate, key)
+            .expect_err("it is wrong")
+            .to_string();
         assert!(error.starts_with(&problem), "{error}");
     }
     // Both in one file, whatever comes first.
@@ -327,7 +392,10 @@ fn what_is_wrong_with_files_is_said_of_which() {
     let both = authority.write("both.pem", both.concat());
     let tls = Tls::new(&both, &both).expect("a certificate and its key");
     let shown = format!("{tls:?}");
-    assert!(shown.contains("one.test") && !shown.to_lowercase().contains("private"), "{shown}");
+    assert!(
+        shown.contains("one.test") && !shown.to_lowercase().contains("private"),
+        "{shown}"
+    );
 }
 
 #[test]

@@ -1,7 +1,5 @@
 //! How the body of a request is taken: as a whole before it is handed out, or in pieces behind it.
 
-use std::time::Duration;
-
 use crate::config::Config;
 use crate::http::{BodyPlan, Request};
 use crate::http1::message_body::{BodyDecoder, Decoded};
@@ -182,17 +180,4 @@ impl Http1Connection {
             Err(refused) => self.refuse(refused, receiving.answering.is_head_request),
         }
     }
-}
-
-/// How long a body may have taken when so much of it is there: a grace, then a least rate
-/// over the whole time.
-pub(super) fn body_timeout(received_bytes: u64, config: &Config) -> Duration {
-    // Without a least rate nothing can fall below it.
-    let Some(millis) = received_bytes
-        .saturating_mul(1000)
-        .checked_div(config.min_body_bytes_per_second as u64)
-    else {
-        return Duration::MAX;
-    };
-    Duration::from_millis(millis).max(config.body_grace)
 }

@@ -65,6 +65,7 @@ impl Peer {
             Step::Announced => Step::Announced,
             Step::Request(request) => Step::Request(request),
             Step::Refused(refused) => Step::Refused(refused),
+            Step::Http2 => Step::Http2,
         };
         let left = input.len();
         self.unread.drain(..self.unread.len() - left);
@@ -132,6 +133,7 @@ fn transcript(wire: &[u8], piece_lens: &[usize]) -> String {
             let after = match step {
                 Step::NeedInput => break,
                 Step::Announced | Step::Body(..) => unreachable!("bodies come as a whole"),
+                Step::Http2 => return text + "HTTP/2",
                 Step::Continue => {
                     step = peer.send("");
                     continue;
@@ -730,4 +732,48 @@ fn a_request_that_grew_large_is_not_kept() {
     assert!(is_kept(format!(
         "GET / HTTP/1.1\r\nHost: a\r\n{fields}\r\n"
     )));
+}
+
+/// RFC 9113 section 3.4: the preface is made to be no request of HTTP/1.1, however it is cut.
+#[test]
+fn the_preface_of_an_http2_client_is_told_from_requests() {
+    const PREFACE: &str = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+    for cut in 1..=PREFACE.len() {
+        let mut peer = Peer::new();
+        let mut step = peer.send(&PREFACE[..cut]);
+        if matches!(step, Step::NeedInput) {
+            step = peer.send(&PREFACE[cut..]);
+        }
+        assert!(matches!(step, Step::Http2), "{cut}: {step:?}");
+        let sent = cut.max(18);
+        let left = if sent == cut {
+            cut - 18
+        } else {
+            PREFACE.len() - 18
+        };
+        assert_eq!(peer.unread.len(), left, "what follows is not ours");
+    }
+    // What only begins like it is a request, or none.
+    for (text, cut) in [
+        ("PUT / HTTP/1.1\r\nHost: a\r\n\r\n", 1),
+        ("PRI / HTTP/1.1\r\nHost: a\r\n\r\n", 4),
+    ] {
+        let mut peer = Peer::new();
+        assert!(matches!(peer.send(&text[..cut]), Step::NeedInput));
+        assert!(
+            matches!(peer.send(&text[cut..]), Step::Request(_)),
+            "{text}"
+        );
+    }
+    let mut peer = Peer::new();
+    let refused = peer.send("PRI * HTTP/2.0\r\nA: b\r\n\r\n");
+    assert!(matches!(refused, Step::Refused(refused) if refused.status == 505));
+    // Later it is nothing but a request that is wrong.
+    let mut peer = Peer::new();
+    assert!(matches!(
+        peer.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n"),
+        Step::Request(_)
+    ));
+    peer.answer(|response| _ = response.end("ok"));
+    assert!(matches!(peer.send(PREFACE), Step::Refused(_)));
 }

@@ -1,0 +1,249 @@
+//! In place of HTTP/2 where the feature `http2` is off. No connection carries others, and no value
+//! of these types says otherwise: what would serve them is no part of the program.
+
+#![allow(dead_code, reason = "what nobody can have, nobody makes")]
+
+pub(crate) mod connection {
+    use super::frame::ErrorCode;
+    use crate::config::Config;
+    use crate::http::{ConnectionInfo, Request, StatusCode};
+    use crate::input::Input;
+    use crate::moment::Moment;
+    use crate::output::Output;
+    use std::convert::Infallible;
+
+    #[derive(Clone, Copy, Debug)]
+    pub(crate) enum StreamId {}
+
+    #[derive(Debug)]
+    pub(crate) struct Carrying<'a> {
+        pub(crate) config: &'a Config,
+        pub(crate) output: &'a mut Output,
+        pub(crate) slot: u32,
+        pub(crate) now: Moment,
+        pub(crate) spare: &'a mut Option<Box<Request>>,
+    }
+
+    #[derive(Debug)]
+    pub(crate) enum Step<'b> {
+        NeedInput,
+        Request(NewRequest),
+        Data {
+            slot: u32,
+            bytes: &'b mut [u8],
+            is_last: bool,
+        },
+        Reset {
+            slot: u32,
+        },
+        Unblocked {
+            slot: u32,
+        },
+        AllUnblocked,
+        Over {
+            error: ErrorCode,
+            reason: &'static str,
+        },
+    }
+
+    #[derive(Debug)]
+    pub(crate) struct NewRequest {
+        pub(crate) stream: StreamId,
+        pub(crate) request: Box<Request>,
+        pub(crate) is_last: bool,
+        pub(crate) content_length: Option<u64>,
+        pub(crate) expects_continue: bool,
+        pub(crate) refused: Option<(StatusCode, &'static str)>,
+    }
+
+    #[derive(Debug)]
+    pub(crate) enum Expiry {
+        Nothing,
+        Close,
+    }
+
+    #[derive(Debug)]
+    pub(crate) struct Http2Connection(Infallible);
+
+    impl Http2Connection {
+        /// `None`: it is not spoken here.
+        pub(crate) fn begun(_: ConnectionInfo, _: Moment) -> Option<Self> {
+            None
+        }
+        pub(crate) fn new(_: ConnectionInfo, _: Moment) -> Option<Self> {
+            None
+        }
+        pub(crate) fn greet(&mut self, _: &mut Carrying<'_>) {
+            match self.0 {}
+        }
+        pub(crate) fn next<'b>(&mut self, _: &mut Input<'b>, _: &mut Carrying<'_>) -> Step<'b> {
+            match self.0 {}
+        }
+        pub(crate) fn open(&mut self, _: StreamId, _: u32) {
+            match self.0 {}
+        }
+        pub(crate) fn take_window(&mut self, _: StreamId, _: usize) -> usize {
+            match self.0 {}
+        }
+        pub(crate) fn end_local(&mut self, _: StreamId) {
+            match self.0 {}
+        }
+        pub(crate) fn reset(&mut self, _: StreamId, _: ErrorCode, _: &mut Carrying<'_>) {
+            match self.0 {}
+        }
+        pub(crate) fn consumed(&mut self, _: StreamId, _: usize, _: &mut Carrying<'_>) {
+            match self.0 {}
+        }
+        pub(crate) fn go_away(&mut self, _: ErrorCode, _: &mut Carrying<'_>) {
+            match self.0 {}
+        }
+        pub(crate) fn is_over(&self) -> bool {
+            match self.0 {}
+        }
+        pub(crate) fn is_idle(&self) -> bool {
+            match self.0 {}
+        }
+        pub(crate) fn slots(&self) -> std::iter::Empty<u32> {
+            match self.0 {}
+        }
+        pub(crate) fn take_slots(&mut self) -> Vec<u32> {
+            match self.0 {}
+        }
+        pub(crate) fn deadline(&self, _: &Config) -> Option<Moment> {
+            match self.0 {}
+        }
+        pub(crate) fn on_deadline(&mut self, _: &mut Carrying<'_>) -> Expiry {
+            match self.0 {}
+        }
+        pub(crate) fn buffered_bytes(&self) -> usize {
+            match self.0 {}
+        }
+        pub(crate) fn drained(&mut self, _: Moment) {
+            match self.0 {}
+        }
+    }
+
+    pub(crate) fn data_header(stream: StreamId, _: usize, _: bool) -> [u8; 9] {
+        match stream {}
+    }
+}
+
+pub(crate) mod exchange {
+    use super::connection::StreamId;
+    use crate::config::Config;
+    use crate::http::date::DateLine;
+    use crate::http::{BodyPlan, Request, Response, StatusCode};
+    use crate::input::Input;
+    use crate::moment::Moment;
+    use std::convert::Infallible;
+
+    #[derive(Clone, Copy, Debug)]
+    pub(crate) struct Opening {
+        pub(crate) carrier: u32,
+        pub(crate) stream: StreamId,
+        pub(crate) host: u16,
+        pub(crate) now: Moment,
+    }
+
+    #[derive(Debug)]
+    pub(crate) enum Step<'b> {
+        NeedInput,
+        Continue,
+        Request(Box<Request>),
+        Body(&'b [u8], bool),
+        Refused((StatusCode, &'static str)),
+    }
+
+    #[derive(Clone, Copy, Debug)]
+    pub(crate) enum After {
+        Ended,
+        Content,
+        Upgrade,
+        Stream,
+    }
+
+    #[derive(Debug)]
+    pub(crate) struct Exchange(Infallible);
+
+    impl Exchange {
+        pub(crate) fn answering(opening: Opening, _: Option<&Request>) -> Self {
+            match opening.stream {}
+        }
+        pub(crate) fn announcing(
+            opening: Opening,
+            _: Box<Request>,
+            _: Option<u64>,
+            _: bool,
+        ) -> Self {
+            match opening.stream {}
+        }
+        pub(crate) fn host(&self) -> u16 {
+            match self.0 {}
+        }
+        pub(crate) fn carrier(&self) -> u32 {
+            match self.0 {}
+        }
+        pub(crate) fn announced(&mut self) -> Option<&mut Request> {
+            match self.0 {}
+        }
+        pub(crate) fn expect_body(&mut self, _: BodyPlan, _: bool, _: Moment) -> Step<'static> {
+            match self.0 {}
+        }
+        pub(crate) fn accept_body(&mut self) -> bool {
+            match self.0 {}
+        }
+        pub(crate) fn next<'b>(&mut self, _: &mut Input<'b>, _: Moment) -> Step<'b> {
+            match self.0 {}
+        }
+        pub(crate) fn end_input(&mut self) -> Step<'static> {
+            match self.0 {}
+        }
+        pub(crate) fn is_receiving(&self) -> bool {
+            match self.0 {}
+        }
+        pub(crate) fn is_streaming(&self) -> bool {
+            match self.0 {}
+        }
+        pub(crate) fn is_paused(&self) -> bool {
+            match self.0 {}
+        }
+        pub(crate) fn pause_body(&mut self, _: bool, _: Moment) {
+            match self.0 {}
+        }
+        pub(crate) fn continue_head(&self, _: &mut Vec<u8>) {
+            match self.0 {}
+        }
+        pub(crate) fn respond(
+            &mut self,
+            _: &Response,
+            _: &DateLine,
+            _: &mut Vec<u8>,
+            _: &mut Vec<u8>,
+        ) -> After {
+            match self.0 {}
+        }
+        pub(crate) fn deadline(&self, _: &Config) -> Option<Moment> {
+            match self.0 {}
+        }
+        pub(crate) fn on_deadline(
+            &mut self,
+            _: Moment,
+            _: &Config,
+        ) -> Option<(StatusCode, &'static str)> {
+            match self.0 {}
+        }
+        pub(crate) fn buffered_bytes(&self) -> usize {
+            match self.0 {}
+        }
+    }
+}
+
+pub(crate) mod frame {
+    #[derive(Clone, Copy, Debug)]
+    pub(crate) enum ErrorCode {
+        NoError,
+        InternalError,
+        Cancel,
+        RefusedStream,
+    }
+}
