@@ -42,7 +42,7 @@ use blocks::OpenBlock;
 use floods::Floods;
 use receive::{OpenData, Progress};
 use settings::PeerSettings;
-use streams::{Stream, Streams};
+use streams::Streams;
 
 /// What the client may send on all streams together before it hears of our having read it.
 const CONNECTION_WINDOW_BYTES: u32 = 1024 * 1024;
@@ -342,11 +342,6 @@ impl Http2Connection {
             self.is_draining = true;
             self.streams.shrink();
         }
-    }
-
-    /// Whether the client ended the stream.
-    pub(crate) fn has_ended(&self, stream: StreamId) -> bool {
-        self.streams.get(stream).is_none_or(Stream::has_ended)
     }
 
     /// Resets a stream, which is gone then. What the client still sends on it is ignored.

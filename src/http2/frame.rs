@@ -113,6 +113,7 @@ impl ErrorCode {
     pub(crate) const HTTP_1_1_REQUIRED: Self = Self(0x0D);
 
     /// The number.
+    #[cfg(test)]
     pub(crate) const fn get(self) -> u32 {
         self.0
     }

@@ -15,6 +15,14 @@ struct Narrow {
 }
 
 impl Socket for Narrow {
+    fn none() -> Self {
+        Self {
+            room: 0,
+            taken: Vec::new(),
+            writes: 0,
+        }
+    }
+
     fn read(&mut self, _: &mut [u8]) -> ReadOutcome {
         ReadOutcome::Drained
     }

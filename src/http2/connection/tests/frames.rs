@@ -88,17 +88,52 @@ fn settings_are_answered_once_they_hold() {
 #[test]
 fn a_smaller_table_is_answered_in_front_of_the_next_block() {
     let mut peer = Peer::new();
-    let begin = |peer: &mut Peer| {
-        let mut block = Vec::new();
-        peer.connection.begin_block(&mut block);
-        block
+    let mut streams = (1..).step_by(2);
+    let mut answer = |peer: &mut Peer| {
+        let stream = streams.next().unwrap();
+        peer.send(get(stream));
+        peer.sent();
+        peer.call(|connection, cx| connection.send_block(Peer::id(stream), b"\x88", true, cx));
+        let frames = peer.sent();
+        assert_eq!(
+            (frames.len(), frames[0].kind, frames[0].flags),
+            (1, HEADERS, WHOLE)
+        );
+        assert!(peer.connection.is_idle(), "it ended the stream");
+        frames[0].payload.clone()
     };
-    assert_eq!(begin(&mut peer), b"");
+    assert_eq!(answer(&mut peer), b"\x88");
     peer.send(settings(&[(0x1, 65_536)]));
-    assert_eq!(begin(&mut peer), b"");
+    assert_eq!(answer(&mut peer), b"\x88");
     peer.send(settings(&[(0x1, 0)]));
-    assert_eq!(begin(&mut peer), b"\x20");
-    assert_eq!(begin(&mut peer), b"");
+    assert_eq!(answer(&mut peer), b"\x20\x88");
+    assert_eq!(answer(&mut peer), b"\x88");
+}
+
+/// Sections 6.2 and 6.10.
+#[test]
+fn a_long_block_is_sent_in_several_frames() {
+    let mut peer = Peer::new();
+    peer.send(get(1));
+    peer.sent();
+    let block = [7; 2 * MAX_PAYLOAD_BYTES + 1];
+    peer.call(|connection, cx| connection.send_block(Peer::id(1), &block, false, cx));
+    let frames = peer.sent();
+    let kinds: Vec<_> = frames
+        .iter()
+        .map(|frame| (frame.kind, frame.flags))
+        .collect();
+    assert_eq!(
+        kinds,
+        [(HEADERS, 0), (CONTINUATION, 0), (CONTINUATION, END_HEADERS)]
+    );
+    let sent: Vec<u8> = frames.into_iter().flat_map(|frame| frame.payload).collect();
+    assert!(sent == block);
+    // A stream that is gone has no head any more.
+    peer.reset(1, ErrorCode::CANCEL);
+    peer.sent();
+    peer.call(|connection, cx| connection.send_block(Peer::id(1), &block, true, cx));
+    assert_eq!(peer.sent(), []);
 }
 
 /// Section 6.3.

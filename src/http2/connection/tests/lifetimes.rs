@@ -100,7 +100,7 @@ fn a_stream_that_we_ended_goes_on_until_the_client_ends_it() {
     peer.send(post(1));
     peer.answer(1);
     assert!(!peer.connection.is_idle());
-    assert!(!peer.connection.has_ended(Peer::id(1)));
+    assert!(!peer.connection.streams.get(Peer::id(1)).unwrap().has_ended());
     assert_eq!(
         peer.send(frame(DATA, END_STREAM, 1, "a")),
         [Seen::Data(slot(1), b"a".to_vec(), true)]
