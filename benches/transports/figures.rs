@@ -12,12 +12,19 @@ pub(crate) struct Measured {
     pub(crate) elapsed: Duration,
     /// The server's.
     pub(crate) processor: Duration,
+    /// System calls of the server, if they were counted.
+    pub(crate) calls: Option<u64>,
 }
 
 impl Measured {
     /// Processor time of the server for a unit, in microseconds.
     fn each(&self) -> f64 {
         self.processor.as_secs_f64() * 1e6 / self.count as f64
+    }
+
+    /// System calls of the server for a unit.
+    fn calls_each(&self) -> Option<f64> {
+        self.calls.map(|calls| calls as f64 / self.count as f64)
     }
 
     fn per_second(&self) -> f64 {
@@ -68,6 +75,15 @@ pub(crate) fn quartiles(values: impl Iterator<Item = f64>) -> [f64; 4] {
 /// round.
 pub(crate) fn print(title: &str, unit: &str, units: &str, rows: &[(&str, Vec<Measured>)]) {
     println!("\n### {title}\n");
+    if rows[0].1[0].calls.is_some() {
+        println!("| kind | system calls a {unit}: median (quartiles) |\n|---|---|");
+        for (name, rounds) in rows {
+            let calls = rounds.iter().filter_map(Measured::calls_each);
+            let [_, low, median, high] = quartiles(calls);
+            println!("| {name} | {median:.3} ({low:.3}–{high:.3}) |");
+        }
+        return;
+    }
     println!(
         "| kind | CPU µs a {unit}: best | median (quartiles) | ÷ first, median | {units} a second | server busy % |"
     );

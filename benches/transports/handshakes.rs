@@ -100,7 +100,7 @@ impl Way {
 }
 
 pub(crate) fn run(settings: &Settings) {
-    let server = Running::start();
+    let server = Running::start(settings);
     let ways = Way::all();
     let count = settings.scaled(400);
     let measured = figures::alternate(&ways, settings.rounds, |way| way.measure(&server, count));

@@ -8,6 +8,7 @@
 //!     cargo bench --bench transports                          # all of it, about ten minutes
 //!     cargo bench --bench transports -- fanout --rounds 5
 //!     cargo bench --bench transports -- echo --clients 50
+//!     cargo bench --bench transports -- echo fanout --calls   # system calls, by perf, as root
 //!     cargo bench --bench transports -- --check               # few of all: are the bytes right?
 //!
 //! | part | what |
@@ -23,7 +24,10 @@ mod connection;
 mod echo_handler;
 mod figures;
 #[path = "../support/frames.rs"]
-#[expect(dead_code, reason = "other benches count bytes where this one compares them")]
+#[expect(
+    dead_code,
+    reason = "other benches count bytes where this one compares them"
+)]
 mod frames;
 mod handshakes;
 mod http2;
@@ -43,6 +47,8 @@ pub(crate) struct Settings {
     clients: Option<usize>,
     /// For a look at the bytes, not at the times.
     is_short: bool,
+    /// System calls are counted, which takes time.
+    pub(crate) counts_calls: bool,
 }
 
 impl Settings {
@@ -76,11 +82,11 @@ fn main() -> ExitCode {
     }
     let Some((settings, parts)) = parse(&arguments) else {
         let names = PARTS.map(|(name, _)| name).join("|");
-        eprintln!("usage: transports [{names}]... [--clients N] [--rounds N] [--check]");
+        eprintln!("usage: transports [{names}]... [--clients N] [--rounds N] [--calls] [--check]");
         return ExitCode::from(2);
     };
-    pin(1);
     figures::print_machine();
+    pin(1);
     for (_, run) in parts {
         run(&settings);
     }
@@ -88,13 +94,15 @@ fn main() -> ExitCode {
 }
 
 fn parse(arguments: &[String]) -> Option<(Settings, Vec<Part>)> {
-    let (mut rounds, mut clients, mut is_short, mut is_bench) = (None, None, false, false);
+    let (mut rounds, mut clients) = (None, None);
+    let (mut is_short, mut is_bench, mut counts_calls) = (false, false, false);
     let mut parts = Vec::new();
     let mut words = arguments.iter().map(String::as_str);
     while let Some(word) = words.next() {
         match word {
             "--bench" => is_bench = true,
             "--check" => is_short = true,
+            "--calls" => counts_calls = true,
             "--rounds" => rounds = Some(words.next()?.parse().ok().filter(|n| *n > 0)?),
             "--clients" => clients = Some(words.next()?.parse().ok().filter(|n| *n > 0)?),
             name => parts.push(*PARTS.iter().find(|part| part.0 == name)?),
@@ -109,18 +117,17 @@ fn parse(arguments: &[String]) -> Option<(Settings, Vec<Part>)> {
         rounds: rounds.unwrap_or(if is_short { 1 } else { 9 }),
         clients,
         is_short,
+        counts_calls,
     };
     Some((settings, parts))
 }
 
-/// Keeps this thread on one processor, if there are several.
+/// Keeps this thread on one processor.
 pub(crate) fn pin(processor: usize) {
-    if std::thread::available_parallelism().is_ok_and(|count| count.get() > 1) {
-        let mut set = CpuSet::new();
-        set.set(processor);
-        // Where that is not allowed, figures are only less steady.
-        let _ = sched_setaffinity(None, &set);
-    }
+    let mut set = CpuSet::new();
+    set.set(processor);
+    // Where there is none with this number, figures are only less steady.
+    let _ = sched_setaffinity(None, &set);
 }
 
 /// Both ends of each connection are in this process.

@@ -52,7 +52,7 @@ fn echo(server: &Running, kind: Kind, clients: usize, size: usize, times: usize)
 }
 
 pub(crate) fn echoes(settings: &Settings) {
-    let server = Running::start();
+    let server = Running::start(settings);
     let kinds = [
         Kind::WS,
         Kind::WSS,
@@ -120,7 +120,7 @@ pub(crate) fn fan_out(settings: &Settings) {
         for (size, at_once) in [(64, 1), (64, 8), (1024, 1)] {
             let times = settings.scaled(30_000 * at_once / clients);
             let measured = figures::alternate(&kinds, settings.rounds, |kind| {
-                let server = Running::start();
+                let server = Running::start(settings);
                 broadcasts(&server, &[(*kind, clients)], size, times, at_once)
             });
             let title = format!(
@@ -161,7 +161,7 @@ pub(crate) fn mixture(settings: &Settings) {
         ),
     ];
     let measured = figures::alternate(&runs, settings.rounds, |(_, kinds)| {
-        let server = Running::start();
+        let server = Running::start(settings);
         broadcasts(&server, kinds, SIZE, times, 1)
     });
     let names = runs.iter().map(|(name, _)| *name);

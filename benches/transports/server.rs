@@ -2,12 +2,13 @@
 
 use crate::echo_handler::Echo;
 use crate::figures::Measured;
-use crate::pin;
+use crate::{Settings, pin};
 use aerys::{
     ClientId, Endpoint, Handle, Host, Message, RemoteEndpoint, Request, Response, Router, Server,
     Tls, WebSocketConfig, WebSocketHandler, respond, websocket,
 };
-use std::io::{Read, Write};
+use rustix::process::{Pid, Signal, kill_process};
+use std::io::Read;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -80,12 +81,13 @@ pub(crate) struct Running {
     pub(crate) addresses: Addresses,
     pub(crate) fan: RemoteEndpoint,
     account: Account,
+    counts_calls: bool,
     handle: Handle,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Running {
-    pub(crate) fn start() -> Self {
+    pub(crate) fn start(settings: &Settings) -> Self {
         let (sender, receiver) = mpsc::channel();
         let thread = std::thread::spawn(move || {
             pin(0);
@@ -102,6 +104,7 @@ impl Running {
             addresses,
             fan,
             account,
+            counts_calls: settings.counts_calls,
             handle,
             thread: Some(thread),
         }
@@ -109,6 +112,7 @@ impl Running {
 
     /// What `count` units of `work` take.
     pub(crate) fn measure(&self, count: usize, work: impl FnOnce()) -> Measured {
+        let calls = self.counts_calls.then(|| Calls::count(&self.account));
         let (before, began) = (self.account.settled(), Instant::now());
         work();
         let elapsed = began.elapsed();
@@ -116,6 +120,7 @@ impl Running {
             count,
             elapsed,
             processor: self.account.settled().saturating_sub(before),
+            calls: calls.map(Calls::so_far),
         }
     }
 }
@@ -156,6 +161,33 @@ impl Account {
             }
             last = now;
         }
+    }
+}
+
+/// System calls of a thread from now on, as perf counts them.
+struct Calls(Child);
+
+impl Calls {
+    fn count(account: &Account) -> Self {
+        let thread = account.0.iter().rev().nth(1).expect("its number");
+        let perf = Command::new("perf")
+            .args(["stat", "-x", ",", "-e", "raw_syscalls:sys_enter", "-t"])
+            .arg(thread)
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("perf: apt-get install linux-perf");
+        // It does not say when it has begun.
+        std::thread::sleep(Duration::from_millis(500));
+        Self(perf)
+    }
+
+    fn so_far(self) -> u64 {
+        let pid = i32::try_from(self.0.id()).ok().and_then(Pid::from_raw);
+        kill_process(pid.expect("a number"), Signal::INT).expect("it counts");
+        let said = self.0.wait_with_output().expect("it ends").stderr;
+        let said = String::from_utf8_lossy(&said);
+        let count = said.split(',').next().and_then(|word| word.parse().ok());
+        count.unwrap_or_else(|| panic!("perf, which needs to be root: {said}"))
     }
 }
 
@@ -219,7 +251,7 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        let _ = self.child.stdin.take().map(|mut input| input.flush());
+        drop(self.child.stdin.take());
         self.child.wait().expect("it ends");
     }
 }
