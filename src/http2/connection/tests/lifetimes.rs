@@ -203,7 +203,13 @@ fn a_trailer_section_ends_a_stream() {
         peer.send(trailers(WHOLE, &[("x", "y")])),
         [Seen::Data(slot(1), Vec::new(), true)]
     );
-    assert!(peer.connection.streams.get(Peer::id(1)).is_none());
+    assert!(
+        peer.connection
+            .streams
+            .get(Peer::id(1))
+            .unwrap()
+            .has_ended()
+    );
     for malformed in [
         trailers(END_HEADERS, &[("x", "y")]),
         trailers(WHOLE, &[(":path", "/")]),
