@@ -42,7 +42,7 @@ pub struct Request {
     version: Version,
     headers: Headers,
     /// What an extended CONNECT asked for.
-    protocol: Option<Box<str>>,
+    protocol: Option<&'static str>,
     announces_body: bool,
     body: Vec<u8>,
     connection: ConnectionInfo,
@@ -154,8 +154,8 @@ impl Request {
     }
 
     /// An extended CONNECT asks for `protocol`.
-    pub(crate) fn set_protocol(&mut self, protocol: &str) {
-        self.protocol = Some(protocol.into());
+    pub(crate) const fn set_protocol(&mut self, protocol: &'static str) {
+        self.protocol = Some(protocol);
     }
 
     /// The method.
@@ -380,8 +380,8 @@ impl Request {
     /// On the wire such a request is an extended CONNECT. Here its [`method`](Self::method) is GET, as
     /// over HTTP/1.1, so that the same route is found.
     #[must_use]
-    pub fn protocol(&self) -> Option<&str> {
-        self.protocol.as_deref()
+    pub const fn protocol(&self) -> Option<&str> {
+        self.protocol
     }
 
     /// `HTTP/1.0`, `HTTP/1.1` or `HTTP/2.0`.
