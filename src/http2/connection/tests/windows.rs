@@ -169,6 +169,8 @@ fn a_stream_gets_back_what_the_application_took() {
         peer.call(|connection, cx| connection.consumed(Peer::id(1), len, cx));
         updates(peer)
     };
+    // What did not come is not given back.
+    assert_eq!(consumed(&mut peer, 1_000_000), []);
     peer.send(frame(DATA, 0, 1, [0; 16_384]).repeat(3));
     assert_eq!(consumed(&mut peer, 16_384), []);
     assert_eq!(consumed(&mut peer, 16_383), []);
