@@ -16,7 +16,7 @@ use crate::event_loop::clients::{Client, fact};
 use crate::event_loop::system::{Socket as _, System};
 use crate::event_loop::{EventLoop, Held};
 use crate::http2::connection::{Carrying, Http2Connection, NewRequest, Step};
-use crate::http2::exchange::Exchange;
+use crate::http2::exchange::{Exchange, First};
 use crate::http2::frame::{ErrorCode, StreamId, data_header};
 use crate::input::Input;
 use crate::output::{Bytes, Output, Unit};
@@ -122,15 +122,7 @@ impl<S: System> EventLoop<S> {
 
     /// A request was begun: a client of its own.
     fn open_carried(&mut self, carrier: u32, new: NewRequest) {
-        let NewRequest {
-            stream,
-            request,
-            is_last,
-            content_length,
-            expects_continue,
-            refused,
-        } = new;
-        let now = self.hub.now.get();
+        let (stream, is_last, now) = (new.stream, new.is_last, self.hub.now.get());
         let host = self.clients.get_mut(carrier);
         let host = host.and_then(|client| client.protocol.host());
         let (Some(host), Some(id)) = (host, self.clients.next_id()) else {
@@ -138,15 +130,6 @@ impl<S: System> EventLoop<S> {
             return;
         };
         let slot = id.slot();
-        let is_tunnel = request.protocol().is_some();
-        let is_whole = is_last || is_tunnel || refused.is_some();
-        let mut request = Some(request);
-        let exchange = match request.take_if(|_| !is_whole) {
-            Some(request) => {
-                Exchange::announcing(host, request, content_length, expects_continue, now)
-            }
-            None => Exchange::answering(host, request.as_deref(), now),
-        };
         self.hub.output.borrow_mut().open(slot);
         self.carrier(carrier, |connection, _| connection.open(stream, slot));
         let entry = Carried {
@@ -157,21 +140,22 @@ impl<S: System> EventLoop<S> {
             trickle: 0,
         };
         self.asides.streams.carried.insert(slot, entry);
+        let (exchange, first) = Exchange::begin(new, host, now);
         let protocol = Protocol::Exchange(Box::new(exchange));
         let mut client = Client::new(S::Socket::none(), protocol, now);
         client.set(fact::CARRIED);
         client.put(fact::AT_END, is_last);
         self.clients.insert(client);
-        match (refused, request) {
-            (Some(refused), _) => {
+        match first {
+            First::Request(request) => self.answer(id, request),
+            First::Announced => self.announced(id, false),
+            First::Refused(refused) => {
                 log::debug!("request refused: {refused:?}");
                 self.keep_date();
                 self.protocol(slot, |protocol, cx| {
                     protocol.refuse(refused.status, refused.reason, cx);
                 });
             }
-            (None, Some(request)) => self.answer(id, request),
-            (None, None) => self.announced(id, false),
         }
         self.finish_carried(slot);
     }

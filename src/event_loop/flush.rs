@@ -60,13 +60,10 @@ impl<S: System> EventLoop<S> {
         let (clients, now) = (&mut self.clients, self.hub.now.get());
         let (asides, pump) = (&mut self.asides, &mut self.pump);
         let visited = output.flush_straight(visits, |slot, bytes| {
-            let Some(client) = clients.get_mut(slot) else {
+            let Some(client) = clients.get_any_mut(slot) else {
                 return 0;
             };
-            if client.is(fact::WRAPPED) {
-                if client.is(fact::CARRIED) {
-                    return 0; // it goes another way
-                }
+            if client.is(fact::DOOMED | fact::WRAPPED) {
                 return pump.write_broadcast(client, slot, bytes, asides);
             }
             match client.socket.write(bytes) {
@@ -272,9 +269,8 @@ impl<S: System> EventLoop<S> {
             client.note_progress(now);
             self.hub.directory.borrow_mut().note_sent(slot, now);
         }
-        let waiting = output.has_output(slot);
         let blocked = output.is_blocked(slot);
-        client.put(fact::WAITING, waiting);
+        client.put(fact::WAITING, output.has_output(slot));
         client.put(fact::FULL, blocked);
         drop(output);
         if broken {

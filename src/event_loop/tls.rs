@@ -49,6 +49,10 @@ pub(super) struct Pump {
 
 /// What a read of records came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(
+    not(feature = "tls"),
+    expect(dead_code, reason = "there are no sessions")
+)]
 enum Progress {
     /// More may come.
     Open,
@@ -106,6 +110,10 @@ impl<S: System> EventLoop<S> {
             self.protocol(slot, |protocol, cx| protocol.secured(is_http2, cx));
         }
         let unread = if plain.is_empty() {
+            // A part of a record is a sign of life, too.
+            if let Some(client) = self.clients.get_mut(slot) {
+                client.protocol.heard(0, self.hub.now.get());
+            }
             0
         } else {
             let unread = self.take_in_bytes(id, &mut plain);
@@ -114,15 +122,14 @@ impl<S: System> EventLoop<S> {
         };
         self.pump.plain = plain;
         match progress {
-            Progress::Open => {}
             Progress::Ended if unread == 0 => {
                 if let Some(client) = self.clients.get_mut(slot) {
                     client.set(fact::AT_END);
                 }
                 self.disconnected(slot);
             }
-            // Behind what is held: the next read says so.
-            Progress::Ended => {}
+            // An end behind what is held is for the next read to tell.
+            Progress::Open | Progress::Ended => {}
             Progress::Failed => self.fail_session(slot),
         }
         unread
@@ -315,8 +322,9 @@ fn write<K: Socket>(
 }
 
 impl Pump {
-    /// Seals and writes a broadcast to a client that lacks nothing else, if it can be done at once. How
-    /// many bytes of it were sealed: all or none.
+    /// Seals and writes a broadcast to a client that lacks nothing else, if it is encrypted and that can
+    /// be done at once. How many bytes of it were sealed: all or none.
+    #[cold] // or those who are sent it in plain pay for its registers
     #[inline(never)]
     pub(super) fn write_broadcast<K: Socket>(
         &mut self,
@@ -325,6 +333,9 @@ impl Pump {
         bytes: &[u8],
         asides: &mut Asides,
     ) -> usize {
+        if client.is(fact::DOOMED | fact::CARRIED) {
+            return 0;
+        }
         let is_long = client.is(fact::WATCHED) && bytes.len() > PLAINTEXT_PER_SLOW_WRITE;
         let session = asides.sessions.get_mut(&slot);
         let Some(session) = session.filter(|session| !is_long && !session.has_sealed()) else {

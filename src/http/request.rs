@@ -154,6 +154,7 @@ impl Request {
     }
 
     /// An extended CONNECT asks for `protocol`.
+    #[cfg(feature = "http2")]
     pub(crate) fn set_protocol(&mut self, protocol: &str) {
         self.protocol = Some(protocol.into());
     }

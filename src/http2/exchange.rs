@@ -10,6 +10,7 @@
 //! What comes for the stream is the payload of its DATA frames, and what is queued for it becomes
 //! that of others: how, the carrier knows.
 
+use super::connection::NewRequest;
 use super::response_head;
 use crate::config::Config;
 use crate::http::date::DateLine;
@@ -74,6 +75,17 @@ struct Receiving {
     paused: Option<Moment>,
 }
 
+/// What an exchange begins with.
+#[derive(Debug)]
+pub(crate) enum First {
+    /// A request without a body, or whose body is no matter of this exchange.
+    Request(Box<Request>),
+    /// A body follows; [`Exchange::expect_body`] is due.
+    Announced,
+    /// It must be answered so.
+    Refused(RefusedRequest),
+}
+
 /// What became of the input, or of its end.
 #[derive(Debug)]
 pub(crate) enum Step<'b> {
@@ -103,31 +115,38 @@ pub(crate) enum After {
 }
 
 impl Exchange {
-    /// The exchange of a request that is there as a whole.
-    pub(crate) fn answering(host: u16, request: Option<&Request>, now: Moment) -> Self {
-        Self {
-            host,
-            is_head_request: request.is_some_and(|it| *it.method() == Method::HEAD),
-            state: State::Answering,
-            since: now,
-        }
-    }
-
-    /// That of one whose body follows.
-    pub(crate) fn announcing(
-        host: u16,
-        request: Box<Request>,
-        content_length: Option<u64>,
-        expects_continue: bool,
-        now: Moment,
-    ) -> Self {
-        let mut exchange = Self::answering(host, Some(&request), now);
-        exchange.state = State::Announced(Box::new(Announced {
+    /// The exchange that a request begins at `now`, and what is to be done first.
+    pub(crate) fn begin(new: NewRequest, host: u16, now: Moment) -> (Self, First) {
+        let NewRequest {
             request,
+            is_last,
             content_length,
             expects_continue,
-        }));
-        exchange
+            refused,
+            ..
+        } = new;
+        let is_head_request = *request.method() == Method::HEAD;
+        let mut state = State::Answering;
+        let first = if let Some(refused) = refused {
+            First::Refused(refused)
+        } else if is_last || request.protocol().is_some() {
+            // What follows an extended CONNECT is no body.
+            First::Request(request)
+        } else {
+            state = State::Announced(Box::new(Announced {
+                request,
+                content_length,
+                expects_continue,
+            }));
+            First::Announced
+        };
+        let exchange = Self {
+            host,
+            is_head_request,
+            state,
+            since: now,
+        };
+        (exchange, first)
     }
 
     /// The host that it is for.

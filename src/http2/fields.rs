@@ -60,6 +60,38 @@ pub(crate) struct Decoded {
     pub(crate) refused: Option<RefusedRequest>,
 }
 
+/// How long a list may still become (section 6.5.2).
+///
+/// A block names a field of 4,000 bytes with one (RFC 7541 section 6.1): of a list that is too long
+/// nothing more is looked at, or 32 KiB on the wire would have 128 MiB judged.
+#[derive(Debug)]
+struct ListSize {
+    /// Names, values and what each counts beside them.
+    bytes: usize,
+    max_bytes: usize,
+}
+
+impl ListSize {
+    const fn new(config: &Config) -> Self {
+        Self {
+            bytes: 0,
+            max_bytes: config.max_header_section_bytes,
+        }
+    }
+
+    /// Takes note of a field. Whether there is room for it.
+    fn count(&mut self, name: &[u8], value: &[u8]) -> bool {
+        let len = name.len() + value.len() + FIELD_OVERHEAD_BYTES;
+        self.bytes = self.bytes.saturating_add(len);
+        self.bytes <= self.max_bytes
+    }
+
+    /// Whether there was room for all.
+    const fn is_kept(&self) -> bool {
+        self.bytes <= self.max_bytes
+    }
+}
+
 /// The pseudo-fields that came (section 8.3.1).
 #[derive(Debug, Default)]
 struct PseudoFields {
@@ -83,8 +115,7 @@ pub(crate) struct RequestFields<'c> {
     cookie: Option<SmallVec<[u8; 256]>>,
     content_length: Option<u64>,
     expects_continue: bool,
-    /// Names, values and what each counts beside them.
-    list_bytes: usize,
+    size: ListSize,
     field_count: usize,
     refused: Option<RefusedRequest>,
     malformed: Option<Malformed>,
@@ -103,7 +134,7 @@ impl<'c> RequestFields<'c> {
             cookie: None,
             content_length: None,
             expects_continue: false,
-            list_bytes: 0,
+            size: ListSize::new(config),
             field_count: 0,
             refused: None,
             malformed: None,
@@ -122,18 +153,22 @@ impl<'c> RequestFields<'c> {
         if pseudo == Some(b"path") && value.len() > self.config.max_target_bytes {
             self.refuse(TARGET_TOO_LONG);
         }
-        let len = name.len() + value.len() + FIELD_OVERHEAD_BYTES;
-        self.list_bytes = self.list_bytes.saturating_add(len);
-        if self.list_bytes > self.config.max_header_section_bytes {
+        let has_room = self.size.count(name, value);
+        if !has_room {
             self.refuse(SECTION_TOO_LONG);
         }
         match pseudo {
             Some(_) if self.has_fields => Err(Malformed("a pseudo-field came behind a field")),
+            // Each of them comes once.
             Some(name) => self.pseudo_field(name, value),
             None => {
                 self.has_fields = true;
-                let name = check_field(name, value)?;
-                self.field(name, value)
+                if has_room {
+                    let name = check_field(name, value)?;
+                    self.field(name, value)
+                } else {
+                    Ok(())
+                }
             }
         }
     }
@@ -248,9 +283,6 @@ impl<'c> RequestFields<'c> {
         if self.cookie.is_none() {
             self.count_field();
         }
-        if self.refused.is_some() {
-            return;
-        }
         match &mut self.cookie {
             Some(cookie) => {
                 cookie.extend_from_slice(b"; ");
@@ -336,7 +368,8 @@ impl<'c> RequestFields<'c> {
             self.refuse(NO_PROXY);
         }
         // RFC 8441 section 4: that of an extended CONNECT, too.
-        if !has_authority && (is_connect || !self.has_host) {
+        let may_have_host = self.has_host || !self.size.is_kept();
+        if !has_authority && (is_connect || !may_have_host) {
             return Err(Malformed("there is no :authority"));
         }
         if !has_scheme && !is_plain_connect {
@@ -389,12 +422,47 @@ fn parse_path(path: &[u8], method: &Method) -> Result<TargetParts, Malformed> {
     }
 }
 
-/// Judges a field of a trailer section (section 8.1): nobody is shown it.
-pub(crate) fn check_trailer(name: &[u8], value: &[u8]) -> Result<(), Malformed> {
-    if name.starts_with(b":") {
-        return Err(Malformed("there is a pseudo-field in a trailer section"));
+/// A trailer section (section 8.1), which nobody is shown.
+#[derive(Debug)]
+pub(crate) struct TrailerFields {
+    size: ListSize,
+    verdict: Result<(), Malformed>,
+}
+
+impl TrailerFields {
+    /// No field has come.
+    pub(crate) const fn new(config: &Config) -> Self {
+        Self {
+            size: ListSize::new(config),
+            verdict: Ok(()),
+        }
     }
-    check_field(name, value).map(|_| ())
+
+    /// Takes the next field.
+    pub(crate) fn add(&mut self, name: &[u8], value: &[u8]) {
+        if self.verdict.is_ok() {
+            self.verdict = self.judge(name, value);
+        }
+    }
+
+    fn judge(&mut self, name: &[u8], value: &[u8]) -> Result<(), Malformed> {
+        if name.starts_with(b":") {
+            return Err(Malformed("there is a pseudo-field in a trailer section"));
+        }
+        if !self.size.count(name, value) {
+            return Err(Malformed("the trailer section is too long"));
+        }
+        check_field(name, value).map(|_| ())
+    }
+
+    /// All fields have come.
+    ///
+    /// # Errors
+    ///
+    /// [`Malformed`], by the first field that is.
+    pub(crate) fn finish(self) -> Result<(), Malformed> {
+        self.verdict
+    }
 }
 
 /// Judges what holds for every field but pseudo-fields (sections 8.2.1 and 8.2.2). Its name, which

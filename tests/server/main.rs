@@ -60,3 +60,5 @@ mod tls_client;
 mod tls_closing;
 #[cfg(feature = "tls")]
 mod tls_handshake;
+#[cfg(all(feature = "cli", feature = "self-signed"))]
+mod tls_program;

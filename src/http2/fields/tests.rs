@@ -30,6 +30,13 @@ fn decoded(fields: &[Field<'_>]) -> Decoded {
     decoded.unwrap_or_else(|malformed| panic!("{fields:?}: {}", malformed.0))
 }
 
+/// What a trailer section of one field is.
+fn check_trailer(name: &[u8], value: &[u8]) -> Result<(), Malformed> {
+    let mut list = TrailerFields::new(&Config::default());
+    list.add(name, value);
+    list.finish()
+}
+
 /// A GET with more fields.
 fn with(fields: &[Field<'_>]) -> Vec<Field<'static>> {
     let leaked = |text: &str| &*text.to_owned().leak();
@@ -399,10 +406,13 @@ fn what_is_more_than_is_taken_is_refused() {
     assert_eq!(refusal(&path(101), &config), Some(414));
     // The target goes before the section that it is part of.
     assert_eq!(refusal(&path(5000), &config), Some(414));
-    // However long it is, malformed is malformed.
-    let mut malformed = path(5000);
-    malformed.push(("X", "y"));
-    assert!(judged(&malformed, false, &config).is_err());
+    // What comes behind is not looked at, so that nothing is missing.
+    let host_last = changed(":authority", None);
+    let large = value(2000);
+    let mut host_last: Vec<Field<'_>> = host_last;
+    host_last.extend([("x", &*large), ("X", "\0"), ("host", "a")]);
+    assert_eq!(refusal(&host_last, &config), Some(431));
+    // But what comes first is.
     let mut without_path = changed(":path", None);
     without_path.extend(with(&[("x", &value(2000))]).last());
     assert!(judged(&without_path, false, &config).is_err());
@@ -421,4 +431,20 @@ fn of_what_is_refused_nothing_more_is_kept() {
     assert_eq!(decoded.request.header("a"), Some(&*large));
     assert_eq!(names(&decoded.request).len(), 2);
     assert!(decoded.request.capacity_bytes() < 2000);
+}
+
+#[test]
+fn a_trailer_section_is_no_longer_than_a_header_section() {
+    let config = Config {
+        max_header_section_bytes: 100,
+        ..Config::default()
+    };
+    let verdict = |len: usize| {
+        let mut list = TrailerFields::new(&config);
+        list.add(b"x", b"y");
+        list.add(b"x", &vec![b'y'; len]);
+        list.finish()
+    };
+    assert_eq!(verdict(33), Ok(()));
+    assert!(verdict(34).is_err());
 }

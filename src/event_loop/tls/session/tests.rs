@@ -98,7 +98,7 @@ fn every_byte_may_come_alone() {
             receive(&mut session, records.chunks(1));
             answer(&mut session, &mut peer);
         }
-        let plain = [7; 40_000];
+        let plain = vec![7; 40_000];
         let records = peer.seal(&plain);
         assert_eq!(receive(&mut session, records.chunks(1)), plain);
     }

@@ -15,8 +15,9 @@ fn nothing_but_control_comes_on_a_stream_that_the_client_ended() {
         peer.send(get(1));
         assert_eq!(peer.send(bytes), [Seen::Reset(slot(1))]);
         assert_eq!(peer.resets(), [(1, 0x5)]);
-        // The connection lives.
+        // The connection lives, unless it happens again: the client knows that it ended the stream.
         assert_eq!(peer.send(get(3)), [seen_get(3)]);
+        assert_eq!(peer.fails_with(frame(DATA, 0, 1, "a")), 0x5);
     }
     let mut peer = Peer::new();
     peer.send(get(1));
@@ -80,6 +81,20 @@ fn what_comes_on_a_stream_that_we_reset_is_ignored() {
 }
 
 #[test]
+fn what_is_ignored_ends_with_the_stream() {
+    let mut peer = Peer::new();
+    peer.send(post(1));
+    peer.reset(1, ErrorCode::CANCEL);
+    assert_eq!(peer.send(frame(DATA, END_STREAM, 1, "late")), []);
+    assert_eq!(peer.fails_with(frame(DATA, 0, 1, "later")), 0x5);
+    // Ended as it began, and reset for what it was.
+    let mut peer = Peer::new();
+    let malformed = frame(HEADERS, WHOLE, 1, block(&[(":method", "GET")]));
+    assert_eq!(peer.send(malformed), []);
+    assert_eq!(peer.fails_with(frame(DATA, 0, 1, "a")), 0x5);
+}
+
+#[test]
 fn a_stream_may_be_reset_amid_its_data() {
     let mut peer = Peer::new();
     peer.send(post(1));
@@ -100,13 +115,20 @@ fn a_stream_that_we_ended_goes_on_until_the_client_ends_it() {
     peer.send(post(1));
     peer.answer(1);
     assert!(!peer.connection.is_idle());
-    assert!(!peer.connection.streams.get(Peer::id(1)).unwrap().has_ended());
+    assert!(
+        !peer
+            .connection
+            .streams
+            .get(Peer::id(1))
+            .unwrap()
+            .has_ended()
+    );
     assert_eq!(
         peer.send(frame(DATA, END_STREAM, 1, "a")),
         [Seen::Data(slot(1), b"a".to_vec(), true)]
     );
     assert!(peer.connection.is_idle());
-    assert!(peer.connection.has_ended(Peer::id(1)));
+    assert!(peer.connection.streams.get(Peer::id(1)).is_none());
 }
 
 /// Section 5.1.1.
@@ -181,7 +203,13 @@ fn a_trailer_section_ends_a_stream() {
         peer.send(trailers(WHOLE, &[("x", "y")])),
         [Seen::Data(slot(1), Vec::new(), true)]
     );
-    assert!(peer.connection.has_ended(Peer::id(1)));
+    assert!(
+        peer.connection
+            .streams
+            .get(Peer::id(1))
+            .unwrap()
+            .has_ended()
+    );
     for malformed in [
         trailers(END_HEADERS, &[("x", "y")]),
         trailers(WHOLE, &[(":path", "/")]),

@@ -62,6 +62,42 @@ fn who_waits_for_a_window_is_told_once() {
     assert_eq!(peer.send(window_update(1, 1)), [Seen::Unblocked(slot(1))]);
 }
 
+/// Section 6.9.1: a stream with a window of its own has none if the connection has not.
+#[test]
+fn who_lacks_both_windows_is_told_when_there_are_both() {
+    let mut peer = Peer::new();
+    peer.send(settings(&[(0x4, 65_535)]));
+    peer.send([get(1), get(3)].concat());
+    let take_all = |peer: &mut Peer, stream| while take(peer, stream, 16_384) == 16_384 {};
+    // The stream waits, while the connection has something left.
+    peer.send(window_update(0, 10));
+    take_all(&mut peer, 1);
+    assert_eq!(take(&mut peer, 1, 1), 0);
+    // Now it has nothing, but nobody was told so.
+    assert_eq!(take(&mut peer, 3, 10), 10);
+    assert_eq!(peer.send(window_update(1, 5)), []);
+    assert_eq!(peer.send(window_update(0, 5)), [Seen::AllUnblocked]);
+    assert_eq!(take(&mut peer, 1, 5), 5);
+    // The other way round: the stream does not lack anything.
+    assert_eq!(take(&mut peer, 3, 1), 0);
+    assert_eq!(peer.send(window_update(0, 5)), [Seen::AllUnblocked]);
+    assert_eq!(peer.send(window_update(3, 5)), []);
+}
+
+/// What is left over is not asked for again before.
+#[test]
+fn who_was_given_a_part_waits_for_the_rest() {
+    let mut peer = Peer::new();
+    peer.send(settings(&[(0x4, 5)]));
+    peer.send(get(1));
+    assert_eq!(take(&mut peer, 1, 6), 5);
+    assert_eq!(peer.send(window_update(1, 1)), [Seen::Unblocked(slot(1))]);
+    peer.send(settings(&[(0x4, 0x7FFF_0000)]));
+    let taken: usize = (0..4).map(|_| take(&mut peer, 1, 16_384)).sum();
+    assert_eq!(taken, 65_530);
+    assert_eq!(peer.send(window_update(0, 1)), [Seen::AllUnblocked]);
+}
+
 /// Section 6.9.2.
 #[test]
 fn the_initial_window_changes_those_of_all_streams() {
@@ -76,8 +112,9 @@ fn the_initial_window_changes_those_of_all_streams() {
     assert_eq!(take(&mut peer, 1, 1), 0);
     assert_eq!(peer.send(settings(&[(0x4, 41)])), [Seen::AllUnblocked]);
     assert_eq!((take(&mut peer, 1, 9), take(&mut peer, 3, 9)), (1, 1));
-    // It is not the connection's.
-    assert_eq!(peer.send(settings(&[(0x4, 0x7FFF_FFFF)])), []);
+    // It is not the connection's. Both were given a part only.
+    let seen = peer.send(settings(&[(0x4, 0x7FFF_FFFF)]));
+    assert_eq!(seen, [Seen::AllUnblocked]);
     let left = 65_535 - 90 - 40 - 2;
     let taken: usize = (0..10).map(|_| take(&mut peer, 1, 16_384)).sum();
     assert_eq!(taken, left);
