@@ -2,6 +2,10 @@
 //! One module per behaviour.
 
 mod client;
+#[cfg(feature = "http2")]
+mod http2_client;
+#[cfg(feature = "http2")]
+mod http2_fields;
 #[cfg(feature = "cli")]
 mod program;
 mod support;
@@ -48,6 +52,10 @@ mod cli;
 mod configuration;
 #[cfg(feature = "cli")]
 mod configuration_example;
+#[cfg(feature = "http2")]
+mod http2_requests;
+#[cfg(feature = "http2")]
+mod http2_uploads;
 #[cfg(feature = "cli")]
 mod log_lines;
 mod slow_reader;
