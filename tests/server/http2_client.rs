@@ -22,6 +22,7 @@ pub(crate) const CONTINUATION: u8 = 0x9;
 pub(crate) const END_STREAM: u8 = 0x1;
 pub(crate) const ACK: u8 = 0x1;
 pub(crate) const END_HEADERS: u8 = 0x4;
+const PADDED: u8 = 0x8;
 
 pub(crate) const HEADER_TABLE_SIZE: u16 = 0x1;
 pub(crate) const MAX_CONCURRENT_STREAMS: u16 = 0x3;
@@ -127,6 +128,10 @@ impl Http2Client {
     /// The plain socket, whose bytes are the test's own from here on.
     pub(crate) fn into_client(self) -> Client {
         self.client
+    }
+
+    pub(crate) fn local_address(&self) -> SocketAddr {
+        self.client.local_address()
     }
 
     pub(crate) fn send_raw(&mut self, bytes: impl AsRef<[u8]>) {
@@ -417,12 +422,16 @@ impl Http2Client {
         self.read_response(stream)
     }
 
-    /// Sends payload as far as windows go, and waits for them else.
+    /// Sends payload as far as windows go, and waits for them else, unless the server ended the stream.
     pub(crate) fn send_data(&mut self, stream: u32, mut bytes: &[u8], is_last: bool) {
         loop {
             let room = (*self.send_window(stream)).min(*self.send_window(0));
             let room = usize::try_from(room).unwrap_or(0).min(MAX_FRAME_BYTES);
             if room == 0 && !bytes.is_empty() {
+                // It may have been answered already.
+                if self.ended.contains(&stream) {
+                    return;
+                }
                 assert!(self.receive(), "an EOF in place of a window");
                 continue;
             }
@@ -441,6 +450,22 @@ impl Http2Client {
         *self.send_window(stream) -= len;
         *self.send_window(0) -= len;
         self.send_frame(DATA, if is_last { END_STREAM } else { 0 }, stream, bytes);
+    }
+
+    /// Sends a trailer section, which ends the stream (section 8.1).
+    pub(crate) fn send_trailers(&mut self, stream: u32, fields: &[(&str, &str)]) {
+        let block = http2_fields::encode(fields);
+        self.send_frame(HEADERS, END_STREAM | END_HEADERS, stream, &block);
+    }
+
+    /// Sends one DATA frame with `padding` zeros behind it.
+    pub(crate) fn send_padded(&mut self, stream: u32, bytes: &[u8], padding: u8) {
+        let zeros = vec![0; padding.into()];
+        let payload = [&[padding][..], bytes, &zeros].concat();
+        let len = i64::try_from(payload.len()).expect("a short frame");
+        *self.send_window(stream) -= len;
+        *self.send_window(0) -= len;
+        self.send_frame(DATA, PADDED, stream, &payload);
     }
 
     /// The head of a response, and whether it is all of it.

@@ -43,6 +43,10 @@ fn pieces_are_handed_on_before_the_body_is_complete() {
     }
     client.send_piece(stream, b"", true);
     assert_eq!(client.read_response(stream).body, b"/take 4 bytes");
+    let stream = client.send_request("POST", "/take", &[], false);
+    client.send_piece(stream, b"abc", false);
+    client.send_trailers(stream, &[("x-sum", "17")]);
+    assert_eq!(client.read_response(stream).body, b"/take 3 bytes");
     // A body that is none, by both of its spellings.
     assert_eq!(client.post("/take", "").body, b"/take 0 bytes");
     assert_eq!(client.request("POST", "/take", &[]).body, b"/take 0 bytes");

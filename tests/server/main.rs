@@ -53,9 +53,15 @@ mod configuration;
 #[cfg(feature = "cli")]
 mod configuration_example;
 #[cfg(feature = "http2")]
+mod http2_closing;
+#[cfg(feature = "http2")]
 mod http2_requests;
 #[cfg(feature = "http2")]
+mod http2_streams;
+#[cfg(feature = "http2")]
 mod http2_uploads;
+#[cfg(feature = "http2")]
+mod http2_websockets;
 #[cfg(feature = "cli")]
 mod log_lines;
 mod slow_reader;
