@@ -74,3 +74,5 @@ mod tls_client;
 mod tls_closing;
 #[cfg(feature = "tls")]
 mod tls_handshake;
+#[cfg(all(feature = "http2", feature = "tls"))]
+mod transports;
