@@ -91,8 +91,8 @@ class Tab:
 
     def __init__(self, browser, name, url, scheme, width, height):
         self.browser, self.name = browser, name
-        target = browser.call("Target.createTarget", url="about:blank")["targetId"]
-        self.session = browser.call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
+        self.target = browser.call("Target.createTarget", url="about:blank")["targetId"]
+        self.session = browser.call("Target.attachToTarget", targetId=self.target, flatten=True)["sessionId"]
         self.call("Runtime.enable")
         self.call("Page.enable")
         self.call("Emulation.setEmulatedMedia",
@@ -123,6 +123,9 @@ class Tab:
         took = time.monotonic() - begun
         print(f"{self.name}: {what} ({took:.1f} s)")
         return took
+
+    def close(self):
+        self.browser.call("Target.closeTarget", targetId=self.target)
 
     def press_enter(self):
         for kind in ("keyDown", "keyUp"):

@@ -52,6 +52,18 @@ def versions(server, authority):
     expect("alert handshake failure" in said, f"a weak cipher was not refused by an alert: {said}")
 
 
+def order(server):
+    """The server's counts, whatever the client likes best."""
+    suites = ["ECDHE-ECDSA-CHACHA20-POLY1305", "ECDHE-ECDSA-AES128-GCM-SHA256", "ECDHE-ECDSA-AES256-GCM-SHA384"]
+    for liked in (suites, suites[::-1]):
+        said = s_client(server, "-tls1_2", "-cipher", ":".join(liked))
+        expect(f"Cipher is {suites[-1]}\n" in said, f"of {liked} another than {suites[-1]} was taken: {said}")
+    suites = ["TLS_CHACHA20_POLY1305_SHA256", "TLS_AES_128_GCM_SHA256", "TLS_AES_256_GCM_SHA384"]
+    for liked in (suites, suites[::-1]):
+        said = s_client(server, "-tls1_3", "-ciphersuites", ":".join(liked))
+        expect(f"Cipher is {suites[-1]}\n" in said, f"of {liked} another than {suites[-1]} was taken: {said}")
+
+
 def protocols(server):
     """RFC 7301."""
     for offer, agreed in (("h2,http/1.1", "h2"), ("http/1.1,h2", "h2"), ("http/1.1", "http/1.1"),
@@ -248,6 +260,8 @@ def run(program, log, authority, certificates):
                 "--log-level", "info") as server:
         with part("versions: 1.2 and 1.3, verified; 1.0, 1.1 and weak ciphers are refused"):
             versions(server, authority)
+        with part("ciphers in the server's order"):
+            order(server)
         with part("ALPN: h2, http/1.1 or neither"):
             protocols(server)
         with part("resumption in 1.2 and 1.3"):
