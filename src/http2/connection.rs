@@ -276,8 +276,8 @@ impl Http2Connection {
     }
 
     /// How many of `most` bytes may go out now as one DATA frame, at most 16,384; they are deducted
-    /// from both windows (section 6.9.1). 0: there is no window for them, and
-    /// [`Step::Unblocked`] or [`Step::AllUnblocked`] will follow.
+    /// from both windows (section 6.9.1). Fewer than `most` and than that, or 0: there is no window
+    /// for more, and [`Step::Unblocked`] or [`Step::AllUnblocked`] will follow.
     pub(crate) fn take_window(&mut self, stream: StreamId, most: usize) -> usize {
         let Some(stream) = self.streams.get_mut(stream) else {
             return 0;
@@ -290,7 +290,8 @@ impl Http2Connection {
             // At most 16,384.
             self.send_window -= i32::try_from(len).unwrap_or(0);
             self.floods.sent(len, len < most);
-        } else if most > 0 {
+        }
+        if len < most {
             self.is_blocked |= self.send_window <= 0;
             if stream.send_window() <= 0 {
                 stream.block();
