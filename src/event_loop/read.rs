@@ -314,7 +314,7 @@ impl<S: System> EventLoop<S> {
             let Some(Some(event)) = event else { break };
             let upgrades = matches!(event, Event::Request(_));
             self.handle(id, event, !bytes.is_empty());
-            if bytes.is_empty() {
+            if bytes.is_empty() && !self.hub.output.borrow().is_blocked(slot) {
                 break; // what it is answered is written next
             }
             self.relieve(slot);
