@@ -13,7 +13,9 @@ const END_HEADERS: u8 = 0x4;
 const END_STREAM: u8 = 0x1;
 
 fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
-    let len = u32::try_from(payload.len()).expect("it is short").to_be_bytes();
+    let len = u32::try_from(payload.len())
+        .expect("it is short")
+        .to_be_bytes();
     let mut frame = vec![len[1], len[2], len[3], kind, flags];
     frame.extend_from_slice(&stream.to_be_bytes());
     frame.extend_from_slice(payload);

@@ -20,7 +20,7 @@ use crate::http2::exchange::{Exchange, First};
 use crate::http2::frame::{ErrorCode, StreamId, data_header};
 use crate::input::Input;
 use crate::output::{Bytes, Output, Unit};
-use crate::protocol::{Event, Fields, Protocol};
+use crate::protocol::{Event, Protocol};
 use rustc_hash::FxHashMap;
 use std::collections::VecDeque;
 use std::io::IoSlice;
@@ -43,6 +43,8 @@ struct Carried {
     is_tunnel: bool,
     /// It waits for room in the queue of its carrier.
     waits: bool,
+    /// The peer did not let it go on.
+    is_stalled: bool,
     /// Bytes sent since they counted as progress.
     trickle: usize,
 }
@@ -137,6 +139,7 @@ impl<S: System> EventLoop<S> {
             stream,
             is_tunnel: false,
             waits: false,
+            is_stalled: false,
             trickle: 0,
         };
         self.asides.streams.carried.insert(slot, entry);
@@ -311,12 +314,7 @@ impl<S: System> EventLoop<S> {
         let mut output = self.hub.output.borrow_mut();
         output.uncork(slot);
         let mut moved = Moved::default();
-        while !output.is_blocked(slot) {
-            if let Err(error) = output.fill(slot) {
-                log::warn!("a response was cut off: {error}");
-                moved.is_broken = true;
-                break;
-            }
+        while !output.is_blocked(slot) && output.has_output(slot) {
             let is_full = output.backlog_bytes(carrier) + FRAME_BYTES as u64 > room;
             let is_others_turn = moved.bytes > 0 && waiting.contains_key(&carrier);
             if is_full || is_others_turn {
@@ -324,6 +322,16 @@ impl<S: System> EventLoop<S> {
                 if !std::mem::replace(&mut entry.waits, true) {
                     waiting.entry(carrier).or_default().push_back(slot);
                 }
+                break;
+            }
+            // A body is not read before it can be sent.
+            if !connection.has_window(stream) {
+                output.block(slot);
+                break;
+            }
+            if let Err(error) = output.fill(slot) {
+                log::warn!("a response was cut off: {error}");
+                moved.is_broken = true;
                 break;
             }
             let gathered = gather(&output, slot, payload);
@@ -342,9 +350,6 @@ impl<S: System> EventLoop<S> {
             if taken < gathered {
                 output.block(slot);
             }
-            if !output.has_output(slot) {
-                break;
-            }
         }
         if moved.has_ended {
             connection.end_local(stream);
@@ -362,7 +367,8 @@ impl<S: System> EventLoop<S> {
         if self.fields.block.is_empty() {
             return;
         }
-        let Fields { mut block, is_last } = std::mem::take(&mut self.fields);
+        let mut block = std::mem::take(&mut self.fields.block);
+        let is_last = self.fields.is_last;
         if let Some(Carried {
             carrier, stream, ..
         }) = self.asides.streams.get(slot)
@@ -495,11 +501,13 @@ impl<S: System> EventLoop<S> {
             return;
         };
         let (is_shut_down, is_at_end) = (client.is(fact::SHUT_DOWN), client.is(fact::AT_END));
-        let code = match (is_shut_down, carried.is_tunnel) {
+        let code = if carried.is_tunnel || carried.is_stalled {
+            ErrorCode::CANCEL
+        } else if is_shut_down {
             // The answer is whole, whatever the peer was about to send (RFC 9113 section 8.1).
-            (true, false) => ErrorCode::NO_ERROR,
-            (false, false) => ErrorCode::INTERNAL_ERROR,
-            (_, true) => ErrorCode::CANCEL,
+            ErrorCode::NO_ERROR
+        } else {
+            ErrorCode::INTERNAL_ERROR
         };
         self.carrier(carrier, |connection, cx| {
             if carried.is_tunnel && is_at_end && !is_shut_down {
@@ -511,8 +519,17 @@ impl<S: System> EventLoop<S> {
                 connection.reset(stream, code, cx);
             }
         });
+        // Many streams may come and go in one turn, at whose end slots are freed.
+        self.hub.output.borrow_mut().close(slot);
         self.settle_carrier(carrier);
         self.arm(carrier);
+    }
+
+    /// A stream takes nothing for too long.
+    pub(super) fn note_stalled(&mut self, slot: u32) {
+        if let Some(entry) = self.asides.streams.carried.get_mut(&slot) {
+            entry.is_stalled = true;
+        }
     }
 
     /// The server stops: the carrier in `slot`, if it is one, takes no streams any more.

@@ -78,6 +78,9 @@ pub(crate) mod connection {
         pub(crate) fn send_block(&mut self, _: StreamId, _: &[u8], _: bool, _: &mut Carrying<'_>) {
             match self.0 {}
         }
+        pub(crate) fn has_window(&mut self, _: StreamId) -> bool {
+            match self.0 {}
+        }
         pub(crate) fn take_window(&mut self, _: StreamId, _: usize) -> usize {
             match self.0 {}
         }
@@ -122,8 +125,8 @@ pub(crate) mod connection {
 
 pub(crate) mod exchange {
     use super::connection::NewRequest;
+    use super::response_head::DateField;
     use crate::config::Config;
-    use crate::http::date::DateLine;
     use crate::http::refused::RefusedRequest;
     use crate::http::{BodyPlan, Request, Response};
     use crate::input::Input;
@@ -192,7 +195,7 @@ pub(crate) mod exchange {
             match self.0 {}
         }
         pub(crate) fn encode_continue(_: &mut Vec<u8>) {}
-        pub(crate) fn respond(&mut self, _: &Response, _: &DateLine, _: &mut Vec<u8>) -> After {
+        pub(crate) fn respond(&mut self, _: &Response, _: &DateField, _: &mut Vec<u8>) -> After {
             match self.0 {}
         }
         pub(crate) fn deadline(&self, _: &Config) -> Option<Moment> {
@@ -223,5 +226,16 @@ pub(crate) mod frame {
 
     pub(crate) fn data_header(stream: StreamId, _: usize, _: bool) -> [u8; 9] {
         match stream {}
+    }
+}
+
+pub(crate) mod response_head {
+    use crate::http::date::DateLine;
+
+    #[derive(Debug, Default)]
+    pub(crate) struct DateField;
+
+    impl DateField {
+        pub(crate) fn set(&mut self, _: &DateLine) {}
     }
 }

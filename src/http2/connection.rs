@@ -275,6 +275,22 @@ impl Http2Connection {
         self.streams.set_slot(stream, slot);
     }
 
+    /// Whether anything may go out on the stream now. If not, [`Step::Unblocked`] or
+    /// [`Step::AllUnblocked`] will follow.
+    pub(crate) fn has_window(&mut self, stream: StreamId) -> bool {
+        let Some(stream) = self.streams.get_mut(stream) else {
+            return false;
+        };
+        let has_window = stream.send_window().min(self.send_window) > 0;
+        if !has_window {
+            self.is_blocked |= self.send_window <= 0;
+            if stream.send_window() <= 0 {
+                stream.block();
+            }
+        }
+        has_window
+    }
+
     /// How many of `most` bytes may go out now as one DATA frame, at most 16,384; they are deducted
     /// from both windows (section 6.9.1). If that is less than it could be, a window is spent, and
     /// [`Step::Unblocked`] or [`Step::AllUnblocked`] will follow.
@@ -457,13 +473,19 @@ impl Http2Connection {
         }
     }
 
-    /// Bytes held for what is unfinished, and to understand what follows.
+    /// Bytes held for what is unfinished. What there is of streams, and to understand their fields, is
+    /// not among them: it lasts, and is little.
     pub(crate) fn buffered_bytes(&self) -> usize {
         let block = self.block.as_ref();
-        self.partial.capacity()
-            + block.map_or(0, |block| block.buffered_bytes())
-            + self.decoder.memory_bytes()
-            + self.streams.memory_bytes()
+        self.partial.capacity() + block.map_or(0, |block| block.buffered_bytes())
+    }
+}
+
+#[cfg(test)]
+impl Http2Connection {
+    /// Bytes of all that it holds in the heap.
+    fn memory_bytes(&self) -> usize {
+        self.buffered_bytes() + self.decoder.memory_bytes() + self.streams.memory_bytes()
     }
 }
 

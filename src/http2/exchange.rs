@@ -11,9 +11,8 @@
 //! that of others: how, the carrier knows.
 
 use super::connection::NewRequest;
-use super::response_head;
+use super::response_head::{self, DateField};
 use crate::config::Config;
-use crate::http::date::DateLine;
 use crate::http::pace::body_timeout;
 use crate::http::refused::{BODY_TOO_LONG, RefusedRequest};
 use crate::http::{BodyPlan, Method, Request, Response, StatusCode};
@@ -24,6 +23,9 @@ const BODY_TOO_SLOW: RefusedRequest = RefusedRequest::new(
     StatusCode::REQUEST_TIMEOUT,
     "the request body came too slowly",
 );
+
+const CONNECT_AND_END: RefusedRequest =
+    RefusedRequest::bad("the stream of a WebSocket ended before it began");
 
 /// See the module.
 #[derive(Debug)]
@@ -127,9 +129,12 @@ impl Exchange {
         } = new;
         let is_head_request = *request.method() == Method::HEAD;
         let mut state = State::Answering;
+        let is_connect = request.protocol().is_some();
         let first = if let Some(refused) = refused {
             First::Refused(refused)
-        } else if is_last || request.protocol().is_some() {
+        } else if is_connect && is_last {
+            First::Refused(CONNECT_AND_END)
+        } else if is_connect || is_last {
             // What follows an extended CONNECT is no body.
             First::Request(request)
         } else {
@@ -301,10 +306,10 @@ impl Exchange {
     pub(crate) fn respond(
         &mut self,
         response: &Response,
-        date_line: &DateLine,
+        date: &DateField,
         block: &mut Vec<u8>,
     ) -> After {
-        response_head::encode(response, self.is_head_request, date_line, block);
+        response_head::encode(response, self.is_head_request, date, block);
         let after = if response.status() == StatusCode::SWITCHING_PROTOCOLS {
             After::Upgrade
         } else if self.is_head_request || !response.may_have_body() {

@@ -25,7 +25,7 @@ class Wrong(Exception):
 class Browser:
     """A headless Chromium behind two pipes, each carrying JSON messages that end in NUL."""
 
-    def __init__(self, profile):
+    def __init__(self, profile, *options):
         program = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, BROWSERS)), None)
         if not program:
             raise Trouble("no Chromium found; apt-get install chromium, or set CHROMIUM")
@@ -39,7 +39,7 @@ class Browser:
 
         self.process = subprocess.Popen(
             [program, "--headless", "--remote-debugging-pipe", "--no-sandbox", "--disable-gpu",
-             "--no-first-run", "--disable-dev-shm-usage", f"--user-data-dir={profile}", "about:blank"],
+             "--no-first-run", "--disable-dev-shm-usage", f"--user-data-dir={profile}", *options, "about:blank"],
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
             preexec_fn=hand_over, pass_fds=(3, 4))
         self.write, self.read = ours[0][1], ours[1][0]
@@ -91,8 +91,8 @@ class Tab:
 
     def __init__(self, browser, name, url, scheme, width, height):
         self.browser, self.name = browser, name
-        target = browser.call("Target.createTarget", url="about:blank")["targetId"]
-        self.session = browser.call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
+        self.target = browser.call("Target.createTarget", url="about:blank")["targetId"]
+        self.session = browser.call("Target.attachToTarget", targetId=self.target, flatten=True)["sessionId"]
         self.call("Runtime.enable")
         self.call("Page.enable")
         self.call("Emulation.setEmulatedMedia",
@@ -124,6 +124,9 @@ class Tab:
         print(f"{self.name}: {what} ({took:.1f} s)")
         return took
 
+    def close(self):
+        self.browser.call("Target.closeTarget", targetId=self.target)
+
     def press_enter(self):
         for kind in ("keyDown", "keyUp"):
             self.call("Input.dispatchKeyEvent", type=kind, key="Enter", code="Enter", text="\r",
@@ -143,7 +146,7 @@ def start(program, address="127.0.0.1:0", *arguments):
     except OSError as error:
         raise Trouble(f"cannot start {program}: {error}") from error
     line = server.stdout.readline()
-    found = re.search(r"http://(127\.0\.0\.1:\d+)/", line)
+    found = re.search(r"https?://(127\.0\.0\.1:\d+)/", line)
     if not found:
         server.kill()
         raise Trouble(f"the server did not print its address, but {line!r}")

@@ -176,7 +176,7 @@ def tunnel(connection):
 
 
 attack("83 SETTINGS, empty ones", acknowledged(settings()), 2000)
-attack("83 SETTINGS of 2,700 parameters each", acknowledged(settings(*((WINDOW, number) for number in range(2700)))), 100)
+attack("83 SETTINGS of 2,700 parameters each", acknowledged(settings(*((WINDOW, number) for number in range(2700)))), 300)
 attack("83 PING", many(ping()), 500)
 attack("83 PRIORITY on idle streams", many(priority(99, 3)), 500)
 attack("83 empty DATA on a WebSocket", lambda _, one: data(one) * 1000, 500, before=tunnel)

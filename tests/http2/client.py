@@ -77,7 +77,7 @@ class Connection:
         self.wished = dict(self.ours)
         self.pending = collections.deque()  # SETTINGS of ours that are not acknowledged
         self.theirs, self.acknowledged, self.pongs = None, 0, []
-        self.streams, self.next, self.refill = {}, 1, refill
+        self.streams, self.next, self.refill, self.acknowledges = {}, 1, refill, True
         self.window, self.send_window = 65535, 65535
         self.decoder = hpack.Decoder()
         self.decoder.max_header_list_size = MIB
@@ -242,7 +242,8 @@ class Connection:
                 for stream in self.streams.values():
                     stream.send_window += value - self.theirs.get(key, 65535)
             self.theirs[key] = value
-        self.outgoing += settings(flags=ACK)
+        if self.acknowledges:
+            self.outgoing += settings(flags=ACK)
 
     def on_headers(self, got):
         payload = got.payload

@@ -268,6 +268,7 @@ for what, half in (("a part of the preface", PREFACE[:10]), ("a preface, and no 
     def _(server, half=half):
         begun = time.monotonic()
         with connect(server, start=False) as connection:
+            connection.acknowledges = False  # that would be the rest of what is half
             connection.pending.append(())
             connection.stream()
             connection.send(half)

@@ -302,10 +302,12 @@ def _(server):
         tunnels = [Tunnel(connection, "/echo").opened() for _ in range(20)]
         server.terminate()
         for tunnel in tunnels:
-            tunnel.closes(1001)
+            opcode, payload = tunnel.next()
+            expect(opcode == CLOSE and payload[:2] == b"\x03\xe9", f"{opcode:x} {payload}")
             tunnel.send(close(1001), end=True)
+            tunnel.ends()
         opcode, payload = plain.next()
-        expect(opcode == CLOSE and payload[:2] == b"\x03\xe9", f"{payload}")
+        expect(opcode == CLOSE and payload[:2] == b"\x03\xe9", f"{opcode:x} {payload}")
         connection.fails(Error.NO_ERROR)
     server.stop(terminate=False)
 
@@ -348,7 +350,9 @@ def _(server):
             sender.send(frame(BINARY, message))
             for tunnel in (reader, sender):
                 tunnel.says(BINARY, message)
-            expect(plain.next() == (BINARY, message), "another message over HTTP/1.1")
+            opcode, payload = plain.next()
+            expect((opcode, payload) == (BINARY, message),
+                   f"message {number} over HTTP/1.1: {opcode:x} {payload[:40]} of {len(payload)} bytes, and not {message[:40]}")
         connection.until(lambda: stalled.stream.over, "the end of a stream that takes nothing")
         expect(len(stalled.stream.data) <= 65535, f"{stalled.stream}")
         return f"{stalled.stream}, {connection.serves()}"

@@ -154,4 +154,7 @@ class Plain:
         while not (found := parse(self.buffer)):
             self.read()
         del self.buffer[:found[3]]
+        if found[0] == PING:
+            self.send(frame(PONG, found[1]))
+            return self.next()
         return found[:2]

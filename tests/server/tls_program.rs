@@ -238,6 +238,13 @@ fn what_is_wrong_with_certificates_is_said_before_anything_is_served() {
         "{problems:?}"
     );
 
+    let both = host.replace("127.0.0.1:0", "https://127.0.0.1:1\", \"http://127.0.0.1:1");
+    let problems = Folder::with(both).problems();
+    assert_eq!(
+        problems,
+        ["2: 'listen': 127.0.0.1:1 has https:// in line 2"]
+    );
+
     let listen = ["serve", "--listen", "127.0.0.1:0"];
     let (status, _, said) = run(&[&listen[..], &["--tls-cert", &pem, "--tls-key", &key]].concat());
     assert_eq!(

@@ -406,6 +406,8 @@ fn what_is_more_than_is_taken_is_refused() {
     assert_eq!(refusal(&path(101), &config), Some(414));
     // The target goes before the section that it is part of.
     assert_eq!(refusal(&path(5000), &config), Some(414));
+    let refused = judged(&path(5000), false, &config).unwrap();
+    assert_eq!(refused.request.target(), "/");
     // What comes behind is not looked at, so that nothing is missing.
     let host_last = changed(":authority", None);
     let large = value(2000);

@@ -261,6 +261,9 @@ fn goaway_tells_the_last_stream_and_the_reason() {
     assert_eq!(sent.len(), 1);
     assert_eq!(sent[0].payload[..8], [0, 0, 0, 7, 0, 0, 0, 6]);
     assert!(sent[0].payload[8..].starts_with(b"a frame "));
+    // It is the last frame, whatever the application still does.
+    peer.call(|connection, cx| connection.go_away(ErrorCode::NO_ERROR, cx));
+    assert_eq!(peer.sent(), []);
     // Whose requests are lost can still be asked.
     assert_eq!(peer.connection.slots().count(), 2);
     assert_eq!(peer.connection.take_slots(), [slot(1), slot(7)]);

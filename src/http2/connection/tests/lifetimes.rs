@@ -310,3 +310,14 @@ fn a_stream_of_another_protocol_has_data_and_nothing_else() {
     let expected = Seen::Request(3, "GET /chat".to_owned(), true);
     assert_eq!(peer.send(frame(HEADERS, WHOLE, 3, connect)), [expected]);
 }
+
+#[test]
+fn after_the_end_of_the_connection_nothing_is_said_of_streams() {
+    let mut peer = Peer::new();
+    peer.send([post(1), frame(DATA, 0, 1, [0; 16_384]).repeat(3)].concat());
+    assert_eq!(peer.fails_with(frame(PING, 0, 0, "")), 0x6);
+    peer.call(|connection, cx| connection.consumed(Peer::id(1), 3 * 16_384, cx));
+    peer.reset(1, ErrorCode::CANCEL);
+    assert_eq!(peer.sent(), []);
+    assert!(peer.connection.is_idle());
+}
