@@ -53,6 +53,8 @@ mod configuration;
 #[cfg(feature = "cli")]
 mod configuration_example;
 #[cfg(feature = "http2")]
+mod http2_backlog;
+#[cfg(feature = "http2")]
 mod http2_closing;
 #[cfg(feature = "http2")]
 mod http2_requests;
