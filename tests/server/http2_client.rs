@@ -324,6 +324,12 @@ impl Http2Client {
         self.waiting_event(stream)
     }
 
+    /// Whether there is something then.
+    pub(crate) fn has_event_by_now(&mut self, stream: u32) -> bool {
+        self.sync();
+        self.waiting.iter().any(|(of, _)| *of == stream)
+    }
+
     /// GOAWAY with that code, however many streams it leaves. Its last stream.
     pub(crate) fn expect_go_away(&mut self, expected: u32) -> u32 {
         match self.event(0) {
