@@ -205,6 +205,7 @@ fn a_stop_finishes_what_is_under_way() {
     }
     let rest = client.read_to_eof();
     assert!(rest.is_empty(), "{late} was answered: {rest:?}");
+    drop((client, idle));
     server.join().expect("it ends in time");
 }
 

@@ -57,6 +57,8 @@ mod http2_backlog;
 #[cfg(feature = "http2")]
 mod http2_closing;
 #[cfg(feature = "http2")]
+mod http2_hosts;
+#[cfg(feature = "http2")]
 mod http2_limits;
 #[cfg(feature = "http2")]
 mod http2_requests;
