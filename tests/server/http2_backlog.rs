@@ -23,7 +23,7 @@ fn react() -> impl FnMut(&Endpoint, &Event) + Send + 'static {
             let _ = ws.set_timer(Duration::ZERO);
         }
         Event::Text(client, text) if text == "clog" => {
-            ws.send(*client, vec![b'.'; PIECE_BYTES * 8])
+            ws.send(*client, vec![b'.'; PIECE_BYTES * 8]);
         }
         Event::Timer(_) => {
             let mut piece = vec![b'.'; PIECE_BYTES];
@@ -147,7 +147,7 @@ fn a_stream_above_the_soft_limit_is_not_read_from_until_it_reads() {
     client.send_text(stuck, "clog");
     assert_eq!(server.event(), Event::Text(id, "clog".into()));
     client.sync();
-    let held = vec![
+    let held = [
         frame(true, PONG, &[0; 100]).repeat(400),
         frame(true, TEXT, b"held back"),
     ];

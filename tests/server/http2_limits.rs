@@ -273,7 +273,7 @@ fn input_that_is_held_for_all_streams_has_a_limit() {
     });
     let mut client = Http2Client::connect(server.address);
     let mut opened = Vec::new();
-    let part = frame(false, TEXT, &[b'x'; 400_000]);
+    let part = frame(false, TEXT, &vec![b'x'; 400_000]);
     for _ in 0..3 {
         let (stream, id) = open(&server, &mut client, "/ws");
         client.send_data(stream, &part, false);
@@ -283,7 +283,7 @@ fn input_that_is_held_for_all_streams_has_a_limit() {
     let (over, id) = open(&server, &mut client, "/ws");
     let mut opcode = TEXT;
     while !client.has_event_by_now(over) {
-        client.send_data(over, &frame(false, opcode, &[b'x'; 100_000]), false);
+        client.send_data(over, &frame(false, opcode, &vec![b'x'; 100_000]), false);
         opcode = CONTINUATION;
     }
     client.expect_close(over, 1013);
