@@ -22,10 +22,11 @@ const MIB: usize = 1024 * KIB;
 pub struct Config {
     /// Most connections at once. Default `None`: as many as the process may have descriptors,
     /// less 32 for listeners and logs, and what [`FileCache`](crate::FileCache) may keep open. A client
-    /// beyond it is answered 503.
+    /// beyond it is answered 503; one that speaks TLS is closed.
     pub max_connections: Option<usize>,
     /// Longest header section of a request, request line included, in bytes. Default 16 KiB:
-    /// cookies fit, and ten thousand half-sent requests stay under 160 MiB. Beyond it: 431.
+    /// cookies fit, and ten thousand half-sent requests stay under 160 MiB. Beyond it: 431. Over HTTP/2
+    /// each field counts 32 bytes more than its name and value (RFC 9113 section 6.5.2).
     pub max_header_section_bytes: usize,
     /// Most header fields of a request. Default 100, what nearly all servers agree on. Beyond
     /// it: 431.

@@ -156,6 +156,10 @@ struct Readme;
 #[cfg(doctest)]
 #[doc = include_str!("../docs/middleware.md")]
 struct MiddlewarePage;
+/// And that of the page on TLS.
+#[cfg(all(doctest, feature = "tls", feature = "self-signed"))]
+#[doc = include_str!("../docs/tls.md")]
+struct TlsPage;
 /// And so does that of the page on hosts.
 #[cfg(doctest)]
 #[doc = include_str!("../docs/hosts.md")]

@@ -30,6 +30,7 @@ use crate::http::{BodyPlan, ConnectionInfo, Request, Response, StatusCode};
 use crate::http1::connection::{self as http1, Http1Connection, Step, Then};
 use crate::http2::connection::{self as http2, Carrying, Http2Connection};
 use crate::http2::exchange::{self, Exchange};
+use crate::http2::response_head::DateField;
 use crate::input::Input;
 use crate::moment::{Moment, Stamp};
 use crate::output::{Bytes, Output, Unit};
@@ -74,6 +75,8 @@ pub(crate) struct Fields {
     pub(crate) block: Vec<u8>,
     /// Nothing follows on the stream.
     pub(crate) is_last: bool,
+    /// A field of most of them.
+    date: DateField,
 }
 
 /// What the protocols need of the server for one call.
@@ -119,6 +122,7 @@ impl Context<'_> {
 
 /// Queues what lies in `cx.head`, and the content of `response` behind it if that is to be sent and
 /// does not come later.
+#[inline]
 fn queue(response: &mut Response, send_body: bool, cx: &mut Context<'_>) {
     let content = if send_body {
         response.content()
@@ -549,7 +553,9 @@ impl Protocol {
         let Self::Exchange(exchange) = self else {
             return Answered::Whole;
         };
-        let after = exchange.respond(response, cx.date_line, &mut cx.fields.block);
+        let Fields { block, date, .. } = &mut *cx.fields;
+        date.set(cx.date_line);
+        let after = exchange.respond(response, date, block);
         cx.fields.is_last = after == exchange::After::Ended;
         match after {
             exchange::After::Upgrade => upgrade_of(response),

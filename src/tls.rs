@@ -10,7 +10,7 @@ mod identity;
 mod self_signed;
 
 pub use self::error::TlsError;
-use self::identity::{Identity, Source};
+use self::identity::Identity;
 use rustls::crypto::CryptoProvider;
 use rustls::crypto::ring;
 use rustls::server::{ClientHello, NoServerSessionStorage, ResolvesServerCert};
@@ -59,8 +59,8 @@ impl Tls {
     /// [`TlsError`]: a file cannot be read, there is no certificate or key in it, or the key is not
     /// the certificate's. That a certificate is expired is logged as a warning.
     pub fn new(certificate: impl AsRef<Path>, key: impl AsRef<Path>) -> Result<Self, TlsError> {
-        let source = Source::Files(certificate.as_ref().into(), key.as_ref().into());
-        Ok(Self::of(vec![Identity::load(source)?]))
+        let loaded = Identity::load(certificate.as_ref(), key.as_ref())?;
+        Ok(Self::of(vec![loaded]))
     }
 
     /// Adds another certificate and its key, for the names in it.
@@ -73,9 +73,9 @@ impl Tls {
         certificate: impl AsRef<Path>,
         key: impl AsRef<Path>,
     ) -> Result<Self, TlsError> {
-        let source = Source::Files(certificate.as_ref().into(), key.as_ref().into());
+        let loaded = Identity::load(certificate.as_ref(), key.as_ref())?;
         let mut identities = self.0.identities().to_vec();
-        identities.push(Identity::load(source)?);
+        identities.push(loaded);
         Ok(Self::of(identities))
     }
 
@@ -191,5 +191,5 @@ impl ResolvesServerCert for Choice {
     }
 }
 
-#[cfg(test)]
-mod tests;
+#[cfg(all(test, feature = "self-signed"))]
+pub(crate) mod tests;

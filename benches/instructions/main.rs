@@ -12,6 +12,8 @@ mod echo;
 #[path = "../support/frames.rs"]
 mod frames;
 
+mod http2;
+
 use aerys::internals::{Deflater, Peer, Simulation};
 use aerys::{
     ClientId, Compression, Config, Endpoint, Host, Message, Request, Response, Router, Server,
@@ -51,6 +53,9 @@ const SCENARIOS: &[(&str, usize)] = &[
     ("handshake", 500),
     ("http-get", 4_000),
     ("http-get-pipelined", 8_000),
+    ("http2-get", 4_000),
+    ("http2-echo-20", 4_000),
+    ("http2-broadcast-1000", 20_000),
 ];
 
 fn main() -> ExitCode {
@@ -122,6 +127,9 @@ fn run(name: &str, count: usize) {
         "handshake" => handshakes(count),
         "http-get" => exchange("/", 100, 1, &get(), count),
         "http-get-pipelined" => exchange("/", 50, 16, &get(), count),
+        "http2-get" => http2::requests(count),
+        "http2-echo-20" => http2::echoes(count),
+        "http2-broadcast-1000" => http2::fan_out(count),
         _ => panic!("no scenario {name}"),
     }
 }

@@ -205,3 +205,69 @@ def result(command, timeout=120):
     if done.returncode:
         raise Trouble(done.stderr.strip()[-200:])
     return json.loads(done.stdout)
+
+
+def busy_seconds():
+    """Processor time of all there is, in seconds."""
+    with open("/proc/stat", encoding="ascii") as f:
+        w = [int(x) for x in f.readline().split()[1:9]]
+    return (sum(w) - w[3] - w[4]) / os.sysconf("SC_CLK_TCK")  # all but idle and iowait
+
+
+def wait_quiet(limit, patience):
+    """Waits until all cores together are at most `limit` percent busy."""
+    end = time.time() + patience
+    while True:
+        busy, began = busy_seconds(), time.time()
+        time.sleep(0.25)
+        if (busy_seconds() - busy) / (time.time() - began) / os.cpu_count() * 100 <= limit or time.time() > end:
+            return
+
+
+def children_seconds():
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
+def worker_of(pid):
+    with open(f"/proc/{pid}/task/{pid}/children", encoding="ascii") as f:
+        return int(f.readline().split()[0])
+
+
+def process_seconds(pid):
+    """Processor time of all threads of a process, in seconds."""
+    nanos = 0
+    for thread in pathlib.Path(f"/proc/{pid}/task").iterdir():
+        nanos += int((thread / "schedstat").read_text(encoding="ascii").split()[0])
+    return nanos / 1e9
+
+
+@contextlib.contextmanager
+def pinned(words, port, has_worker):
+    """A server on core 0; the number of the process that works."""
+    process = subprocess.Popen(["taskset", "-c", "0", *words.split()],
+                               stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        wait_port(port, process)
+        time.sleep(0.2)
+        yield worker_of(process.pid) if has_worker else process.pid
+    finally:
+        process.terminate()  # nginx ends its worker
+        try:
+            process.wait(10)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def quietest(args, measure):
+    """The least disturbed of a few runs."""
+    best = None
+    for _ in range(1 + args.retries):
+        wait_quiet(args.quiet, args.patience)
+        run = measure()
+        if best is None or run.noise < best.noise:
+            best = run
+        if run.noise <= args.max_noise:
+            break
+    return best

@@ -22,7 +22,7 @@ pub(crate) struct ListenAddress {
     pub(crate) mode: Option<u32>,
     proxy_protocol: bool,
     /// Whether TLS is spoken; `None`: if its host has certificates.
-    tls: Option<bool>,
+    pub(crate) tls: Option<bool>,
 }
 
 /// What an address at which TLS is spoken may begin with, and one at which it is not.
@@ -263,6 +263,9 @@ mod tests {
             "unix:/run/a.sock?mode=660",
             "unix:a?mode=60&proxy-protocol",
             "unix:a?b?",
+            "https://127.0.0.1:443",
+            "http://a:80",
+            "https://unix:/run/a.sock?mode=660",
             &longest,
         ] {
             assert_eq!(spelt(text).as_deref(), Ok(text));
@@ -287,7 +290,10 @@ mod tests {
             "-:1",
             "a b:1",
             "*.a:1",
-            "http://a:80",
+            "http://",
+            "https://http://a:80",
+            "http://a:80/",
+            "ws://a:80",
             "127.0.0.1:80?mode=660",
             "unix:",
             "unix:@",

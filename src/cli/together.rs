@@ -117,6 +117,7 @@ pub(crate) fn judge_addresses<'a>(
     source: &Source<'_>,
 ) {
     judge_modes(addresses.clone(), source);
+    judge_schemes(addresses.clone(), source);
     judge_ports(addresses, source);
 }
 
@@ -132,6 +133,26 @@ fn judge_modes<'a>(
         let (other, first) = *known.entry(place).or_insert((mode, *line));
         if other != mode {
             let message = format!("'listen': {place} has ?mode={other:o} in line {first}");
+            source.note(*line, message);
+        }
+    }
+}
+
+/// Where TLS is spoken, it is by all.
+fn judge_schemes<'a>(
+    addresses: impl Iterator<Item = &'a Located<ListenAddress>>,
+    source: &Source<'_>,
+) {
+    let mut known: HashMap<&Place, (bool, usize)> = HashMap::new();
+    for Located { value, line } in addresses {
+        let Some(tls) = value.tls.filter(|_| !value.place.is_free_port()) else {
+            continue;
+        };
+        let place = &value.place;
+        let (other, first) = *known.entry(place).or_insert((tls, *line));
+        if other != tls {
+            let scheme = if other { "https://" } else { "http://" };
+            let message = format!("'listen': {place} has {scheme} in line {first}");
             source.note(*line, message);
         }
     }

@@ -219,6 +219,14 @@ impl<S: System> EventLoop<S> {
         if !matches!(self.stop, Stop::Running) {
             response.set_header("Connection", "close");
         }
+        if request.protocol().is_some()
+            && response.upgrade.is_none()
+            && response.status().is_success()
+        {
+            // The client would take it for what it asked for (RFC 8441 section 5).
+            let reason = "There is no WebSocket endpoint here.";
+            *response = Response::error(StatusCode::BAD_REQUEST, reason);
+        }
         if response.content().is_stream() {
             response.settle_stream();
         }

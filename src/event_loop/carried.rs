@@ -16,11 +16,11 @@ use crate::event_loop::clients::{Client, fact};
 use crate::event_loop::system::{Socket as _, System};
 use crate::event_loop::{EventLoop, Held};
 use crate::http2::connection::{Carrying, Http2Connection, NewRequest, Step};
-use crate::http2::exchange::Exchange;
+use crate::http2::exchange::{Exchange, First};
 use crate::http2::frame::{ErrorCode, StreamId, data_header};
 use crate::input::Input;
 use crate::output::{Bytes, Output, Unit};
-use crate::protocol::{Event, Fields, Protocol};
+use crate::protocol::{Event, Protocol};
 use rustc_hash::FxHashMap;
 use std::collections::VecDeque;
 use std::io::IoSlice;
@@ -43,6 +43,8 @@ struct Carried {
     is_tunnel: bool,
     /// It waits for room in the queue of its carrier.
     waits: bool,
+    /// The peer did not let it go on.
+    is_stalled: bool,
     /// Bytes sent since they counted as progress.
     trickle: usize,
 }
@@ -73,6 +75,12 @@ impl Streams {
     /// How many clients are carried by others.
     pub(super) fn len(&self) -> usize {
         self.carried.len()
+    }
+
+    /// Whether any stream waits for room in the queue of its carrier.
+    #[inline]
+    pub(super) fn is_any_waiting(&self) -> bool {
+        !self.waiting.is_empty()
     }
 
     fn get(&self, slot: u32) -> Option<Carried> {
@@ -116,15 +124,7 @@ impl<S: System> EventLoop<S> {
 
     /// A request was begun: a client of its own.
     fn open_carried(&mut self, carrier: u32, new: NewRequest) {
-        let NewRequest {
-            stream,
-            request,
-            is_last,
-            content_length,
-            expects_continue,
-            refused,
-        } = new;
-        let now = self.hub.now.get();
+        let (stream, is_last, now) = (new.stream, new.is_last, self.hub.now.get());
         let host = self.clients.get_mut(carrier);
         let host = host.and_then(|client| client.protocol.host());
         let (Some(host), Some(id)) = (host, self.clients.next_id()) else {
@@ -132,15 +132,6 @@ impl<S: System> EventLoop<S> {
             return;
         };
         let slot = id.slot();
-        let is_tunnel = request.protocol().is_some();
-        let is_whole = is_last || is_tunnel || refused.is_some();
-        let mut request = Some(request);
-        let exchange = match request.take_if(|_| !is_whole) {
-            Some(request) => {
-                Exchange::announcing(host, request, content_length, expects_continue, now)
-            }
-            None => Exchange::answering(host, request.as_deref(), now),
-        };
         self.hub.output.borrow_mut().open(slot);
         self.carrier(carrier, |connection, _| connection.open(stream, slot));
         let entry = Carried {
@@ -148,24 +139,26 @@ impl<S: System> EventLoop<S> {
             stream,
             is_tunnel: false,
             waits: false,
+            is_stalled: false,
             trickle: 0,
         };
         self.asides.streams.carried.insert(slot, entry);
+        let (exchange, first) = Exchange::begin(new, host, now);
         let protocol = Protocol::Exchange(Box::new(exchange));
         let mut client = Client::new(S::Socket::none(), protocol, now);
         client.set(fact::CARRIED);
         client.put(fact::AT_END, is_last);
         self.clients.insert(client);
-        match (refused, request) {
-            (Some(refused), _) => {
+        match first {
+            First::Request(request) => self.answer(id, request),
+            First::Announced => self.announced(id, false),
+            First::Refused(refused) => {
                 log::debug!("request refused: {refused:?}");
                 self.keep_date();
                 self.protocol(slot, |protocol, cx| {
                     protocol.refuse(refused.status, refused.reason, cx);
                 });
             }
-            (None, Some(request)) => self.answer(id, request),
-            (None, None) => self.announced(id, false),
         }
         self.finish_carried(slot);
     }
@@ -321,12 +314,7 @@ impl<S: System> EventLoop<S> {
         let mut output = self.hub.output.borrow_mut();
         output.uncork(slot);
         let mut moved = Moved::default();
-        while !output.is_blocked(slot) {
-            if let Err(error) = output.fill(slot) {
-                log::warn!("a response was cut off: {error}");
-                moved.is_broken = true;
-                break;
-            }
+        while !output.is_blocked(slot) && output.has_output(slot) {
             let is_full = output.backlog_bytes(carrier) + FRAME_BYTES as u64 > room;
             let is_others_turn = moved.bytes > 0 && waiting.contains_key(&carrier);
             if is_full || is_others_turn {
@@ -334,6 +322,16 @@ impl<S: System> EventLoop<S> {
                 if !std::mem::replace(&mut entry.waits, true) {
                     waiting.entry(carrier).or_default().push_back(slot);
                 }
+                break;
+            }
+            // A body is not read before it can be sent.
+            if !connection.has_window(stream) {
+                output.block(slot);
+                break;
+            }
+            if let Err(error) = output.fill(slot) {
+                log::warn!("a response was cut off: {error}");
+                moved.is_broken = true;
                 break;
             }
             let gathered = gather(&output, slot, payload);
@@ -352,9 +350,6 @@ impl<S: System> EventLoop<S> {
             if taken < gathered {
                 output.block(slot);
             }
-            if !output.has_output(slot) {
-                break;
-            }
         }
         if moved.has_ended {
             connection.end_local(stream);
@@ -372,7 +367,8 @@ impl<S: System> EventLoop<S> {
         if self.fields.block.is_empty() {
             return;
         }
-        let Fields { mut block, is_last } = std::mem::take(&mut self.fields);
+        let mut block = std::mem::take(&mut self.fields.block);
+        let is_last = self.fields.is_last;
         if let Some(Carried {
             carrier, stream, ..
         }) = self.asides.streams.get(slot)
@@ -505,11 +501,13 @@ impl<S: System> EventLoop<S> {
             return;
         };
         let (is_shut_down, is_at_end) = (client.is(fact::SHUT_DOWN), client.is(fact::AT_END));
-        let code = match (is_shut_down, carried.is_tunnel) {
+        let code = if carried.is_tunnel || carried.is_stalled {
+            ErrorCode::CANCEL
+        } else if is_shut_down {
             // The answer is whole, whatever the peer was about to send (RFC 9113 section 8.1).
-            (true, false) => ErrorCode::NO_ERROR,
-            (false, false) => ErrorCode::INTERNAL_ERROR,
-            (_, true) => ErrorCode::CANCEL,
+            ErrorCode::NO_ERROR
+        } else {
+            ErrorCode::INTERNAL_ERROR
         };
         self.carrier(carrier, |connection, cx| {
             if carried.is_tunnel && is_at_end && !is_shut_down {
@@ -521,8 +519,17 @@ impl<S: System> EventLoop<S> {
                 connection.reset(stream, code, cx);
             }
         });
+        // Many streams may come and go in one turn, at whose end slots are freed.
+        self.hub.output.borrow_mut().close(slot);
         self.settle_carrier(carrier);
         self.arm(carrier);
+    }
+
+    /// A stream takes nothing for too long.
+    pub(super) fn note_stalled(&mut self, slot: u32) {
+        if let Some(entry) = self.asides.streams.carried.get_mut(&slot) {
+            entry.is_stalled = true;
+        }
     }
 
     /// The server stops: the carrier in `slot`, if it is one, takes no streams any more.

@@ -208,6 +208,7 @@ impl<S> Clients<S> {
     }
 
     /// The client in `slot`, also if it is doomed.
+    #[inline]
     pub(crate) fn get_any_mut(&mut self, slot: u32) -> Option<&mut Client<S>> {
         self.slab.get_mut(slot as usize)?.as_mut()
     }

@@ -151,6 +151,7 @@ impl<S: System> EventLoop<S> {
                 CloseCode::POLICY_VIOLATION,
                 "Too slow: nothing was read for too long",
             );
+            self.note_stalled(slot);
             self.doom(slot);
             return;
         }

@@ -4,7 +4,7 @@ use crate::client_id::ClientId;
 use crate::config::Settings;
 use crate::event_loop::clients::{Client, fact};
 use crate::event_loop::system::{FileOutcome, Socket, System, WriteOutcome};
-use crate::event_loop::{EARLY_FLUSH_BYTES, EventLoop, tls, token_of};
+use crate::event_loop::{EARLY_FLUSH_BYTES, EventLoop, token_of};
 use crate::output::Output;
 use crate::protocol::Protocol;
 use std::io::IoSlice;
@@ -58,21 +58,13 @@ impl<S: System> EventLoop<S> {
         let mut output = self.hub.output.borrow_mut();
         let mut directory = self.hub.directory.borrow_mut();
         let (clients, now) = (&mut self.clients, self.hub.now.get());
-        let (sessions, pump) = (&mut self.asides.sessions, &mut self.pump);
+        let (asides, pump) = (&mut self.asides, &mut self.pump);
         let visited = output.flush_straight(visits, |slot, bytes| {
-            let Some(client) = clients.get_mut(slot) else {
+            let Some(client) = clients.get_any_mut(slot) else {
                 return 0;
             };
-            if client.is(fact::WRAPPED) {
-                if client.is(fact::CARRIED) {
-                    return 0; // it goes another way
-                }
-                let session = sessions.get_mut(&slot);
-                let len = tls::write_broadcast(client, slot, bytes, session, pump);
-                if len > 0 {
-                    directory.note_sent(slot, now);
-                }
-                return len;
+            if client.is(fact::DOOMED | fact::WRAPPED) {
+                return pump.write_broadcast(client, slot, bytes, asides);
             }
             match client.socket.write(bytes) {
                 WriteOutcome::Bytes(len) => {
@@ -83,7 +75,7 @@ impl<S: System> EventLoop<S> {
                 WriteOutcome::Full | WriteOutcome::Broken => 0,
             }
         });
-        pump.settle(&mut output);
+        pump.settle(asides, &mut output, |slot| directory.note_sent(slot, now));
         let (slot, taken) = visited?;
         output.advance(slot, taken);
         Some(slot)
@@ -196,8 +188,8 @@ impl<S: System> EventLoop<S> {
         let Some(client) = self.clients.get_mut(slot) else {
             return;
         };
-        if client.is(fact::CARRIED) {
-            return self.write_carried(slot);
+        if client.is(fact::WRAPPED) {
+            return self.write_wrapped(slot);
         }
         let mut output = self.hub.output.borrow_mut();
         output.uncork(slot);
@@ -211,12 +203,7 @@ impl<S: System> EventLoop<S> {
         }
         let mut written = 0;
         let mut broken = false;
-        let is_encrypted = client.is(fact::ENCRYPTED);
-        if is_encrypted {
-            let session = self.asides.sessions.get_mut(&slot);
-            (written, broken) = tls::write(client, slot, &mut output, session, &mut self.pump);
-        }
-        while !is_encrypted && !output.is_blocked(slot) {
+        while !output.is_blocked(slot) {
             let most = WRITE_BUDGET_BYTES - written;
             let (outcome, is_slow) = send_file(client, slot, &mut output, most, self.clock);
             match outcome {
@@ -282,9 +269,8 @@ impl<S: System> EventLoop<S> {
             client.note_progress(now);
             self.hub.directory.borrow_mut().note_sent(slot, now);
         }
-        let waiting = output.has_output(slot);
         let blocked = output.is_blocked(slot);
-        client.put(fact::WAITING, waiting);
+        client.put(fact::WAITING, output.has_output(slot));
         client.put(fact::FULL, blocked);
         drop(output);
         if broken {
@@ -300,12 +286,27 @@ impl<S: System> EventLoop<S> {
         if client.is(fact::ABOVE_SOFT) {
             self.judge_backlog(slot);
         }
-        self.make_room(slot);
+        if self.asides.streams.is_any_waiting() {
+            self.make_room(slot);
+        }
+    }
+
+    /// The same for a client whose socket carries something else than its bytes, or that has none.
+    #[inline(never)]
+    fn write_wrapped(&mut self, slot: u32) {
+        let client = self.clients.get_mut(slot);
+        if client.is_some_and(|client| client.is(fact::CARRIED)) {
+            return self.write_carried(slot);
+        }
+        self.write_encrypted(slot);
+        if self.asides.streams.is_any_waiting() {
+            self.make_room(slot);
+        }
     }
 
     /// The socket of a client is full for the first time: that it takes bytes again is to be told
     /// from now on.
-    fn watch_writable(&mut self, slot: u32) {
+    pub(super) fn watch_writable(&mut self, slot: u32) {
         let Some((id, client)) = self.clients.entry(slot) else {
             return;
         };
@@ -408,7 +409,12 @@ fn send_file<K: Socket>(
 
 /// Whether more waits for a client than its soft limit.
 #[inline]
-fn is_above_soft<K>(client: &Client<K>, slot: u32, output: &Output, settings: &Settings) -> bool {
+pub(super) fn is_above_soft<K>(
+    client: &Client<K>,
+    slot: u32,
+    output: &Output,
+    settings: &Settings,
+) -> bool {
     let Some(soft) = client.protocol.soft_backlog_bytes(settings) else {
         return false;
     };

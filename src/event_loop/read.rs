@@ -25,7 +25,11 @@ impl<S: System> EventLoop<S> {
             };
             if let Some((id, client)) = self.clients.entry(slot) {
                 client.take(fact::LISTED);
-                self.read_client(id);
+                if client.is(fact::CARRIED) {
+                    self.read_carried(id);
+                } else {
+                    self.read_client(id);
+                }
             }
         }
     }
@@ -138,13 +142,6 @@ impl<S: System> EventLoop<S> {
     /// Serves a client of any kind its share of a turn: what was held back, then one read.
     fn read_client(&mut self, id: ClientId) {
         let slot = id.slot();
-        if self
-            .clients
-            .get_mut(slot)
-            .is_some_and(|client| client.is(fact::CARRIED))
-        {
-            return self.read_carried(id);
-        }
         if self.serve_held(id) {
             let now = self.hub.now.get();
             while let Some(client) = self.clients.get_mut(slot) {
@@ -290,11 +287,6 @@ impl<S: System> EventLoop<S> {
         {
             bytes = self.serve_steady(id, endpoint, bytes);
         }
-        if let Some(client) = self.clients.get_mut(id.slot())
-            && client.protocol.as_carrier().is_some()
-        {
-            return self.serve_carrier(id.slot(), bytes);
-        }
         self.serve_events(id, bytes)
     }
 
@@ -322,6 +314,9 @@ impl<S: System> EventLoop<S> {
             let Some(Some(event)) = event else { break };
             let upgrades = matches!(event, Event::Request(_));
             self.handle(id, event, !bytes.is_empty());
+            if bytes.is_empty() {
+                break; // what it is answered is written next
+            }
             self.relieve(slot);
             let Some(client) = self.clients.get_mut(slot) else {
                 break;
@@ -343,7 +338,7 @@ impl<S: System> EventLoop<S> {
             return 0; // a doomed client's rest is of no use
         };
         if client.protocol.as_carrier().is_some() {
-            // It turned out to speak HTTP/2.
+            // It has no events of its own, but steps; or it turned out to speak HTTP/2.
             return self.serve_carrier(slot, bytes);
         }
         bytes.len()

@@ -14,7 +14,7 @@ mod session;
 
 use crate::client_id::ClientId;
 use crate::event_loop::clients::{Client, fact};
-use crate::event_loop::flush::{SLICES_PER_WRITE, WRITE_BUDGET_BYTES};
+use crate::event_loop::flush::{SLICES_PER_WRITE, WRITE_BUDGET_BYTES, is_above_soft};
 use crate::event_loop::system::{Socket, System, WriteOutcome};
 use crate::event_loop::{Asides, EventLoop};
 use crate::input::Input;
@@ -43,12 +43,16 @@ pub(super) struct Pump {
     gathered: Vec<u8>,
     /// What one write takes.
     sealed: Vec<u8>,
-    /// Who was sent a broadcast that its socket did not take all of.
-    partial: Vec<u32>,
+    /// Who was sent a broadcast, and is to be told of.
+    sent: Vec<u32>,
 }
 
 /// What a read of records came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(
+    not(feature = "tls"),
+    expect(dead_code, reason = "there are no sessions")
+)]
 enum Progress {
     /// More may come.
     Open,
@@ -106,6 +110,10 @@ impl<S: System> EventLoop<S> {
             self.protocol(slot, |protocol, cx| protocol.secured(is_http2, cx));
         }
         let unread = if plain.is_empty() {
+            // A part of a record is a sign of life, too.
+            if let Some(client) = self.clients.get_mut(slot) {
+                client.protocol.heard(0, self.hub.now.get());
+            }
             0
         } else {
             let unread = self.take_in_bytes(id, &mut plain);
@@ -114,15 +122,14 @@ impl<S: System> EventLoop<S> {
         };
         self.pump.plain = plain;
         match progress {
-            Progress::Open => {}
             Progress::Ended if unread == 0 => {
                 if let Some(client) = self.clients.get_mut(slot) {
                     client.set(fact::AT_END);
                 }
                 self.disconnected(slot);
             }
-            // Behind what is held: the next read says so.
-            Progress::Ended => {}
+            // An end behind what is held is for the next read to tell.
+            Progress::Open | Progress::Ended => {}
             Progress::Failed => self.fail_session(slot),
         }
         unread
@@ -169,6 +176,7 @@ impl<S: System> EventLoop<S> {
     }
 
     /// Whether what a client's socket carries is something else than its bytes.
+    #[inline(never)]
     pub(super) fn is_wrapped(&mut self, slot: u32) -> bool {
         let client = self.clients.get_mut(slot);
         client.is_some_and(|client| client.is(fact::WRAPPED))
@@ -179,6 +187,44 @@ impl<S: System> EventLoop<S> {
     pub(super) fn uncork_wrapped(&mut self, slot: u32) {
         if self.is_wrapped(slot) {
             self.hub.output.borrow_mut().uncork(slot);
+        }
+    }
+
+    /// [`write_client`](Self::write_client) for a client whose records are sealed first.
+    #[inline(never)]
+    pub(super) fn write_encrypted(&mut self, slot: u32) {
+        let now = self.hub.now.get();
+        let (Some(client), Some(session)) = (
+            self.clients.get_mut(slot),
+            self.asides.sessions.get_mut(&slot),
+        ) else {
+            return;
+        };
+        let mut output = self.hub.output.borrow_mut();
+        output.uncork(slot);
+        if is_above_soft(client, slot, &output, &self.settings) {
+            client.set(fact::ABOVE_SOFT);
+        }
+        if !client.is(fact::WAITING) {
+            client.note_progress(now);
+        }
+        let (written, is_broken) = write(client, slot, &mut output, session, &mut self.pump);
+        if written > 0 {
+            client.note_progress(now);
+            self.hub.directory.borrow_mut().note_sent(slot, now);
+        }
+        client.put(fact::WAITING, output.has_output(slot));
+        client.put(fact::FULL, output.is_blocked(slot));
+        drop(output);
+        if is_broken {
+            return self.doom(slot);
+        }
+        if client.is(fact::FULL) && !client.is(fact::WATCHED) {
+            self.watch_writable(slot);
+        }
+        let client = self.clients.get_mut(slot);
+        if client.is_some_and(|client| client.is(fact::ABOVE_SOFT)) {
+            self.judge_backlog(slot);
         }
     }
 
@@ -214,18 +260,14 @@ impl<S: System> EventLoop<S> {
 
 /// Seals and writes what a client lacks, as far as its socket and its share of the turn go. How many
 /// bytes of plaintext and records that waited were written, and whether the connection is broken.
-#[inline(never)]
-pub(super) fn write<K: Socket>(
+fn write<K: Socket>(
     client: &mut Client<K>,
     slot: u32,
     output: &mut Output,
-    session: Option<&mut Box<Session>>,
+    session: &mut Session,
     pump: &mut Pump,
 ) -> (usize, bool) {
     let mut written = 0;
-    let Some(session) = session else {
-        return (written, false);
-    };
     let is_slow = client.is(fact::WATCHED) && client.protocol.endpoint().is_some();
     let most = if is_slow {
         PLAINTEXT_PER_SLOW_WRITE
@@ -253,6 +295,7 @@ pub(super) fn write<K: Socket>(
             }
         }
         if sealed.is_empty() {
+            output.put_undelivered(slot, false);
             break;
         }
         let taken = match client.socket.write(sealed) {
@@ -278,41 +321,56 @@ pub(super) fn write<K: Socket>(
     (written, false)
 }
 
-/// The same for a broadcast to a client that lacks nothing else, if it can be done at once. How many
-/// bytes of it were sealed: all or none.
-#[inline(never)]
-pub(super) fn write_broadcast<K: Socket>(
-    client: &mut Client<K>,
-    slot: u32,
-    bytes: &[u8],
-    session: Option<&mut Box<Session>>,
-    pump: &mut Pump,
-) -> usize {
-    let is_long = client.is(fact::WATCHED) && bytes.len() > PLAINTEXT_PER_SLOW_WRITE;
-    let Some(session) = session.filter(|session| !is_long && !session.has_sealed()) else {
-        return 0;
-    };
-    pump.sealed.clear();
-    if !session.can_seal() || !session.seal(bytes, &mut pump.sealed) {
-        return 0;
-    }
-    let taken = match client.socket.write(&pump.sealed) {
-        WriteOutcome::Bytes(taken) => taken,
-        // The next write will find the same.
-        WriteOutcome::Full | WriteOutcome::Broken => 0,
-    };
-    if taken < pump.sealed.len() {
-        session.keep_sealed(&pump.sealed[taken..]);
-        pump.partial.push(slot);
-    }
-    bytes.len()
-}
-
 impl Pump {
-    /// Notes whose socket did not take all of a broadcast: they are to be written to once more.
-    pub(super) fn settle(&mut self, output: &mut Output) {
-        for slot in self.partial.drain(..) {
-            output.put_undelivered(slot, true);
+    /// Seals and writes a broadcast to a client that lacks nothing else, if it is encrypted and that can
+    /// be done at once. How many bytes of it were sealed: all or none.
+    #[cold] // or those who are sent it in plain pay for its registers
+    #[inline(never)]
+    pub(super) fn write_broadcast<K: Socket>(
+        &mut self,
+        client: &mut Client<K>,
+        slot: u32,
+        bytes: &[u8],
+        asides: &mut Asides,
+    ) -> usize {
+        if client.is(fact::DOOMED | fact::CARRIED) {
+            return 0;
+        }
+        let is_long = client.is(fact::WATCHED) && bytes.len() > PLAINTEXT_PER_SLOW_WRITE;
+        let session = asides.sessions.get_mut(&slot);
+        let Some(session) = session.filter(|session| !is_long && !session.has_sealed()) else {
+            return 0;
+        };
+        self.sealed.clear();
+        if !session.can_seal() || !session.seal(bytes, &mut self.sealed) {
+            return 0;
+        }
+        let taken = match client.socket.write(&self.sealed) {
+            WriteOutcome::Bytes(taken) => taken,
+            // The next write will find the same.
+            WriteOutcome::Full | WriteOutcome::Broken => 0,
+        };
+        if taken < self.sealed.len() {
+            session.keep_sealed(&self.sealed[taken..]);
+        }
+        self.sent.push(slot);
+        bytes.len()
+    }
+
+    /// Tells who was sent a broadcast. Those whose socket did not take all of it are to be written to
+    /// once more.
+    pub(super) fn settle(
+        &mut self,
+        asides: &Asides,
+        output: &mut Output,
+        mut note_sent: impl FnMut(u32),
+    ) {
+        for slot in self.sent.drain(..) {
+            note_sent(slot);
+            let session = asides.sessions.get(&slot);
+            if session.is_some_and(|session| session.has_sealed()) {
+                output.put_undelivered(slot, true);
+            }
         }
     }
 }
@@ -329,3 +387,6 @@ fn joined<'a>(slices: &'a [IoSlice<'_>], most: usize, room: &'a mut Vec<u8>) -> 
     }
     room
 }
+
+#[cfg(all(test, feature = "self-signed"))]
+mod tests;

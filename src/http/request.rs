@@ -41,6 +41,8 @@ pub struct Request {
     target: Target,
     version: Version,
     headers: Headers,
+    /// What an extended CONNECT asked for.
+    protocol: Option<&'static str>,
     announces_body: bool,
     body: Vec<u8>,
     connection: ConnectionInfo,
@@ -48,8 +50,6 @@ pub struct Request {
     forwarded: Option<Box<Forwarded>>,
     /// What the router found in the path: name and decoded text, in the order of the pattern.
     captures: Vec<(Arc<str>, String)>,
-    /// What an extended CONNECT asked for.
-    protocol: Option<Box<str>>,
     /// Set while its body follows in pieces.
     incoming: Option<Box<Incoming>>,
     /// What the application keeps in it. Its parts may panic when they are dropped: the loop drops
@@ -154,8 +154,9 @@ impl Request {
     }
 
     /// An extended CONNECT asks for `protocol`.
-    pub(crate) fn set_protocol(&mut self, protocol: &str) {
-        self.protocol = Some(protocol.into());
+    #[cfg(feature = "http2")]
+    pub(crate) const fn set_protocol(&mut self, protocol: &'static str) {
+        self.protocol = Some(protocol);
     }
 
     /// The method.
@@ -380,8 +381,8 @@ impl Request {
     /// On the wire such a request is an extended CONNECT. Here its [`method`](Self::method) is GET, as
     /// over HTTP/1.1, so that the same route is found.
     #[must_use]
-    pub fn protocol(&self) -> Option<&str> {
-        self.protocol.as_deref()
+    pub const fn protocol(&self) -> Option<&str> {
+        self.protocol
     }
 
     /// `HTTP/1.0`, `HTTP/1.1` or `HTTP/2.0`.

@@ -4,16 +4,13 @@
 #![allow(dead_code, reason = "what nobody can have, nobody makes")]
 
 pub(crate) mod connection {
-    use super::frame::ErrorCode;
+    use super::frame::{ErrorCode, StreamId};
     use crate::config::Config;
-    use crate::http::{ConnectionInfo, Request, StatusCode};
+    use crate::http::{ConnectionInfo, Request};
     use crate::input::Input;
     use crate::moment::Moment;
     use crate::output::Output;
     use std::convert::Infallible;
-
-    #[derive(Clone, Copy, Debug)]
-    pub(crate) enum StreamId {}
 
     #[derive(Debug)]
     pub(crate) struct Carrying<'a> {
@@ -49,11 +46,7 @@ pub(crate) mod connection {
     #[derive(Debug)]
     pub(crate) struct NewRequest {
         pub(crate) stream: StreamId,
-        pub(crate) request: Box<Request>,
         pub(crate) is_last: bool,
-        pub(crate) content_length: Option<u64>,
-        pub(crate) expects_continue: bool,
-        pub(crate) refused: Option<(StatusCode, &'static str)>,
     }
 
     #[derive(Debug)]
@@ -80,6 +73,12 @@ pub(crate) mod connection {
             match self.0 {}
         }
         pub(crate) fn open(&mut self, _: StreamId, _: u32) {
+            match self.0 {}
+        }
+        pub(crate) fn send_block(&mut self, _: StreamId, _: &[u8], _: bool, _: &mut Carrying<'_>) {
+            match self.0 {}
+        }
+        pub(crate) fn has_window(&mut self, _: StreamId) -> bool {
             match self.0 {}
         }
         pub(crate) fn take_window(&mut self, _: StreamId, _: usize) -> usize {
@@ -122,27 +121,23 @@ pub(crate) mod connection {
             match self.0 {}
         }
     }
-
-    pub(crate) fn data_header(stream: StreamId, _: usize, _: bool) -> [u8; 9] {
-        match stream {}
-    }
 }
 
 pub(crate) mod exchange {
-    use super::connection::StreamId;
+    use super::connection::NewRequest;
+    use super::response_head::DateField;
     use crate::config::Config;
-    use crate::http::date::DateLine;
-    use crate::http::{BodyPlan, Request, Response, StatusCode};
+    use crate::http::refused::RefusedRequest;
+    use crate::http::{BodyPlan, Request, Response};
     use crate::input::Input;
     use crate::moment::Moment;
     use std::convert::Infallible;
 
-    #[derive(Clone, Copy, Debug)]
-    pub(crate) struct Opening {
-        pub(crate) carrier: u32,
-        pub(crate) stream: StreamId,
-        pub(crate) host: u16,
-        pub(crate) now: Moment,
+    #[derive(Debug)]
+    pub(crate) enum First {
+        Request(Box<Request>),
+        Announced,
+        Refused(RefusedRequest),
     }
 
     #[derive(Debug)]
@@ -151,10 +146,10 @@ pub(crate) mod exchange {
         Continue,
         Request(Box<Request>),
         Body(&'b [u8], bool),
-        Refused((StatusCode, &'static str)),
+        Refused(RefusedRequest),
     }
 
-    #[derive(Clone, Copy, Debug)]
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
     pub(crate) enum After {
         Ended,
         Content,
@@ -166,21 +161,10 @@ pub(crate) mod exchange {
     pub(crate) struct Exchange(Infallible);
 
     impl Exchange {
-        pub(crate) fn answering(opening: Opening, _: Option<&Request>) -> Self {
-            match opening.stream {}
-        }
-        pub(crate) fn announcing(
-            opening: Opening,
-            _: Box<Request>,
-            _: Option<u64>,
-            _: bool,
-        ) -> Self {
-            match opening.stream {}
+        pub(crate) fn begin(new: NewRequest, _: u16, _: Moment) -> (Self, First) {
+            match new.stream {}
         }
         pub(crate) fn host(&self) -> u16 {
-            match self.0 {}
-        }
-        pub(crate) fn carrier(&self) -> u32 {
             match self.0 {}
         }
         pub(crate) fn announced(&mut self) -> Option<&mut Request> {
@@ -210,26 +194,14 @@ pub(crate) mod exchange {
         pub(crate) fn pause_body(&mut self, _: bool, _: Moment) {
             match self.0 {}
         }
-        pub(crate) fn continue_head(&self, _: &mut Vec<u8>) {
-            match self.0 {}
-        }
-        pub(crate) fn respond(
-            &mut self,
-            _: &Response,
-            _: &DateLine,
-            _: &mut Vec<u8>,
-            _: &mut Vec<u8>,
-        ) -> After {
+        pub(crate) fn encode_continue(_: &mut Vec<u8>) {}
+        pub(crate) fn respond(&mut self, _: &Response, _: &DateField, _: &mut Vec<u8>) -> After {
             match self.0 {}
         }
         pub(crate) fn deadline(&self, _: &Config) -> Option<Moment> {
             match self.0 {}
         }
-        pub(crate) fn on_deadline(
-            &mut self,
-            _: Moment,
-            _: &Config,
-        ) -> Option<(StatusCode, &'static str)> {
+        pub(crate) fn on_deadline(&mut self, _: Moment, _: &Config) -> Option<RefusedRequest> {
             match self.0 {}
         }
         pub(crate) fn buffered_bytes(&self) -> usize {
@@ -240,10 +212,30 @@ pub(crate) mod exchange {
 
 pub(crate) mod frame {
     #[derive(Clone, Copy, Debug)]
-    pub(crate) enum ErrorCode {
-        NoError,
-        InternalError,
-        Cancel,
-        RefusedStream,
+    pub(crate) enum StreamId {}
+
+    #[derive(Clone, Copy, Debug)]
+    pub(crate) struct ErrorCode;
+
+    impl ErrorCode {
+        pub(crate) const NO_ERROR: Self = Self;
+        pub(crate) const INTERNAL_ERROR: Self = Self;
+        pub(crate) const REFUSED_STREAM: Self = Self;
+        pub(crate) const CANCEL: Self = Self;
+    }
+
+    pub(crate) fn data_header(stream: StreamId, _: usize, _: bool) -> [u8; 9] {
+        match stream {}
+    }
+}
+
+pub(crate) mod response_head {
+    use crate::http::date::DateLine;
+
+    #[derive(Debug, Default)]
+    pub(crate) struct DateField;
+
+    impl DateField {
+        pub(crate) fn set(&mut self, _: &DateLine) {}
     }
 }

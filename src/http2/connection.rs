@@ -42,7 +42,7 @@ use blocks::OpenBlock;
 use floods::Floods;
 use receive::{OpenData, Progress};
 use settings::PeerSettings;
-use streams::{Stream, Streams};
+use streams::Streams;
 
 /// What the client may send on all streams together before it hears of our having read it.
 const CONNECTION_WINDOW_BYTES: u32 = 1024 * 1024;
@@ -147,8 +147,8 @@ pub(crate) struct Http2Connection {
     peer: PeerSettings,
     /// Bytes that may be sent on all streams together.
     send_window: i32,
-    /// Bytes that the client may send on all streams together.
-    receive_window: u32,
+    /// Bytes that came on all streams together and were not given back.
+    received: u32,
     /// Something waits for `send_window`.
     is_blocked: bool,
     phase: Phase,
@@ -187,7 +187,7 @@ impl Http2Connection {
             data: None,
             peer: PeerSettings::DEFAULT,
             send_window: DEFAULT_WINDOW_BYTES.cast_signed(),
-            receive_window: DEFAULT_WINDOW_BYTES,
+            received: 0,
             is_blocked: false,
             phase,
             peer_leaves: false,
@@ -199,13 +199,13 @@ impl Http2Connection {
 
     /// Queues our preface: settings, and the window of the connection, which no setting opens. It is
     /// sent without waiting for the client's (section 3.4).
+    #[expect(clippy::unused_self, reason = "it is said once, on this connection")]
     pub(crate) fn greet(&mut self, cx: &mut Carrying<'_>) {
         let mut settings = Vec::new();
         frame::settings(&settings::ours(cx.config), &mut settings);
         let increment = CONNECTION_WINDOW_BYTES - DEFAULT_WINDOW_BYTES;
         let update = frame::window_update(StreamId::CONNECTION, increment);
         cx.send(&settings, &update);
-        self.receive_window = CONNECTION_WINDOW_BYTES;
     }
 
     /// Takes input up to the next thing to do.
@@ -264,8 +264,7 @@ impl Http2Connection {
         let head = frame::go_away(self.streams.highest(), code, reason.len());
         cx.send(&head, reason.as_bytes());
         self.phase = Phase::Over;
-        self.partial = Vec::new();
-        (self.block, self.data) = (None, None);
+        (self.partial, self.block) = (Vec::new(), None);
     }
 }
 
@@ -276,8 +275,24 @@ impl Http2Connection {
         self.streams.set_slot(stream, slot);
     }
 
+    /// Whether anything may go out on the stream now. If not, [`Step::Unblocked`] or
+    /// [`Step::AllUnblocked`] will follow.
+    pub(crate) fn has_window(&mut self, stream: StreamId) -> bool {
+        let Some(stream) = self.streams.get_mut(stream) else {
+            return false;
+        };
+        let has_window = stream.send_window().min(self.send_window) > 0;
+        if !has_window {
+            self.is_blocked |= self.send_window <= 0;
+            if stream.send_window() <= 0 {
+                stream.block();
+            }
+        }
+        has_window
+    }
+
     /// How many of `most` bytes may go out now as one DATA frame, at most 16,384; they are deducted
-    /// from both windows (section 6.9.1). 0: there is no window for them, and
+    /// from both windows (section 6.9.1). If that is less than it could be, a window is spent, and
     /// [`Step::Unblocked`] or [`Step::AllUnblocked`] will follow.
     pub(crate) fn take_window(&mut self, stream: StreamId, most: usize) -> usize {
         let Some(stream) = self.streams.get_mut(stream) else {
@@ -291,7 +306,8 @@ impl Http2Connection {
             // At most 16,384.
             self.send_window -= i32::try_from(len).unwrap_or(0);
             self.floods.sent(len, len < most);
-        } else if most > 0 {
+        }
+        if len < most {
             self.is_blocked |= self.send_window <= 0;
             if stream.send_window() <= 0 {
                 stream.block();
@@ -344,11 +360,6 @@ impl Http2Connection {
         }
     }
 
-    /// Whether the client ended the stream.
-    pub(crate) fn has_ended(&self, stream: StreamId) -> bool {
-        self.streams.get(stream).is_none_or(Stream::has_ended)
-    }
-
     /// Resets a stream, which is gone then. What the client still sends on it is ignored.
     pub(crate) fn reset(&mut self, stream: StreamId, code: ErrorCode, cx: &mut Carrying<'_>) {
         let Some(entry) = self.streams.get(stream) else {
@@ -365,6 +376,9 @@ impl Http2Connection {
     /// The application took so many bytes of what came on the stream: the client may send as many
     /// more (section 6.9).
     pub(crate) fn consumed(&mut self, stream: StreamId, len: usize, cx: &mut Carrying<'_>) {
+        if self.phase == Phase::Over {
+            return;
+        }
         let whole = settings::stream_window_bytes(cx.config);
         if let Some(entry) = self.streams.get_mut(stream)
             && let Some(increment) = entry.consume(len, whole)

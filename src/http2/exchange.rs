@@ -10,9 +10,9 @@
 //! What comes for the stream is the payload of its DATA frames, and what is queued for it becomes
 //! that of others: how, the carrier knows.
 
-use super::response_head;
+use super::connection::NewRequest;
+use super::response_head::{self, DateField};
 use crate::config::Config;
-use crate::http::date::DateLine;
 use crate::http::pace::body_timeout;
 use crate::http::refused::{BODY_TOO_LONG, RefusedRequest};
 use crate::http::{BodyPlan, Method, Request, Response, StatusCode};
@@ -23,6 +23,9 @@ const BODY_TOO_SLOW: RefusedRequest = RefusedRequest::new(
     StatusCode::REQUEST_TIMEOUT,
     "the request body came too slowly",
 );
+
+const CONNECT_AND_END: RefusedRequest =
+    RefusedRequest::bad("the stream of a WebSocket ended before it began");
 
 /// See the module.
 #[derive(Debug)]
@@ -74,6 +77,17 @@ struct Receiving {
     paused: Option<Moment>,
 }
 
+/// What an exchange begins with.
+#[derive(Debug)]
+pub(crate) enum First {
+    /// A request without a body, or whose body is no matter of this exchange.
+    Request(Box<Request>),
+    /// A body follows; [`Exchange::expect_body`] is due.
+    Announced,
+    /// It must be answered so.
+    Refused(RefusedRequest),
+}
+
 /// What became of the input, or of its end.
 #[derive(Debug)]
 pub(crate) enum Step<'b> {
@@ -103,31 +117,41 @@ pub(crate) enum After {
 }
 
 impl Exchange {
-    /// The exchange of a request that is there as a whole.
-    pub(crate) fn answering(host: u16, request: Option<&Request>, now: Moment) -> Self {
-        Self {
-            host,
-            is_head_request: request.is_some_and(|it| *it.method() == Method::HEAD),
-            state: State::Answering,
-            since: now,
-        }
-    }
-
-    /// That of one whose body follows.
-    pub(crate) fn announcing(
-        host: u16,
-        request: Box<Request>,
-        content_length: Option<u64>,
-        expects_continue: bool,
-        now: Moment,
-    ) -> Self {
-        let mut exchange = Self::answering(host, Some(&request), now);
-        exchange.state = State::Announced(Box::new(Announced {
+    /// The exchange that a request begins at `now`, and what is to be done first.
+    pub(crate) fn begin(new: NewRequest, host: u16, now: Moment) -> (Self, First) {
+        let NewRequest {
             request,
+            is_last,
             content_length,
             expects_continue,
-        }));
-        exchange
+            refused,
+            ..
+        } = new;
+        let is_head_request = *request.method() == Method::HEAD;
+        let mut state = State::Answering;
+        let is_connect = request.protocol().is_some();
+        let first = if let Some(refused) = refused {
+            First::Refused(refused)
+        } else if is_connect && is_last {
+            First::Refused(CONNECT_AND_END)
+        } else if is_connect || is_last {
+            // What follows an extended CONNECT is no body.
+            First::Request(request)
+        } else {
+            state = State::Announced(Box::new(Announced {
+                request,
+                content_length,
+                expects_continue,
+            }));
+            First::Announced
+        };
+        let exchange = Self {
+            host,
+            is_head_request,
+            state,
+            since: now,
+        };
+        (exchange, first)
     }
 
     /// The host that it is for.
@@ -282,10 +306,10 @@ impl Exchange {
     pub(crate) fn respond(
         &mut self,
         response: &Response,
-        date_line: &DateLine,
+        date: &DateField,
         block: &mut Vec<u8>,
     ) -> After {
-        response_head::encode(response, self.is_head_request, date_line, block);
+        response_head::encode(response, self.is_head_request, date, block);
         let after = if response.status() == StatusCode::SWITCHING_PROTOCOLS {
             After::Upgrade
         } else if self.is_head_request || !response.may_have_body() {

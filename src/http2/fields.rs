@@ -1,7 +1,8 @@
 //! From a decoded field list to a [`Request`] (RFC 9113 sections 8.2 and 8.3, RFC 8441).
 //!
 //! A list that breaks a rule is malformed (section 8.1.1): its stream is reset, and nobody is told
-//! what it said. What is right but more than is taken here is refused with a status.
+//! what it said. What is right but more than is taken here is refused with a status. Which single fields
+//! are legal is in `rules.rs`.
 //!
 //! The fields come one by one, as the decoder finds them, and each is judged then: what is too much
 //! is not kept while the decoder goes on to the end of the block.
@@ -9,14 +10,15 @@
 use smallvec::SmallVec;
 
 use crate::config::Config;
-use crate::http::headers::{check_value, is_token, is_token_byte};
+use crate::http::headers::is_token;
 use crate::http::refused::RefusedRequest;
 use crate::http::request::RequestHead;
-use crate::http::target::{TargetForm, TargetParts, is_authority};
+use crate::http::target::is_authority;
 use crate::http::{Method, Request, StatusCode, Version};
 
-/// What each field counts beside its name and value (section 6.5.2).
-const FIELD_OVERHEAD_BYTES: usize = 32;
+mod rules;
+
+use rules::{ListSize, check_field, parse_content_length, parse_path};
 
 /// Longest method, as over HTTP/1.
 const MAX_METHOD_BYTES: usize = 32;
@@ -60,6 +62,13 @@ pub(crate) struct Decoded {
     pub(crate) refused: Option<RefusedRequest>,
 }
 
+/// What an extended CONNECT asks for (RFC 8441 section 4).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Protocol {
+    WebSocket,
+    Unknown,
+}
+
 /// The pseudo-fields that came (section 8.3.1).
 #[derive(Debug, Default)]
 struct PseudoFields {
@@ -67,7 +76,7 @@ struct PseudoFields {
     has_scheme: bool,
     has_authority: bool,
     path: Option<SmallVec<[u8; 256]>>,
-    protocol: Option<SmallVec<[u8; 16]>>,
+    protocol: Option<Protocol>,
 }
 
 /// A field list on its way to be a request.
@@ -83,8 +92,7 @@ pub(crate) struct RequestFields<'c> {
     cookie: Option<SmallVec<[u8; 256]>>,
     content_length: Option<u64>,
     expects_continue: bool,
-    /// Names, values and what each counts beside them.
-    list_bytes: usize,
+    size: ListSize,
     field_count: usize,
     refused: Option<RefusedRequest>,
     malformed: Option<Malformed>,
@@ -103,7 +111,7 @@ impl<'c> RequestFields<'c> {
             cookie: None,
             content_length: None,
             expects_continue: false,
-            list_bytes: 0,
+            size: ListSize::new(config),
             field_count: 0,
             refused: None,
             malformed: None,
@@ -122,18 +130,22 @@ impl<'c> RequestFields<'c> {
         if pseudo == Some(b"path") && value.len() > self.config.max_target_bytes {
             self.refuse(TARGET_TOO_LONG);
         }
-        let len = name.len() + value.len() + FIELD_OVERHEAD_BYTES;
-        self.list_bytes = self.list_bytes.saturating_add(len);
-        if self.list_bytes > self.config.max_header_section_bytes {
+        let has_room = self.size.count(name, value);
+        if !has_room {
             self.refuse(SECTION_TOO_LONG);
         }
         match pseudo {
             Some(_) if self.has_fields => Err(Malformed("a pseudo-field came behind a field")),
+            // Each of them comes once.
             Some(name) => self.pseudo_field(name, value),
             None => {
                 self.has_fields = true;
-                let name = check_field(name, value)?;
-                self.field(name, value)
+                if has_room {
+                    let name = check_field(name, value)?;
+                    self.field(name, value)
+                } else {
+                    Ok(())
+                }
             }
         }
     }
@@ -172,8 +184,11 @@ impl<'c> RequestFields<'c> {
                 if !is_token(value) {
                     return Err(Malformed(":protocol is no token"));
                 }
-                let protocol = if self.refused.is_none() { value } else { b"-" };
-                self.pseudo.protocol.replace(protocol.into()).is_none()
+                let protocol = match value {
+                    b"websocket" => Protocol::WebSocket,
+                    _ => Protocol::Unknown,
+                };
+                self.pseudo.protocol.replace(protocol).is_none()
             }
             _ => return Err(Malformed("there is an unknown pseudo-field")),
         };
@@ -247,9 +262,6 @@ impl<'c> RequestFields<'c> {
     fn crumb(&mut self, value: &[u8]) {
         if self.cookie.is_none() {
             self.count_field();
-        }
-        if self.refused.is_some() {
-            return;
         }
         match &mut self.cookie {
             Some(cookie) => {
@@ -336,7 +348,8 @@ impl<'c> RequestFields<'c> {
             self.refuse(NO_PROXY);
         }
         // RFC 8441 section 4: that of an extended CONNECT, too.
-        if !has_authority && (is_connect || !self.has_host) {
+        let may_have_host = self.has_host || !self.size.is_kept();
+        if !has_authority && (is_connect || !may_have_host) {
             return Err(Malformed("there is no :authority"));
         }
         if !has_scheme && !is_plain_connect {
@@ -355,12 +368,10 @@ impl<'c> RequestFields<'c> {
         if let Some(cookie) = self.cookie.take() {
             self.keep("cookie", &cookie);
         }
-        if let Some(protocol) = &protocol {
-            if **protocol != *b"websocket" {
-                self.refuse(UNKNOWN_PROTOCOL);
-            }
-            let protocol = std::str::from_utf8(protocol).expect("tokens are ASCII");
-            self.request.set_protocol(protocol);
+        match protocol {
+            Some(Protocol::WebSocket) => self.request.set_protocol("websocket"),
+            Some(Protocol::Unknown) => self.refuse(UNKNOWN_PROTOCOL),
+            None => {}
         }
         let is_extended_connect = protocol.is_some();
         self.request.begin(RequestHead {
@@ -378,59 +389,47 @@ impl<'c> RequestFields<'c> {
     }
 }
 
-/// Section 8.3.1: a path that begins with a slash, or `*` for OPTIONS.
-fn parse_path(path: &[u8], method: &Method) -> Result<TargetParts, Malformed> {
-    let parts = TargetParts::parse(path).map_err(|_| Malformed(":path is malformed"))?;
-    match parts.form() {
-        TargetForm::Origin => Ok(parts),
-        TargetForm::Asterisk if *method == Method::OPTIONS => Ok(parts),
-        TargetForm::Asterisk => Err(Malformed("the path * is for OPTIONS only")),
-        TargetForm::Absolute => Err(Malformed(":path is no path")),
-    }
+/// A trailer section (section 8.1), which nobody is shown.
+#[derive(Debug)]
+pub(crate) struct TrailerFields {
+    size: ListSize,
+    verdict: Result<(), Malformed>,
 }
 
-/// Judges a field of a trailer section (section 8.1): nobody is shown it.
-pub(crate) fn check_trailer(name: &[u8], value: &[u8]) -> Result<(), Malformed> {
-    if name.starts_with(b":") {
-        return Err(Malformed("there is a pseudo-field in a trailer section"));
+impl TrailerFields {
+    /// No field has come.
+    pub(crate) const fn new(config: &Config) -> Self {
+        Self {
+            size: ListSize::new(config),
+            verdict: Ok(()),
+        }
     }
-    check_field(name, value).map(|_| ())
-}
 
-/// Judges what holds for every field but pseudo-fields (sections 8.2.1 and 8.2.2). Its name, which
-/// is a token in lower case.
-fn check_field<'n>(name: &'n [u8], value: &[u8]) -> Result<&'n str, Malformed> {
-    // Without an early exit, as in `is_token`.
-    let is_legal = name.iter().fold(!name.is_empty(), |legal, byte| {
-        legal & is_token_byte(*byte) & !byte.is_ascii_uppercase()
-    });
-    if !is_legal {
-        return Err(Malformed("a field name is no token in lower case"));
+    /// Takes the next field.
+    pub(crate) fn add(&mut self, name: &[u8], value: &[u8]) {
+        if self.verdict.is_ok() {
+            self.verdict = self.judge(name, value);
+        }
     }
-    check_value(value).map_err(|_| {
-        Malformed("a field value has a control character, or whitespace at its ends")
-    })?;
-    let name = std::str::from_utf8(name).expect("tokens are ASCII");
-    let is_of_connection = match name {
-        "connection" | "proxy-connection" | "keep-alive" | "transfer-encoding" | "upgrade" => true,
-        "te" => !value.eq_ignore_ascii_case(b"trailers"),
-        _ => false,
-    };
-    if is_of_connection {
-        return Err(Malformed("there is a field of an HTTP/1 connection"));
-    }
-    Ok(name)
-}
 
-/// Digits and nothing else, below 2^64.
-fn parse_content_length(value: &[u8]) -> Result<u64, Malformed> {
-    let number = value.iter().try_fold(0_u64, |number, digit| {
-        let digit = digit.is_ascii_digit().then(|| digit - b'0')?;
-        number.checked_mul(10)?.checked_add(digit.into())
-    });
-    number
-        .filter(|_| !value.is_empty())
-        .ok_or(Malformed("the Content-Length is no number"))
+    fn judge(&mut self, name: &[u8], value: &[u8]) -> Result<(), Malformed> {
+        if name.starts_with(b":") {
+            return Err(Malformed("there is a pseudo-field in a trailer section"));
+        }
+        if !self.size.count(name, value) {
+            return Err(Malformed("the trailer section is too long"));
+        }
+        check_field(name, value).map(|_| ())
+    }
+
+    /// All fields have come.
+    ///
+    /// # Errors
+    ///
+    /// [`Malformed`], by the first field that is.
+    pub(crate) fn finish(self) -> Result<(), Malformed> {
+        self.verdict
+    }
 }
 
 #[cfg(test)]

@@ -15,4 +15,4 @@ pub(crate) mod exchange;
 pub(crate) mod fields;
 pub(crate) mod frame;
 pub(crate) mod hpack;
-mod response_head;
+pub(crate) mod response_head;

@@ -4,12 +4,13 @@ use super::hpack::{encode_field, encode_status};
 use crate::http::date::DateLine;
 use crate::http::headers::is_name;
 use crate::http::{Response, StatusCode};
+use std::sync::LazyLock;
 
-/// Appends the field block of `response` to `out`. `date_line` is that of now.
+/// Appends the field block of `response` to `out`; `date` is the field of now.
 pub(super) fn encode(
     response: &Response,
     to_head_request: bool,
-    date_line: &DateLine,
+    date: &DateField,
     out: &mut Vec<u8>,
 ) {
     // There is no 101 (section 8.6): what it would accept, a 200 does (RFC 8441 section 5).
@@ -19,18 +20,45 @@ pub(super) fn encode(
     } else {
         response.status()
     };
+    out.reserve(128 + response.headers().as_section().len());
     encode_status(status.as_u16(), out);
-    encode_field(b"date", date_value(date_line), out);
+    out.extend_from_slice(&date.block);
     if let Some(len) = response.content_length(to_head_request) {
         put_content_length(len, out);
     }
     let headers = response.headers();
     if response.is_text() && response.may_have_body() && !headers.contains("content-type") {
-        encode_field(b"content-type", b"text/plain; charset=utf-8", out);
+        out.extend_from_slice(&PLAIN_TEXT);
     }
     for (name, value) in headers.raw() {
         if !is_framing(name) {
             encode_field(name, value, out);
+        }
+    }
+}
+
+/// `content-type: text/plain; charset=utf-8`, encoded once.
+static PLAIN_TEXT: LazyLock<Vec<u8>> = LazyLock::new(|| {
+    let mut block = Vec::new();
+    encode_field(b"content-type", b"text/plain; charset=utf-8", &mut block);
+    block
+});
+
+/// The `date` of responses, encoded once a second.
+#[derive(Debug, Default)]
+pub(crate) struct DateField {
+    /// What `block` says; all zero while that is empty.
+    line: Vec<u8>,
+    block: Vec<u8>,
+}
+
+impl DateField {
+    /// Says what `line` does from now on.
+    pub(crate) fn set(&mut self, line: &DateLine) {
+        if self.line != line {
+            self.line = line.to_vec();
+            self.block.clear();
+            encode_field(b"date", date_value(line), &mut self.block);
         }
     }
 }
@@ -59,16 +87,25 @@ fn is_framing(name: &[u8]) -> bool {
     }
 }
 
+/// `content-length` with `len` in digits as they are: as a Huffman code they would take a sixth less,
+/// and five times as long.
 fn put_content_length(mut len: u64, out: &mut Vec<u8>) {
-    let mut digits = [0; 20];
-    let mut start = digits.len();
+    /// A literal without indexing (RFC 7541 section 6.2.2) whose name is the entry 28.
+    const NAME: [u8; 2] = [0x0F, 28 - 0x0F];
+    const MAX_DIGITS: u8 = 20;
+    let mut field = [0; NAME.len() + 1 + MAX_DIGITS as usize];
+    let mut start = field.len();
     loop {
         start -= 1;
-        digits[start] = b'0' + (len % 10).to_le_bytes()[0];
+        field[start] = b'0' + (len % 10).to_le_bytes()[0];
         len /= 10;
         if len == 0 {
             break;
         }
     }
-    encode_field(b"content-length", &digits[start..], out);
+    let digit_count = (field.len() - start).to_le_bytes()[0];
+    field[start - 1] = digit_count;
+    start -= NAME.len() + 1;
+    field[start..start + NAME.len()].copy_from_slice(&NAME);
+    out.extend_from_slice(&field[start..]);
 }

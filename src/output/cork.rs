@@ -153,7 +153,8 @@ impl Output {
 
     /// Gathers one message of one frame, the first `head_len` bytes of `head` and `body`. Whether
     /// it did: the client must be corked, and there must be room.
-    #[inline]
+    #[inline(always)]
+    #[expect(clippy::inline_always, reason = "on the straight path")]
     pub(crate) fn answer(
         &mut self,
         owner: u64,

@@ -149,6 +149,8 @@ impl Output {
     /// # Errors
     ///
     /// What the source reports, or `UnexpectedEof` if it ends early: close the client.
+    #[inline(always)]
+    #[expect(clippy::inline_always, reason = "two callers, of which one is plain")]
     pub(crate) fn fill(&mut self, slot: u32) -> io::Result<()> {
         if !self.store.has_sources() {
             return Ok(());
@@ -185,6 +187,8 @@ impl Output {
 
     /// Sets `slices` to what the socket is to be given next: the client's own ranges, then what
     /// it lacks of its log, the latter in one slice for each segment.
+    #[inline(always)]
+    #[expect(clippy::inline_always, reason = "two callers, of which one is plain")]
     pub(crate) fn gather<'a>(&'a self, slot: u32, slices: &mut [IoSlice<'a>]) -> Gathered {
         let mut gathered = Gathered::default();
         let client = &self.clients[slot as usize];

@@ -18,6 +18,7 @@ pub(super) struct Planned {
     hosts: Vec<u16>,
 }
 
+#[cfg(feature = "tls")]
 impl Planned {
     /// Who listens there, in the order in which they were added.
     pub(super) fn hosts(&self) -> &[u16] {

@@ -97,9 +97,11 @@ pub(super) struct Reload {
 
 #[cfg(feature = "tls")]
 impl Reload {
-    /// Whether there is anything to read.
-    pub(super) fn is_any(&self) -> bool {
-        !self.all.is_empty()
+    /// What is to be done when the process is asked to read its files again, if there are any.
+    pub(super) fn on_hangup(self) -> Option<Box<dyn Fn()>> {
+        // What is wrong is logged: there is nobody else to tell.
+        let is_any = !self.all.is_empty();
+        is_any.then(|| Box::new(move || drop(self.run())) as _)
     }
 
     /// Reads them. What cannot be read stays as it was, and a line of the log says why.
@@ -115,22 +117,11 @@ impl Reload {
                 failed = failed.or(Some(error));
             }
         }
-        match failed {
-            Some(error) => Err(error),
-            None => {
-                log::info!("certificates were read again");
-                Ok(())
-            }
+        if let Some(error) = failed {
+            return Err(error);
         }
-    }
-}
-
-impl Reload {
-    /// What is to be done when the process is asked to read its configuration again, if anything is.
-    pub(super) fn on_hangup(self) -> Option<Box<dyn Fn()>> {
-        // What is wrong is logged: there is nobody else to tell.
-        self.is_any()
-            .then(|| Box::new(move || drop(self.run())) as _)
+        log::info!("certificates were read again");
+        Ok(())
     }
 }
 
@@ -147,13 +138,9 @@ mod absent {
     }
 
     impl Reload {
-        pub(super) const fn is_any(&self) -> bool {
+        pub(in crate::server) fn on_hangup(self) -> Option<Box<dyn Fn()>> {
             let Self {} = self;
-            false
-        }
-
-        pub(super) const fn run(&self) {
-            let Self {} = self;
+            None
         }
     }
 

@@ -144,3 +144,59 @@ const fn days_since_1970(year: i64, month: i64, day: i64) -> i64 {
     // From the first of March of the year 0 on, of which 719,468 days lie before 1970.
     year * 365 + leap_days + (month * 153 + 2) / 5 + day - 1 - 719_468
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Two times behind what stands before them in a certificate.
+    fn with_validity(begin: &[u8], end: &[u8]) -> Vec<u8> {
+        let element = |tag: u8, content: &[u8]| {
+            let len = u8::try_from(content.len()).expect("a short element");
+            [&[tag, len], content].concat()
+        };
+        let validity = element(SEQUENCE, &[begin, end].concat());
+        let before = [&[INTEGER, 1, 7][..], &[SEQUENCE, 0], &[SEQUENCE, 0]].concat();
+        element(SEQUENCE, &element(SEQUENCE, &[before, validity].concat()))
+    }
+
+    fn seconds(time: &str) -> Option<i64> {
+        let tag = if time.len() == 13 {
+            UTC_TIME
+        } else {
+            GENERALIZED_TIME
+        };
+        let len = u8::try_from(time.len()).expect("a short time");
+        let time = [&[tag, len], time.as_bytes()].concat();
+        let (begin, end) = read_validity(&with_validity(&time, &time))?;
+        assert_eq!(begin, end);
+        Some(match begin.duration_since(SystemTime::UNIX_EPOCH) {
+            Ok(after) => i64::try_from(after.as_secs()).expect("not far"),
+            Err(before) => -i64::try_from(before.duration().as_secs()).expect("not far"),
+        })
+    }
+
+    /// Seconds by `date -u -d ... +%s`.
+    #[test]
+    fn times_are_read_in_both_forms() {
+        for (time, expected) in [
+            ("700101000000Z", 0),
+            ("000229123456Z", 951_827_696),
+            ("491231235959Z", 2_524_607_999),
+            ("500101000000Z", -631_152_000),
+            ("20500101000000Z", 2_524_608_000),
+            ("21000301000000Z", 4_107_542_400),
+            ("19991231235959Z", 946_684_799),
+        ] {
+            assert_eq!(seconds(time), Some(expected), "{time}");
+        }
+        for time in [
+            "701301000000Z",
+            "7001010000001",
+            "70010100000aZ",
+            "19700101000000+",
+        ] {
+            assert_eq!(seconds(time), None, "{time}");
+        }
+    }
+}

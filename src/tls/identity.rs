@@ -43,38 +43,33 @@ impl fmt::Debug for Identity {
 }
 
 impl Identity {
-    /// Reads it from where it is.
+    /// Reads the chain in the file `certificate` and the key in the file `key`.
     ///
     /// # Errors
     ///
     /// [`TlsError`].
-    pub(super) fn load(source: Source) -> Result<Self, TlsError> {
-        let (certificate, key) = match &source {
-            Source::Files(certificate, key) => (certificate, key),
-            #[cfg(feature = "self-signed")]
-            Source::Made => unreachable!("what was made is not loaded"),
-        };
+    pub(super) fn load(certificate: &Path, key: &Path) -> Result<Self, TlsError> {
         let chain = read_chain(certificate)?;
         let read = read_key(key)?;
         let names = certificate::names(&chain[0]).map_err(|error| TlsError {
-            path: Some(certificate.clone()),
+            path: Some(certificate.into()),
             problem: Problem::BadCertificate(error),
         })?;
         let failed = |problem| TlsError {
-            path: Some(key.clone()),
+            path: Some(key.into()),
             problem,
         };
         let certified = CertifiedKey::from_der(chain, read, &provider());
         let certified = certified.map_err(|error| match error {
             rustls::Error::InconsistentKeys(InconsistentKeys::KeyMismatch) => {
-                failed(Problem::WrongKey(certificate.clone()))
+                failed(Problem::WrongKey(certificate.into()))
             }
             error => failed(Problem::BadKey(error.to_string())),
         })?;
         let loaded = Self {
             names,
             key: Arc::new(certified),
-            source: source.clone(),
+            source: Source::Files(certificate.into(), key.into()),
         };
         loaded.judge_validity(certificate);
         Ok(loaded)
@@ -101,7 +96,7 @@ impl Identity {
     /// As [`load`](Self::load).
     pub(super) fn reload(&self) -> Result<Self, TlsError> {
         match &self.source {
-            Source::Files(..) => Self::load(self.source.clone()),
+            Source::Files(certificate, key) => Self::load(certificate, key),
             #[cfg(feature = "self-signed")]
             Source::Made => Ok(self.clone()),
         }

@@ -97,6 +97,43 @@ pub(crate) struct Frame {
     pub(crate) payload: Vec<u8>,
 }
 
+/// Reads one frame, which must be unmasked, without reserved bits, and of minimal length. `read` is
+/// asked for so many bytes at a time.
+pub(crate) fn read_frame(mut read: impl FnMut(usize) -> Vec<u8>) -> Frame {
+    let start = read(2);
+    assert_eq!(start[0] & 0x70, 0, "reserved bits are set in {start:02x?}");
+    assert_eq!(start[1] & 0x80, 0, "a server must not mask: {start:02x?}");
+    let mut read_len = |bytes| {
+        let bytes = read(bytes);
+        bytes
+            .iter()
+            .fold(0, |len, byte| len << 8 | usize::from(*byte))
+    };
+    let len = match start[1] {
+        126 => {
+            let len = read_len(2);
+            assert!(len > 125, "{len} in 16 bits");
+            len
+        }
+        127 => {
+            let len = read_len(8);
+            assert!(len > 0xFFFF, "{len} in 64 bits");
+            len
+        }
+        len => usize::from(len),
+    };
+    let frame = Frame {
+        fin: start[0] & 0x80 != 0,
+        opcode: start[0] & 0x0F,
+        payload: read(len),
+    };
+    assert!(
+        frame.opcode < CLOSE || frame.fin && len <= 125,
+        "an illegal control frame"
+    );
+    frame
+}
+
 /// An HTTP response that the server sent.
 #[derive(Clone, Debug)]
 pub(crate) struct HttpResponse {
@@ -307,6 +344,11 @@ impl Client {
         std::mem::replace(&mut self.unread, rest)
     }
 
+    /// As [`read_bytes`](Self::read_bytes), or nothing if an EOF is all that there is.
+    pub(crate) fn read_bytes_or_eof(&mut self, len: usize) -> Option<Vec<u8>> {
+        self.buffer(1).then(|| self.read_bytes(len))
+    }
+
     /// Everything up to the EOF; a reset fails the test.
     pub(crate) fn read_to_eof(&mut self) -> Vec<u8> {
         while self.buffer(self.unread.len() + 1) {}
@@ -367,40 +409,9 @@ impl Client {
             .expect("a TCP socket");
     }
 
-    /// Reads one frame, which must be unmasked, without reserved bits, and of minimal length.
+    /// Reads one frame, as [`read_frame`] says.
     pub(crate) fn read_frame(&mut self) -> Frame {
-        let start = self.read_bytes(2);
-        assert_eq!(start[0] & 0x70, 0, "reserved bits are set in {start:02x?}");
-        assert_eq!(start[1] & 0x80, 0, "a server must not mask: {start:02x?}");
-        let len = match start[1] {
-            126 => {
-                let len = self
-                    .read_bytes(2)
-                    .iter()
-                    .fold(0, |len, byte| len << 8 | usize::from(*byte));
-                assert!(len > 125, "{len} in 16 bits");
-                len
-            }
-            127 => {
-                let len = self
-                    .read_bytes(8)
-                    .iter()
-                    .fold(0, |len, byte| len << 8 | usize::from(*byte));
-                assert!(len > 0xFFFF, "{len} in 64 bits");
-                len
-            }
-            len => usize::from(len),
-        };
-        let frame = Frame {
-            fin: start[0] & 0x80 != 0,
-            opcode: start[0] & 0x0F,
-            payload: self.read_bytes(len),
-        };
-        assert!(
-            frame.opcode < CLOSE || frame.fin && len <= 125,
-            "an illegal control frame"
-        );
-        frame
+        read_frame(|len| self.read_bytes(len))
     }
 
     /// Reads a message of one frame.

@@ -2,6 +2,10 @@
 //! One module per behaviour.
 
 mod client;
+#[cfg(feature = "http2")]
+mod http2_client;
+#[cfg(feature = "http2")]
+mod http2_fields;
 #[cfg(feature = "cli")]
 mod program;
 mod support;
@@ -48,6 +52,16 @@ mod cli;
 mod configuration;
 #[cfg(feature = "cli")]
 mod configuration_example;
+#[cfg(feature = "http2")]
+mod http2_closing;
+#[cfg(feature = "http2")]
+mod http2_requests;
+#[cfg(feature = "http2")]
+mod http2_streams;
+#[cfg(feature = "http2")]
+mod http2_uploads;
+#[cfg(feature = "http2")]
+mod http2_websockets;
 #[cfg(feature = "cli")]
 mod log_lines;
 mod slow_reader;
@@ -60,3 +74,7 @@ mod tls_client;
 mod tls_closing;
 #[cfg(feature = "tls")]
 mod tls_handshake;
+#[cfg(all(feature = "cli", feature = "self-signed"))]
+mod tls_program;
+#[cfg(all(feature = "http2", feature = "tls"))]
+mod transports;

@@ -182,7 +182,7 @@ fn read_address(output: &mut impl BufRead) -> SocketAddr {
     let mut line = String::new();
     output.read_line(&mut line).expect("a pipe");
     let address = line
-        .split_once("http://")
+        .split_once("://")
         .and_then(|(_, rest)| rest.split_once('/'));
     address
         .and_then(|(address, _)| address.parse().ok())

@@ -42,7 +42,7 @@ impl Streams {
     }
 }
 
-const MEGABYTES: usize = 4 << 20;
+pub(crate) const MEGABYTES: usize = 4 << 20;
 
 fn routes(streams: &Streams) -> Router {
     let streams = streams.clone();
@@ -133,7 +133,7 @@ fn routes(streams: &Streams) -> Router {
         )
 }
 
-fn server_with(config: Config) -> (TestServer, Receiver<&'static str>) {
+pub(crate) fn server_with(config: Config) -> (TestServer, Receiver<&'static str>) {
     let (sender, heard) = channel();
     let server = TestServer::start(|host, _| {
         let kept = Rc::default();
@@ -148,11 +148,11 @@ fn server_with(config: Config) -> (TestServer, Receiver<&'static str>) {
     (server, heard)
 }
 
-fn server() -> (TestServer, Receiver<&'static str>) {
+pub(crate) fn server() -> (TestServer, Receiver<&'static str>) {
     server_with(Config::default())
 }
 
-fn hear(heard: &Receiver<&'static str>) -> &'static str {
+pub(crate) fn hear(heard: &Receiver<&'static str>) -> &'static str {
     heard.recv_timeout(PATIENCE).expect("something is heard")
 }
 

@@ -143,7 +143,7 @@ impl TestServer {
             let other = bound
                 .addresses()
                 .get(1)
-                .and_then(|other| other.socket_addr());
+                .and_then(aerys::Address::socket_addr);
             let _ = ready_sender.send((address, other, bound.handle()));
             bound.run().map_err(|error| error.to_string())
         });

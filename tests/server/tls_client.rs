@@ -54,10 +54,7 @@ impl Authority {
     /// Writes `NAME.pem` and `NAME.key`, a certificate for those names, and returns the DER of it.
     pub(crate) fn issue(&self, name: &str, names: &[&str]) -> Vec<u8> {
         let names: Vec<String> = names.iter().copied().map(str::to_owned).collect();
-        self.issue_with(name, CertificateParams::new(names).expect("names"))
-    }
-
-    pub(crate) fn issue_with(&self, name: &str, params: CertificateParams) -> Vec<u8> {
+        let params = CertificateParams::new(names).expect("names");
         let key = KeyPair::generate().expect("randomness");
         let certificate = params.signed_by(&key, &self.issuer).expect("a certificate");
         self.write(&format!("{name}.pem"), certificate.pem());

@@ -15,7 +15,7 @@ use crate::support::{TestServer, expect_refused};
 
 /// What happened to an upload.
 #[derive(Debug)]
-enum Seen {
+pub(crate) enum Seen {
     Begin(BodyFlow),
     Data(Vec<u8>),
     End,
@@ -23,7 +23,7 @@ enum Seen {
 }
 
 impl Seen {
-    fn name(&self) -> &'static str {
+    pub(crate) fn name(&self) -> &'static str {
         match self {
             Self::Begin(_) => "begin",
             Self::Data(_) => "data",
@@ -77,7 +77,7 @@ impl BodyHandler for Count {
     }
 }
 
-fn server_with(config: Config) -> (TestServer, Receiver<Seen>) {
+pub(crate) fn server_with(config: Config) -> (TestServer, Receiver<Seen>) {
     let (sender, seen) = channel();
     let server = TestServer::start(move |host, _| {
         let take = move |request: &mut Request, response: &mut Response| {
@@ -141,16 +141,16 @@ fn server_with(config: Config) -> (TestServer, Receiver<Seen>) {
     (server, seen)
 }
 
-fn server() -> (TestServer, Receiver<Seen>) {
+pub(crate) fn server() -> (TestServer, Receiver<Seen>) {
     server_with(Config::default())
 }
 
-fn next(seen: &Receiver<Seen>) -> Seen {
+pub(crate) fn next(seen: &Receiver<Seen>) -> Seen {
     seen.recv_timeout(PATIENCE).expect("something happens")
 }
 
 /// All pieces until the end, as one.
-fn collect(seen: &Receiver<Seen>) -> Vec<u8> {
+pub(crate) fn collect(seen: &Receiver<Seen>) -> Vec<u8> {
     assert_eq!(next(seen).name(), "begin");
     let mut all = Vec::new();
     loop {

@@ -3,7 +3,7 @@
 
 use crate::config::Config;
 use crate::http::Request;
-use crate::http2::fields::{Decoded, Malformed, RequestFields, check_trailer};
+use crate::http2::fields::{Decoded, Malformed, RequestFields, TrailerFields};
 use crate::http2::frame::{
     ConnectionError, END_HEADERS, END_STREAM, ErrorCode, FrameHeader, StreamId,
 };
@@ -214,12 +214,8 @@ impl Http2Connection {
         let Purpose {
             stream, is_last, ..
         } = purpose;
-        let mut verdict = Ok(());
-        self.decode(block, |name, value| {
-            if verdict.is_ok() {
-                verdict = check_trailer(name, value);
-            }
-        })?;
+        let mut fields = TrailerFields::new(cx.config);
+        self.decode(block, |name, value| fields.add(name, value))?;
         let Some(entry) = self.streams.get(stream) else {
             self.floods.count_empty_frame(cx.now)?;
             if is_last {
@@ -231,7 +227,8 @@ impl Http2Connection {
             return self.fail_stream(stream, is_last, ErrorCode::STREAM_CLOSED, cx);
         }
         // Section 8.5: on the stream of a CONNECT there is nothing but DATA.
-        if verdict.is_ok() && is_last && !entry.is_tunnel() && entry.is_complete() {
+        let is_legal = is_last && !entry.is_tunnel() && entry.is_complete();
+        if is_legal && fields.finish().is_ok() {
             return Ok(self.end(stream, cx));
         }
         self.fail_stream(stream, is_last, ErrorCode::PROTOCOL_ERROR, cx)

@@ -8,8 +8,8 @@ use super::{InvalidBlock, huffman};
 /// What is kept for the strings of the next block; what a longer one needed is given back.
 const MAX_IDLE_SCRATCH_BYTES: usize = 1024;
 
-/// A peer may change the size of its table twice before a block: down, so that we evict, and to what it
-/// wants (section 4.2).
+/// A peer may change the size of its table twice before a block: down, so that we evict, and to
+/// what it wants (section 4.2).
 const MAX_SIZE_UPDATES: usize = 2;
 
 const CUT_OFF: InvalidBlock = InvalidBlock("the block ends inside a field");
@@ -53,12 +53,12 @@ impl Decoder {
         }
     }
 
-    /// Decodes a whole field block. `field` is told each name and value, in order, also if the caller
-    /// has no use for them any more: the table must be kept right. They are bytes of any kind; nothing
-    /// about HTTP is judged here.
+    /// Decodes a whole field block. `field` is told each name and value, in order, also if the
+    /// caller has no use for them any more: the table must be kept right. They are bytes of any
+    /// kind; nothing about HTTP is judged here.
     ///
-    /// A block may name much with little, up to 4,064 bytes with one. That costs nothing here; it is
-    /// for the caller to stop keeping what it is told.
+    /// A block may name much with little, up to 4,064 bytes with one. That costs nothing here; it
+    /// is for the caller to stop keeping what it is told.
     ///
     /// # Errors
     ///
@@ -163,8 +163,8 @@ fn take_integer(rest: &mut &[u8], prefix_bits: u32) -> Result<usize, InvalidBloc
     take_long_integer(rest, prefix)
 }
 
-/// The rest of an integer that did not fit its prefix. Nothing that we would take is longer than five
-/// bytes, or than 32 bits.
+/// The rest of an integer that did not fit its prefix. Nothing that we would take is longer than
+/// five bytes, or than 32 bits.
 fn take_long_integer(rest: &mut &[u8], prefix: u8) -> Result<usize, InvalidBlock> {
     const TOO_BIG: InvalidBlock = InvalidBlock("an integer above 2^32 - 1");
     let mut integer = u64::from(prefix);

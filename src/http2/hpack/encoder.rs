@@ -1,8 +1,9 @@
 //! Names and values to field blocks (RFC 7541 sections 5 and 6).
 //!
-//! Nothing is remembered: a name has the index of a static entry or is written out, a value is written
-//! out, and no entry is inserted into the peer's table. That costs a few bytes of each response; in
-//! return a connection keeps no table for it, and what the peer allows its table to be is of no concern.
+//! Nothing is remembered: a name has the index of a static entry or is written out, a value is
+//! written out, and no entry is inserted into the peer's table. That costs a few bytes of each
+//! response; in return a connection keeps no table for it, and what the peer allows its table to be
+//! is of no concern.
 
 use super::huffman;
 use super::table::STATIC;
@@ -21,17 +22,17 @@ const HUFFMAN: u8 = 0x80;
 /// Longest string whose length is in the first byte.
 const MAX_SHORT_LEN: usize = 126;
 
-/// `authorization`, `proxy-authorization` and `set-cookie`: secrets, which are not to be guessed by what
-/// they are compressed to (section 7.1.3).
+/// `authorization`, `proxy-authorization` and `set-cookie`: secrets, which are not to be guessed by
+/// what they are compressed to (section 7.1.3).
 const SECRET_INDICES: [u8; 3] = [23, 49, 55];
 
 /// Index of `:status` in the static table.
 const STATUS_INDEX: u8 = 8;
 
-/// Appends a field to a block. The name is a token (RFC 9110 section 5.6.2) or a pseudo-header field's, and
-/// is written in lower case (RFC 9113 section 8.2).
+/// Appends a field to a block. The name is a token (RFC 9110 section 5.6.2) or a pseudo-header
+/// field's, and is written in lower case (RFC 9113 section 8.2).
 pub(crate) fn encode_field(name: &[u8], value: &[u8], out: &mut Vec<u8>) {
-    // Four bytes that say what is what, and twice as many where lengths are above 126.
+    // An index and two lengths: four bytes, or a few more if the strings are long.
     out.reserve(name.len() + value.len() + 8);
     if let Some(index) = static_index(name) {
         let pattern = if SECRET_INDICES.contains(&index) {
@@ -128,8 +129,8 @@ fn static_index(name: &[u8]) -> Option<u8> {
 
 /// Whether `name`, a token in any case, is `known`, which is one in lower case.
 ///
-/// By eight bytes at a time: one by one they took more instructions than all else of a field. Bit 0x20
-/// makes letters lower case, and `-`, `:` have it; what else it would change is in no token.
+/// By eight bytes at a time: one by one they took more instructions than all else of a field. Bit
+/// 0x20 makes letters lower case, and `-`, `:` have it; what else it would change is in no token.
 #[inline]
 fn is_known(name: &[u8], known: &[u8]) -> bool {
     const BIT: u8 = 0x20;
@@ -151,7 +152,8 @@ fn is_known(name: &[u8], known: &[u8]) -> bool {
 /// Indices of the names in the static table, each at a [`place`] of its own. 0: none.
 static NAMES: [u8; 256] = names();
 
-/// A place in [`NAMES`], which no two names of the static table share: the factors were found by trying.
+/// A place in [`NAMES`], which no two names of the static table share: the factors were found by
+/// trying.
 #[inline]
 const fn place(len: usize, first: u8, last: u8) -> usize {
     // Letters in lower case; what else begins or ends a name of the table has that bit already.

@@ -1,7 +1,8 @@
 //! The Huffman code of strings (RFC 7541 section 5.2 and Appendix B).
 //!
-//! The code is canonical: codes are numbered from short to long and, among those of one length, in the
-//! order of their symbols. So the lengths say all, and every table here is made of them by the compiler.
+//! The code is canonical: codes are numbered from short to long and, among those of one length, in
+//! the order of their symbols. So the lengths say all, and every table here is made of them by the
+//! compiler.
 
 use super::InvalidBlock;
 
@@ -46,7 +47,8 @@ struct Code {
 static CODES: [Code; SYMBOL_COUNT] = CANON.codes;
 /// Bytes in the order of their codes. EOS would be the last.
 static SYMBOLS: [u8; EOS] = CANON.symbols;
-/// By the next eight bits: the byte whose code they begin with, and how long that is. 0 if it is longer.
+/// By the next eight bits: the byte whose code they begin with, and how long that is. 0 if it is
+/// longer.
 static SHORT: [(u8, u8); 1 << SHORT_BITS] = short_codes();
 /// From short to long.
 static LONG: [LongCodes; LONG_COUNT] = long_codes();
@@ -324,12 +326,12 @@ mod tests {
         for wrong in 0..7 {
             assert!(decoded(&[wrong]).is_err(), "padding {wrong:03b}");
         }
-        // 'X' is 11111100: no padding at all. Seven ones are behind six bits of ' ', 010100, and 101010 + 1.
+        // 'X' is 11111100: no padding at all.
         assert_eq!(decoded(&[0b1111_1100]), Ok(b"X".to_vec()));
-        // '!' is 1111111000, 'a' is 00011, '0' 00000, then 7 bits: 27 in all and 5 of padding.
+        // Twice '0', and ':', which is 1011100: 17 bits, and so seven of padding.
         assert_eq!(
-            decoded(&[0b1111_1110, 0b0000_0110, 0b0000_1111]),
-            Ok(b"!a0".to_vec())
+            decoded(&[0b0000_0000, 0b0010_1110, 0b0111_1111]),
+            Ok(b"00:".to_vec())
         );
     }
 
@@ -353,7 +355,8 @@ mod tests {
         let whole = encoded(&[0xF9, 0xF9]);
         assert_eq!(whole.len(), 7);
         for len in 1..7 {
-            // The first ends with the fourth bit of the fourth byte, and the second begins with ones.
+            // The first ends with the fourth bit of the fourth byte, and the second begins with
+            // ones.
             assert_eq!(decoded(&whole[..len]).is_ok(), len == 4, "{len} bytes");
         }
     }

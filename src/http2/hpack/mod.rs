@@ -5,9 +5,9 @@
 //!  names and values ──▶ encoder ──▶ field block       huffman: the code of strings (5.2)
 //! ```
 //!
-//! Two directions that share nothing but the static table and the code. The decoder keeps the dynamic
-//! table of a connection, since the peer says what goes into it; the encoder keeps none. What fields
-//! mean, and whether they may stand where they do, is not known here.
+//! Two directions that share nothing but the static table and the code. The decoder keeps the
+//! dynamic table of a connection, since the peer says what goes into it; the encoder keeps none.
+//! What fields mean, and whether they may stand where they do, is not known here.
 
 mod decoder;
 mod encoder;
@@ -17,8 +17,8 @@ mod table;
 pub(crate) use decoder::Decoder;
 pub(crate) use encoder::{encode_field, encode_status};
 
-/// The block breaks RFC 7541: a connection error of type `COMPRESSION_ERROR` (RFC 9113 section 4.3).
-/// What was wrong, for the log.
+/// The block breaks RFC 7541: a connection error of type `COMPRESSION_ERROR` (RFC 9113 section
+/// 4.3). What was wrong, for the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct InvalidBlock(pub(crate) &'static str);
 

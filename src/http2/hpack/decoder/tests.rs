@@ -1,6 +1,6 @@
-use proptest::prelude::*;
-
 use super::*;
+
+mod properties;
 
 type Fields = Vec<(Vec<u8>, Vec<u8>)>;
 
@@ -401,6 +401,11 @@ fn what_a_block_made_the_decoder_keep_is_little() {
     assert_eq!(fields, [(b"n".to_vec(), vec![b'0'; 30_000])]);
     assert_eq!(decoder.memory_bytes(), 0);
 
+    for _ in 0..100 {
+        decode(&mut decoder, b"\x00\x01n\x86\xA8\xEB\x10\x64\x9C\xBF").unwrap();
+    }
+    assert!(decoder.memory_bytes() <= 64, "the scratch buffer alone");
+
     for number in 0..10_000_u32 {
         let value = number.to_string().repeat(number as usize % 300);
         let mut block = vec![0x40, 0x01, b'n'];
@@ -409,57 +414,6 @@ fn what_a_block_made_the_decoder_keep_is_little() {
         assert_eq!(table(&decoder)[0].1, value.as_bytes());
         assert!(decoder.memory_bytes() <= 4096 + 128 * 6 + MAX_IDLE_SCRATCH_BYTES);
     }
-}
-
-/// A decoder as the RFC describes it, with one `Vec` for each thing: what the dynamic table should be.
-#[derive(Default)]
-struct NaiveTable {
-    entries: Fields,
-    max_size_bytes: usize,
-}
-
-impl NaiveTable {
-    fn size_bytes(entries: &[(Vec<u8>, Vec<u8>)]) -> usize {
-        entries
-            .iter()
-            .map(|(name, value)| name.len() + value.len() + 32)
-            .sum()
-    }
-
-    fn insert(&mut self, name: Vec<u8>, value: Vec<u8>) {
-        self.entries.insert(0, (name, value));
-        self.evict();
-    }
-
-    fn evict(&mut self) {
-        while Self::size_bytes(&self.entries) > self.max_size_bytes {
-            self.entries.pop();
-        }
-    }
-}
-
-/// What a block may bring, as the table sees it.
-#[derive(Clone, Debug)]
-enum Step {
-    Insert(Vec<u8>, Vec<u8>),
-    /// With the name of the entry at that place, if there is one.
-    InsertNamed(usize, Vec<u8>),
-    Resize(usize),
-}
-
-fn steps() -> impl Strategy<Value = Vec<Step>> {
-    let bytes = || {
-        prop_oneof![
-            4 => prop::collection::vec(any::<u8>(), 0..40),
-            1 => prop::collection::vec(any::<u8>(), 0..2500),
-        ]
-    };
-    let step = prop_oneof![
-        4 => (bytes(), bytes()).prop_map(|(name, value)| Step::Insert(name, value)),
-        4 => (0..100_usize, bytes()).prop_map(|(index, value)| Step::InsertNamed(index, value)),
-        1 => (0..=4096_usize).prop_map(Step::Resize),
-    ];
-    prop::collection::vec(step, 0..200)
 }
 
 fn put_plain(string: &[u8], block: &mut Vec<u8>) {
@@ -482,58 +436,4 @@ fn put_integer(integer: usize, pattern: u8, max_prefix: u8, block: &mut Vec<u8>)
 
 fn low_byte(integer: usize) -> u8 {
     integer.to_le_bytes()[0]
-}
-
-proptest! {
-    #[test]
-    fn the_table_is_that_of_a_naive_one(steps in steps()) {
-        let mut decoder = Decoder::new();
-        let mut naive = NaiveTable { max_size_bytes: 4096, ..NaiveTable::default() };
-        for step in steps {
-            let mut block = Vec::new();
-            match step {
-                Step::Insert(name, value) => {
-                    block.push(0x40);
-                    put_plain(&name, &mut block);
-                    put_plain(&value, &mut block);
-                    naive.insert(name, value);
-                }
-                Step::InsertNamed(index, value) => {
-                    let Some((name, _)) = naive.entries.get(index).cloned() else {
-                        continue;
-                    };
-                    put_integer(index + 62, 0x40, 0x3F, &mut block);
-                    put_plain(&value, &mut block);
-                    naive.insert(name, value);
-                }
-                Step::Resize(size_bytes) => {
-                    put_integer(size_bytes, 0x20, 0x1F, &mut block);
-                    naive.max_size_bytes = size_bytes;
-                    naive.evict();
-                }
-            }
-            decode(&mut decoder, &block).unwrap();
-            prop_assert_eq!(&table(&decoder), &naive.entries);
-            let size_bytes = NaiveTable::size_bytes(&naive.entries);
-            prop_assert_eq!(decoder.table.size_bytes(), size_bytes);
-            prop_assert!(decoder.table.memory_bytes() <= 4096 + 128 * 6);
-        }
-    }
-
-    #[test]
-    fn no_bytes_make_it_panic_or_decode_to_more_than_it_may(
-        blocks in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..300), 0..20),
-    ) {
-        let mut decoder = Decoder::new();
-        for block in blocks {
-            let result = decoder.decode(&block, |name, value| {
-                // One of a table, or one of a block with Huffman.
-                assert!(name.len() + value.len() <= 4096);
-            });
-            prop_assert!(decoder.table.size_bytes() <= 4096);
-            if result.is_err() {
-                break;
-            }
-        }
-    }
 }

@@ -22,11 +22,11 @@ fn every_name_of_the_static_table_is_found_in_any_case_and_no_other() {
         assert_eq!(static_entry(found.into()).unwrap().0, name);
         assert!(found == 1 || static_entry(usize::from(found) - 1).unwrap().0 != name);
         assert_eq!(static_index(&name.to_ascii_uppercase()), Some(found));
-        // Same length, first and last.
-        let mut other = name.to_vec();
-        let middle = other.len() / 2;
-        other[middle] ^= 1;
-        assert_eq!(static_index(&other), None, "{other:?}");
+        for at in 0..name.len() {
+            let mut other = name.to_vec();
+            other[at] ^= 1;
+            assert_eq!(static_index(&other), None, "{other:?}");
+        }
     }
     assert_eq!(static_index(b""), None);
     assert_eq!(static_index(b"x-request-id"), None);
