@@ -107,10 +107,10 @@ def broadcasts(sender, receiver):
 
 
 @contextlib.contextmanager
-def headless():
+def headless(*options):
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
         try:
-            browser = browsers.Browser(profile)
+            browser = browsers.Browser(profile, *options)
         except OSError as error:
             raise Trouble(f"cannot start Chromium: {error}") from error
         try:
@@ -125,22 +125,32 @@ def prepare():
         return browser.call("Browser.getVersion")["product"].split("/")[-1]
 
 
-def run(program, log, parts, version):
-    with headless() as browser, Part(f"Chromium {version}") as part:
+def run(program, log, parts, version, certified=None):
+    """Over TLS with a certificate, and so over HTTP/2."""
+    windows, trusting = WINDOWS, []
+    if certified:
+        windows = WINDOWS[::3]
+        trusting = [f"--ignore-certificate-errors-spki-list={certified.public_key_hash}"]
+    name = f"Chromium {version}{', TLS' if certified else ''}"
+    with headless(*trusting) as browser, Part(name) as part:
         parts.append(part)
         tabs = [Tab(browser, name, "about:blank", "light", 900, 640)
                 for name in ("first tab", "second tab")]
-        for mode, greatest in itertools.product(("shared", "dedicated"), WINDOWS):
-            both(part, tabs, program, log, mode, greatest)
+        for mode, greatest in itertools.product(("shared", "dedicated"), windows):
+            both(part, tabs, program, log, mode, greatest, certified)
         expect(not browser.errors, f"script errors: {browser.errors}")
 
 
-def both(part, tabs, program, log, mode, greatest):
-    options = ("--compression-window-bits", greatest, "--root", HERE / "page")
+def both(part, tabs, program, log, mode, greatest, certified):
+    options = ["--compression-window-bits", greatest, "--root", HERE / "page"]
+    options += certified.options if certified else []
+    scheme, protocol = ("https", "h2") if certified else ("http", "http/1.1")
     what = f"{mode}, windows of {greatest} bits at most"
     with Server(program, log, mode, *options) as server, Relay(server.port) as relay:
         for tab in tabs:
-            tab.open(f"http://127.0.0.1:{relay.port}/")
+            tab.open(f"{scheme}://127.0.0.1:{relay.port}/")
+            agreed = tab.value("performance.getEntriesByType('navigation')[0].nextHopProtocol")
+            expect(agreed == protocol, f"the page came by {agreed}")
         with part.attempt(f"{what}, echo"):
             part.messages += echoes(tabs[0], relay, mode, greatest)
         with part.attempt(f"{what}, broadcast"):

@@ -17,7 +17,8 @@ MIB = 1 << 20
 # What goes wrong for one combination is said so often at most in a part.
 MOST_SAID = 10
 
-sys.path.insert(0, str(ROOT / "tests" / "browser"))
+sys.path[:0] = [str(ROOT / "tests" / "browser"), str(ROOT / "tests" / "tls")]
+import authority
 import browser as browsers
 
 # Why there is nothing to judge, and what was judged and is not as it should be.
@@ -42,6 +43,17 @@ def noise(seed, length):
     return base64.b64encode(random.Random(seed).randbytes(length))[:length]
 
 
+class Certified:
+    """A certificate for the servers, from an authority that the clients are told of."""
+
+    def __init__(self, folder):
+        issuer = authority.Authority(folder)
+        self.authority = str(issuer.certificate)
+        certificate, key = issuer.issue("server", ["127.0.0.1"])
+        self.options = ["--tls-cert", certificate, "--tls-key", key]
+        self.public_key_hash = authority.public_key_hash(certificate.read_text())
+
+
 class Server:
     """`aerys serve` with these options on a free port, for the length of a `with`."""
 
@@ -60,7 +72,7 @@ class Server:
         line = ""
         if select.select([self.process.stdout], [], [], 10)[0]:
             line = self.process.stdout.readline()
-        found = re.search(r"http://127\.0\.0\.1:(\d+)/", line)
+        found = re.search(r"https?://127\.0\.0\.1:(\d+)/", line)
         if not found:
             self.process.kill()
             self.process.wait()

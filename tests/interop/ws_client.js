@@ -3,6 +3,8 @@
 // input what to send, and judges what comes out.
 'use strict';
 
+const fs = require('fs');
+const https = require('https');
 const WebSocket = require('ws');
 const TIMEOUT_MS = 10000;
 const MOST_ERRORS = 5;
@@ -59,13 +61,23 @@ async function exchange(ws, step) {
   };
 }
 
-async function connection(url, options, steps) {
+// The status of the page beside the WebSocket, by https.
+function page(url, ca) {
+  return new Promise((resolve, reject) => {
+    const request = https.get(new URL('/', url.replace('wss:', 'https:')), { ca }, (response) => {
+      response.resume().on('end', () => resolve(response.statusCode));
+    });
+    request.on('error', reject);
+  });
+}
+
+async function connection(url, ca, options, steps) {
   const result = { steps: [] };
   const finishRequest = (request) => {
     result.offer = request.getHeader('sec-websocket-extensions');
     request.end();
   };
-  const ws = new WebSocket(url, { perMessageDeflate: options, finishRequest });
+  const ws = new WebSocket(url, { ca, perMessageDeflate: options, finishRequest });
   ws.on('error', () => {});
   try {
     ws.on('upgrade', (response) => {
@@ -76,6 +88,7 @@ async function connection(url, options, steps) {
     const closed = event(ws, 'close');
     ws.close(1000);
     [result.code] = await within('the close', closed);
+    if (ca) result.page = await within('the page', page(url, ca));
   } catch (error) {
     result.error = error.message;
     ws.terminate();
@@ -84,14 +97,15 @@ async function connection(url, options, steps) {
 }
 
 async function main() {
-  const { url, options, steps } = JSON.parse(require('fs').readFileSync(0));
+  const { url, authority, options, steps } = JSON.parse(fs.readFileSync(0));
+  const ca = authority && fs.readFileSync(authority);
   for (const step of steps) {
     step.fragments = step.fragments.map((text) => Buffer.from(text, step.binary ? 'base64' : 'utf8'));
     step.whole = Buffer.concat(step.fragments);
   }
   let errors = 0;
   for (const one of options) {
-    const result = await connection(url, one, steps);
+    const result = await connection(url, ca, one, steps);
     process.stdout.write(`${JSON.stringify(result)}\n`);
     errors += 'error' in result ? 1 : 0;
     if (errors === MOST_ERRORS) break;

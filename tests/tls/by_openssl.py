@@ -103,7 +103,8 @@ def with_early_data(session):
         length_bytes = body[at + 1] & 0x7f if body[at + 1] & 0x80 else 0
         length = int.from_bytes(body[at + 2:at + 2 + length_bytes], "big") if length_bytes else body[at + 1]
         at += 2 + length_bytes + length
-    body = body[:at] + bytes.fromhex("af04 0202 4000") + body[at:]
+    if body[at:at + 1] != b"\xaf":
+        body = body[:at] + bytes.fromhex("af04 0202 4000") + body[at:]
     return b"\x30\x82" + len(body).to_bytes(2, "big") + body
 
 
