@@ -176,6 +176,8 @@ pub(crate) enum Expiry {
     Nothing,
     /// A WebSocket connection failed.
     Closing(CloseCode, &'static str),
+    /// A connection that carries streams is over: they are lost with it.
+    Over,
     /// The socket is to be dropped.
     Drop,
 }
@@ -767,10 +769,7 @@ impl Protocol {
             }
             Self::Http2(connection, _) => match connection.on_deadline(&mut cx.carrying()) {
                 http2::Expiry::Nothing => Expiry::Nothing,
-                http2::Expiry::Close => {
-                    *self = Self::Lingering(None);
-                    Expiry::Nothing
-                }
+                http2::Expiry::Close => Expiry::Over,
             },
             Self::Exchange(exchange) => {
                 if let Some(refused) = exchange.on_deadline(cx.now, &cx.settings.server) {

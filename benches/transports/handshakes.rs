@@ -28,9 +28,10 @@ impl Way {
         version: &'static rustls::SupportedProtocolVersion,
         is_resumed: bool,
     ) -> Self {
-        let (resumption, kind) = match is_resumed {
-            false => (Resumption::disabled(), HandshakeKind::Full),
-            true => (Resumption::in_memory_sessions(1), HandshakeKind::Resumed),
+        let (resumption, kind) = if is_resumed {
+            (Resumption::in_memory_sessions(1), HandshakeKind::Resumed)
+        } else {
+            (Resumption::disabled(), HandshakeKind::Full)
         };
         Self {
             name,

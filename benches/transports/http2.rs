@@ -33,7 +33,7 @@ const CONNECTION_WINDOW_BYTES: u32 = 15 << 20;
 /// A window in which the server sends.
 struct ReceiveWindow {
     size: u32,
-    /// Came since the last WINDOW_UPDATE.
+    /// Came since the last `WINDOW_UPDATE`.
     taken: u32,
 }
 
@@ -141,7 +141,7 @@ impl Session {
             &kept
         };
         while let Some((header, payload, rest)) = split(input) {
-            self.receive_frame(header, payload, output, sink);
+            self.receive_frame(&header, payload, output, sink);
             input = rest;
         }
         self.kept.extend_from_slice(input);
@@ -149,12 +149,12 @@ impl Session {
 
     fn receive_frame(
         &mut self,
-        header: Header,
+        header: &Header,
         payload: &[u8],
         output: &mut Vec<u8>,
         sink: &mut dyn FnMut(usize, &[u8]),
     ) {
-        let Header {
+        let &Header {
             kind,
             flags,
             stream,

@@ -50,9 +50,10 @@ impl Kind {
         if self.streams.is_none() {
             return (Speech::answer(b"\r\n\r\n"), opening_handshake(path));
         }
-        let scheme = match self.is_tls {
-            false => Scheme::Http,
-            true => Scheme::Https,
+        let scheme = if self.is_tls {
+            Scheme::Https
+        } else {
+            Scheme::Http
         };
         let (session, output) = Session::new(streams, scheme, path);
         (Speech::Http2(Box::new(session)), output)
@@ -157,9 +158,10 @@ impl Load {
 
     /// Opens `count` clients more: WebSocket connections, or bare connections.
     pub(crate) fn open(&mut self, kind: Kind, count: usize, addresses: Addresses, path: &str) {
-        let address = match kind.is_tls {
-            false => addresses.plain,
-            true => addresses.tls,
+        let address = if kind.is_tls {
+            addresses.tls
+        } else {
+            addresses.plain
         };
         let protocol = kind.streams.map_or("http/1.1", |_| "h2");
         let config = kind.is_tls.then(|| tls::config(protocol));

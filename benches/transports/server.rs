@@ -226,7 +226,7 @@ impl Process {
             output.read_exact(&mut byte).expect("its addresses");
             said.push(byte[0].into());
         }
-        let mut addresses = said.split_whitespace().map(|word| word.parse());
+        let mut addresses = said.split_whitespace().map(str::parse);
         let mut next = || addresses.next().expect("two").expect("an address");
         Self {
             addresses: Addresses {

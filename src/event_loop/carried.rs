@@ -15,7 +15,7 @@ use crate::config::Settings;
 use crate::event_loop::clients::{Client, fact};
 use crate::event_loop::system::{Socket as _, System};
 use crate::event_loop::{EventLoop, Held};
-use crate::http2::connection::{Carrying, Http2Connection, NewRequest, Step};
+use crate::http2::connection::{Carrying, Http2Connection, NewRequest, Step, Window};
 use crate::http2::exchange::{Exchange, First};
 use crate::http2::frame::{ErrorCode, StreamId, data_header};
 use crate::input::Input;
@@ -235,10 +235,16 @@ impl<S: System> EventLoop<S> {
 
     /// So many bytes of payload were taken: the peer may send as many more.
     fn consumed(&mut self, slot: u32, len: usize) {
+        let client = self.clients.get_mut(slot);
+        let is_over = client.is_none_or(|client| client.protocol.is_lingering());
         if len > 0
             && let Some(Carried {
-                carrier, stream, ..
+                carrier,
+                stream,
+                is_tunnel,
+                ..
             }) = self.asides.streams.get(slot)
+            && (is_tunnel || !is_over)
         {
             self.carrier(carrier, |connection, cx| {
                 connection.consumed(stream, len, cx);
@@ -315,9 +321,14 @@ impl<S: System> EventLoop<S> {
         output.uncork(slot);
         let mut moved = Moved::default();
         while !output.is_blocked(slot) && output.has_output(slot) {
+            let window = connection.window(stream);
+            if window == Window::StreamSpent {
+                output.block(slot);
+                break;
+            }
             let is_full = output.backlog_bytes(carrier) + FRAME_BYTES as u64 > room;
             let is_others_turn = moved.bytes > 0 && waiting.contains_key(&carrier);
-            if is_full || is_others_turn {
+            if is_full || is_others_turn || window == Window::ConnectionSpent {
                 output.block(slot);
                 if !std::mem::replace(&mut entry.waits, true) {
                     waiting.entry(carrier).or_default().push_back(slot);
@@ -325,31 +336,22 @@ impl<S: System> EventLoop<S> {
                 break;
             }
             // A body is not read before it can be sent.
-            if !connection.has_window(stream) {
-                output.block(slot);
-                break;
-            }
             if let Err(error) = output.fill(slot) {
                 log::warn!("a response was cut off: {error}");
                 moved.is_broken = true;
                 break;
             }
             let gathered = gather(&output, slot, payload);
-            if gathered == 0 {
+            let taken = connection.take_window(stream, gathered);
+            if taken == 0 {
                 break;
             }
-            let taken = connection.take_window(stream, gathered);
-            if taken > 0 {
-                output.advance(slot, taken);
-                moved.bytes += taken;
-                moved.has_ended = ends && !output.has_output(slot);
-                let header = data_header(stream, taken, moved.has_ended);
-                let frame = Bytes::Parts(&header, &payload[..taken]);
-                output.send(carrier, Unit::default(), frame);
-            }
-            if taken < gathered {
-                output.block(slot);
-            }
+            output.advance(slot, taken);
+            moved.bytes += taken;
+            moved.has_ended = ends && !output.has_output(slot);
+            let header = data_header(stream, taken, moved.has_ended);
+            let frame = Bytes::Parts(&header, &payload[..taken]);
+            output.send(carrier, Unit::default(), frame);
         }
         if moved.has_ended {
             connection.end_local(stream);
@@ -384,14 +386,12 @@ impl<S: System> EventLoop<S> {
         self.fields.block = block;
     }
 
-    /// There may be room in the queue of a carrier again: who waited for it has a turn.
+    /// There may be room in the queue of a carrier again, or a window: who waited for it has a turn.
     pub(super) fn make_room(&mut self, carrier: u32) {
         let room = room(&self.settings);
-        while let Some(waiting) = self.asides.streams.waiting.get_mut(&carrier) {
-            let queued = self.hub.output.borrow().backlog_bytes(carrier);
-            if queued + FRAME_BYTES as u64 > room {
-                break;
-            }
+        while self.has_room(carrier, room)
+            && let Some(waiting) = self.asides.streams.waiting.get_mut(&carrier)
+        {
             let next = waiting.pop_front();
             if waiting.is_empty() {
                 self.asides.streams.waiting.remove(&carrier);
@@ -403,6 +403,15 @@ impl<S: System> EventLoop<S> {
             self.unblock_carried(slot);
             self.flush_client(slot);
         }
+    }
+
+    /// Whether a carrier takes another frame of its streams.
+    fn has_room(&mut self, carrier: u32, room: u64) -> bool {
+        let client = self.clients.get_mut(carrier);
+        let connection = client.and_then(|client| client.protocol.as_carrier());
+        let queued = self.hub.output.borrow().backlog_bytes(carrier);
+        connection.is_some_and(|connection| connection.has_window())
+            && queued + FRAME_BYTES as u64 <= room
     }
 
     /// A stream may be sent to again.
@@ -425,8 +434,12 @@ impl<S: System> EventLoop<S> {
         };
         let slots: Vec<u32> = connection.slots().collect();
         for slot in slots {
-            self.unblock_carried(slot);
+            // Those who wait have their turn one after the other.
+            if !self.asides.streams.get(slot).is_some_and(|it| it.waits) {
+                self.unblock_carried(slot);
+            }
         }
+        self.make_room(carrier);
     }
 }
 
@@ -439,8 +452,9 @@ impl<S: System> EventLoop<S> {
         }
     }
 
-    /// All was said on a stream, and its queue is empty: ends our side of it, and the stream if the
-    /// peer ended its own, or has nothing more to say that matters.
+    /// All was said on a stream, and its queue is empty: ends our side of it, and the stream when the
+    /// peer ended its own. For that it has a while: some take a reset for a failure, though they have
+    /// the whole answer (RFC 9113 section 8.1). Its window stays as it is.
     pub(super) fn settle_carried(&mut self, slot: u32) {
         let Some(client) = self.clients.get_mut(slot) else {
             return;
@@ -455,8 +469,7 @@ impl<S: System> EventLoop<S> {
         let Some(client) = self.clients.get_mut(slot) else {
             return;
         };
-        let is_tunnel = self.asides.streams.get(slot).is_some_and(|it| it.is_tunnel);
-        if client.is(fact::AT_END) || !is_tunnel {
+        if client.is(fact::AT_END) {
             self.doom(slot);
         }
     }

@@ -172,6 +172,7 @@ impl<S: System> EventLoop<S> {
         match self.protocol(slot, |protocol, cx| protocol.on_deadline(reads_paused, cx)) {
             None | Some(Expiry::Nothing) => {}
             Some(Expiry::Closing(code, reason)) => self.closed(slot, code, reason),
+            Some(Expiry::Over) => self.end_carrier(slot),
             Some(Expiry::Drop) => self.doom(slot),
         }
         self.check_upload(slot);

@@ -246,7 +246,8 @@ impl<S: System> EventLoop<S> {
     }
 
     /// Serves what a client sent, and holds what is to be offered again. How much that is.
-    #[inline]
+    #[inline(always)]
+    #[expect(clippy::inline_always, reason = "two callers, of which one is plain")]
     pub(super) fn take_in_bytes(&mut self, id: ClientId, bytes: &mut [u8]) -> usize {
         let (slot, len, now) = (id.slot(), bytes.len(), self.hub.now.get());
         let Some(client) = self.clients.get_mut(slot) else {
@@ -314,7 +315,7 @@ impl<S: System> EventLoop<S> {
             let Some(Some(event)) = event else { break };
             let upgrades = matches!(event, Event::Request(_));
             self.handle(id, event, !bytes.is_empty());
-            if bytes.is_empty() {
+            if bytes.is_empty() && !self.hub.output.borrow().is_blocked(slot) {
                 break; // what it is answered is written next
             }
             self.relieve(slot);

@@ -55,6 +55,13 @@ pub(crate) mod connection {
     }
 
     #[derive(Debug)]
+    pub(crate) enum Window {
+        Open,
+        StreamSpent,
+        ConnectionSpent,
+    }
+
+    #[derive(Debug)]
     pub(crate) enum Expiry {
         Nothing,
         Close,
@@ -83,7 +90,10 @@ pub(crate) mod connection {
         pub(crate) fn send_block(&mut self, _: StreamId, _: &[u8], _: bool, _: &mut Carrying<'_>) {
             match self.0 {}
         }
-        pub(crate) fn has_window(&mut self, _: StreamId) -> bool {
+        pub(crate) fn window(&mut self, _: StreamId) -> Window {
+            match self.0 {}
+        }
+        pub(crate) fn has_window(&self) -> bool {
             match self.0 {}
         }
         pub(crate) fn take_window(&mut self, _: StreamId, _: usize) -> usize {

@@ -109,6 +109,17 @@ pub(crate) struct NewRequest {
     pub(crate) refused: Option<RefusedRequest>,
 }
 
+/// Whether there is a window for payload (section 6.9.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Window {
+    /// There is.
+    Open,
+    /// That of the stream is spent: [`Step::Unblocked`] or [`Step::AllUnblocked`] will follow.
+    StreamSpent,
+    /// That of all streams is: [`Step::AllUnblocked`] will follow.
+    ConnectionSpent,
+}
+
 /// What a deadline came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Expiry {
@@ -275,20 +286,25 @@ impl Http2Connection {
         self.streams.set_slot(stream, slot);
     }
 
-    /// Whether anything may go out on the stream now. If not, [`Step::Unblocked`] or
-    /// [`Step::AllUnblocked`] will follow.
-    pub(crate) fn has_window(&mut self, stream: StreamId) -> bool {
+    /// Whether anything may go out on the stream now.
+    pub(crate) fn window(&mut self, stream: StreamId) -> Window {
         let Some(stream) = self.streams.get_mut(stream) else {
-            return false;
+            return Window::StreamSpent;
         };
-        let has_window = stream.send_window().min(self.send_window) > 0;
-        if !has_window {
-            self.is_blocked |= self.send_window <= 0;
-            if stream.send_window() <= 0 {
-                stream.block();
-            }
+        if stream.send_window() <= 0 {
+            stream.block();
+            return Window::StreamSpent;
         }
-        has_window
+        if self.send_window <= 0 {
+            self.is_blocked = true;
+            return Window::ConnectionSpent;
+        }
+        Window::Open
+    }
+
+    /// Whether anything may go out on any stream that has a window.
+    pub(crate) const fn has_window(&self) -> bool {
+        self.send_window > 0
     }
 
     /// How many of `most` bytes may go out now as one DATA frame, at most 16,384; they are deducted
@@ -473,13 +489,19 @@ impl Http2Connection {
         }
     }
 
-    /// Bytes held for what is unfinished, and to understand what follows.
+    /// Bytes held for what is unfinished. What there is of streams, and to understand their fields, is
+    /// not among them: it lasts, and is little.
     pub(crate) fn buffered_bytes(&self) -> usize {
         let block = self.block.as_ref();
-        self.partial.capacity()
-            + block.map_or(0, |block| block.buffered_bytes())
-            + self.decoder.memory_bytes()
-            + self.streams.memory_bytes()
+        self.partial.capacity() + block.map_or(0, |block| block.buffered_bytes())
+    }
+}
+
+#[cfg(test)]
+impl Http2Connection {
+    /// Bytes of all that it holds in the heap.
+    fn memory_bytes(&self) -> usize {
+        self.buffered_bytes() + self.decoder.memory_bytes() + self.streams.memory_bytes()
     }
 }
 

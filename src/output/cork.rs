@@ -250,13 +250,15 @@ impl Output {
     }
 
     /// What is gathered for the client in `slot`, to be written; `None` if it is not corked.
-    #[inline]
+    #[inline(always)]
+    #[expect(clippy::inline_always, reason = "on the straight path")]
     pub(crate) fn corked(&self, slot: u32) -> Option<&[u8]> {
         (self.cork.slot == slot).then_some(&self.cork.buffer[..self.cork.len])
     }
 
     /// The socket took all that was gathered.
-    #[inline]
+    #[inline(always)]
+    #[expect(clippy::inline_always, reason = "on the straight path")]
     pub(crate) fn cork_taken(&mut self, slot: u32) {
         debug_assert!(self.cork.slot == slot, "it was corked");
         let client = &mut self.clients[slot as usize];

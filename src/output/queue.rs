@@ -351,6 +351,8 @@ impl Store {
 
     /// Adds slices for what waits, from the front. `false`: not all of it, for want of slices or
     /// because a source comes next, so nothing may be added behind.
+    #[inline(always)]
+    #[expect(clippy::inline_always, reason = "within each write")]
     pub(super) fn gather<'a>(
         &'a self,
         queue: &Queue,

@@ -29,9 +29,10 @@ function encode(opcode, payload) {
 }
 
 function decode(buffer) {
-  if (buffer.length < 4) return null;
+  if (buffer.length < 2) return null;
   const long = buffer[1] === 126;
   const at = long ? 4 : 2;
+  if (buffer.length < at) return null;
   const length = long ? buffer.readUInt16BE(2) : buffer[1];
   assert(length < 127 || long);
   return buffer.length < at + length ? null
@@ -61,6 +62,7 @@ function echo(session, messages) {
           closed = frame.payload.readUInt16BE(0);
           continue;
         }
+        assert.strictEqual(frame.opcode, 1);
         assert(frame.payload.equals(messages[at]), `message ${at} came back otherwise`);
         at += 1;
         if (at < messages.length) stream.write(encode(1, messages[at]));

@@ -345,6 +345,7 @@ impl Client {
     }
 
     /// As [`read_bytes`](Self::read_bytes), or nothing if an EOF is all that there is.
+    #[cfg(feature = "http2")]
     pub(crate) fn read_bytes_or_eof(&mut self, len: usize) -> Option<Vec<u8>> {
         self.buffer(1).then(|| self.read_bytes(len))
     }

@@ -1,12 +1,14 @@
-//! A client of HTTP/2 (RFC 9113), and of WebSockets on its streams (RFC 8441), by hand: what a server
+//! A client of HTTP/2 (RFC 9113), and of WebSocket on its streams (RFC 8441), by hand: what a server
 //! must not send fails the test. It keeps count of windows both ways.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use crate::client::{self, CLOSE, Client, HttpResponse, TEXT, close_payload, frame};
+use crate::client::{Client, HttpResponse};
 use crate::http2_fields;
+
+mod tunnel;
 
 pub(crate) const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
@@ -80,7 +82,7 @@ pub(crate) struct Http2Client {
     pub(crate) server_settings: HashMap<u16, u32>,
     ping_acks: u32,
     pings: u32,
-    /// Payload of WebSockets' streams that is no whole frame yet.
+    /// Payload of streams that was not asked for yet.
     unread: HashMap<u32, Vec<u8>>,
 }
 
@@ -324,6 +326,12 @@ impl Http2Client {
         self.waiting_event(stream)
     }
 
+    /// Whether there is something then.
+    pub(crate) fn has_event_by_now(&mut self, stream: u32) -> bool {
+        self.sync();
+        self.waiting.iter().any(|(of, _)| *of == stream)
+    }
+
     /// GOAWAY with that code, however many streams it leaves. Its last stream.
     pub(crate) fn expect_go_away(&mut self, expected: u32) -> u32 {
         match self.event(0) {
@@ -499,84 +507,5 @@ impl Http2Client {
             }
         }
         response
-    }
-}
-
-/// WebSockets.
-impl Http2Client {
-    /// Asks for a WebSocket (RFC 8441 section 4).
-    pub(crate) fn ask_websocket(&mut self, path: &str, fields: &[(&str, &str)]) -> u32 {
-        assert_eq!(self.server_settings.get(&ENABLE_CONNECT_PROTOCOL), Some(&1));
-        let mut all = vec![(":protocol", "websocket"), ("sec-websocket-version", "13")];
-        all.extend(fields);
-        self.send_request("CONNECT", path, &all, false)
-    }
-
-    pub(crate) fn open_websocket(&mut self, path: &str) -> u32 {
-        let stream = self.ask_websocket(path, &[]);
-        let (response, is_last) = self.read_head(stream);
-        assert_eq!((response.status, is_last), (200, false), "{response:?}");
-        stream
-    }
-
-    /// Sends a whole message.
-    pub(crate) fn send_message(&mut self, stream: u32, opcode: u8, payload: impl AsRef<[u8]>) {
-        self.send_data(stream, &frame(true, opcode, payload.as_ref()), false);
-    }
-
-    pub(crate) fn send_text(&mut self, stream: u32, text: &str) {
-        self.send_message(stream, TEXT, text);
-    }
-
-    pub(crate) fn send_close(&mut self, stream: u32, code: u16) {
-        self.send_message(stream, CLOSE, close_payload(code, ""));
-    }
-
-    /// So many bytes of a stream's payload.
-    pub(crate) fn read_bytes(&mut self, stream: u32, len: usize) -> Vec<u8> {
-        let mut bytes = self.unread.remove(&stream).unwrap_or_default();
-        while bytes.len() < len {
-            let (more, is_last) = self.read_data(stream);
-            bytes.extend(more);
-            assert!(
-                !is_last || bytes.len() >= len,
-                "the end behind {bytes:02x?}"
-            );
-        }
-        let rest = bytes.split_off(len);
-        self.unread.insert(stream, rest);
-        bytes
-    }
-
-    pub(crate) fn read_frame(&mut self, stream: u32) -> client::Frame {
-        client::read_frame(|len| self.read_bytes(stream, len))
-    }
-
-    /// Reads a message of one frame.
-    pub(crate) fn read_message(&mut self, stream: u32, opcode: u8) -> Vec<u8> {
-        let frame = self.read_frame(stream);
-        assert_eq!((frame.fin, frame.opcode), (true, opcode), "{frame:02x?}");
-        frame.payload
-    }
-
-    pub(crate) fn read_text(&mut self, stream: u32) -> String {
-        String::from_utf8(self.read_message(stream, TEXT)).expect("text is UTF-8")
-    }
-
-    /// Reads a Close frame with `code`, and returns its reason.
-    pub(crate) fn expect_close(&mut self, stream: u32, code: u16) -> String {
-        let payload = self.read_message(stream, CLOSE);
-        assert_eq!(payload.get(..2), Some(&code.to_be_bytes()[..]), "{code}");
-        String::from_utf8(payload[2..].to_vec()).expect("a reason is UTF-8")
-    }
-
-    /// The server ended its side of the stream, and said nothing before that.
-    pub(crate) fn expect_end(&mut self, stream: u32) {
-        let unread = self.unread.remove(&stream).unwrap_or_default();
-        assert!(unread.is_empty(), "unread: {unread:02x?}");
-        // The end may have come with what was read last.
-        if !self.ended.contains(&stream) || self.waiting.iter().any(|(of, _)| *of == stream) {
-            assert_eq!(self.read_data(stream), (Vec::new(), true));
-        }
     }
 }

@@ -270,6 +270,7 @@ fn a_stop_is_told_and_what_is_ended_then_is_complete() {
         assert_eq!(hear(&heard), "stop");
     }
     client.expect_eof();
+    drop(client);
     server.join().expect("it ends in time");
     expect_refused(server.address);
 }

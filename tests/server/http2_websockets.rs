@@ -1,4 +1,4 @@
-//! WebSockets on streams of HTTP/2 (RFC 8441): to a handler they are what they are over HTTP/1.
+//! WebSocket on streams of HTTP/2 (RFC 8441): to a handler it is what it is over HTTP/1.
 
 use std::sync::mpsc::channel;
 
@@ -293,7 +293,7 @@ fn inflate(deflated: &[u8]) -> Vec<u8> {
     inflated
 }
 
-/// Requests and WebSockets of one connection do not wait for each other.
+/// Neither waits for the other.
 #[test]
 fn requests_are_answered_beside_websockets() {
     let server = TestServer::start(|host, events| {

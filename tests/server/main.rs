@@ -53,7 +53,13 @@ mod configuration;
 #[cfg(feature = "cli")]
 mod configuration_example;
 #[cfg(feature = "http2")]
+mod http2_backlog;
+#[cfg(feature = "http2")]
 mod http2_closing;
+#[cfg(feature = "http2")]
+mod http2_hosts;
+#[cfg(feature = "http2")]
+mod http2_limits;
 #[cfg(feature = "http2")]
 mod http2_requests;
 #[cfg(feature = "http2")]

@@ -56,6 +56,30 @@ fn a_peer_that_says_close_notify_is_answered_first_and_then_in_kind() {
     }
 }
 
+/// Its requests wait for the answers to those before them, and its end for all of them.
+#[test]
+fn a_peers_end_waits_behind_requests_that_are_held_back() {
+    let (authority, secure) = localhost();
+    let server = TestServer::start(|host, _| {
+        let long = |_: &mut Request, response: &mut Response| {
+            response.end(vec![b'x'; 300_000]);
+        };
+        Server::new().host(secure(host).add(long))
+    });
+    let mut client = TlsClient::open(server.address, &authority.config());
+    let mut records = client.seal(GET.repeat(60));
+    client.tls.send_close_notify();
+    records.extend(client.records());
+    client.send_raw(&records);
+    let (answers, end) = client.read_to_end();
+    let count = answers
+        .windows(8)
+        .filter(|bytes| *bytes == b"HTTP/1.1")
+        .count();
+    assert_eq!((count, end), (60, End::Orderly));
+    assert!(answers.len() > 60 * 300_000);
+}
+
 #[test]
 fn close_notify_amid_a_request_ends_it_unanswered() {
     let (server, authority) = telling(Config::default());

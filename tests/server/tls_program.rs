@@ -8,7 +8,7 @@ use rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{ClientConfig, DigitallySignedStruct, SignatureScheme};
 
-use crate::client::Client;
+use crate::client::{BINARY, Client, pattern};
 use crate::configuration::Folder;
 use crate::program::{Program, command, run};
 use crate::support::wait_until;
@@ -144,6 +144,21 @@ fn a_self_signed_certificate_is_printed_by_its_fingerprint() {
     let mut client = TlsClient::connect(program.address, &knowing(&other), "localhost");
     client.handshake().expect_err("it is another one");
     assert_eq!(Client::connect(plain).get("/").status, 200);
+}
+
+/// Without TLS a long one goes back from where it was read, by a write of its own.
+#[test]
+fn what_goes_back_as_it_came_is_sealed_too() {
+    let authority = Authority::new();
+    authority.issue("one", &["localhost"]);
+    let program = serve(&flags(&authority, "one"));
+    let mut client = TlsClient::open(program.address, &authority.config()).into_client();
+    client.upgrade("/echo");
+    for len in [100, 5000, 50_000, 200_000] {
+        let message = pattern(len);
+        client.send(true, BINARY, &message);
+        assert!(client.read_message(BINARY) == message, "{len}");
+    }
 }
 
 #[test]

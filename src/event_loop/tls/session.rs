@@ -17,6 +17,11 @@ const MAX_FRAGMENT_BYTES: usize = 1 << 14;
 /// What a record of ours is at most longer than its fragment, header included, in all suites.
 const MAX_OVERHEAD_BYTES: usize = 40;
 
+/// Most that is held of records that are not complete, in bytes: one of the greatest length, and the
+/// longest first message that makes sense. In fragments of a byte one of 64 KiB would take six times
+/// that.
+const MAX_INCOMPLETE_BYTES: usize = 64 * 1024;
+
 /// What the sessions of a listener are made of.
 #[derive(Clone, Debug)]
 pub(crate) struct Acceptor(Arc<ServerConfig>);
@@ -81,13 +86,16 @@ impl Session {
             bytes = rest;
             let mut incomplete = std::mem::take(&mut self.incomplete);
             incomplete.extend_from_slice(missing);
-            match self.open(&mut incomplete, plain) {
-                (len, Progress::Open) if len < incomplete.len() => {
-                    incomplete.drain(..len);
-                    self.incomplete = incomplete;
-                }
-                (_, Progress::Open) => {}
-                (_, end) => return end,
+            let (len, progress) = self.open(&mut incomplete, plain);
+            if progress != Progress::Open {
+                return progress;
+            }
+            if self.is_too_much(incomplete.len() - len) {
+                return Progress::Failed;
+            }
+            if len < incomplete.len() {
+                incomplete.drain(..len);
+                self.incomplete = incomplete;
             }
         }
         if !self.incomplete.is_empty() {
@@ -95,10 +103,26 @@ impl Session {
             return Progress::Open;
         }
         let (len, progress) = self.open(bytes, plain);
-        if progress == Progress::Open && len < bytes.len() {
+        if progress != Progress::Open {
+            return progress;
+        }
+        if self.is_too_much(bytes.len() - len) {
+            return Progress::Failed;
+        }
+        if len < bytes.len() {
             self.incomplete = bytes[len..].to_vec();
         }
-        progress
+        Progress::Open
+    }
+
+    /// Whether so many bytes are more than is held. Then the session has failed.
+    fn is_too_much(&mut self, incomplete: usize) -> bool {
+        let is_so = incomplete > MAX_INCOMPLETE_BYTES;
+        if is_so {
+            log::debug!("a TLS session failed: a handshake message in too many records");
+            self.fail();
+        }
+        is_so
     }
 
     /// How much is to follow what is incomplete until it is to be looked at again.

@@ -390,6 +390,7 @@ impl Streams {
     }
 
     /// Bytes of its allocations.
+    #[cfg(test)]
     pub(super) fn memory_bytes(&self) -> usize {
         self.entries.capacity() * size_of::<Stream>()
             + self.resets.capacity() * size_of::<StreamId>()

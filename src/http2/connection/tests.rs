@@ -406,17 +406,17 @@ fn what_an_idle_connection_holds_is_small() {
     for stream in 200..300 {
         assert_eq!(peer.send(get(2 * stream + 1)).len(), 1);
     }
-    assert!(peer.connection.buffered_bytes() > 3200);
+    assert!(peer.connection.memory_bytes() > 3200);
     for stream in 200..300 {
         peer.answer(2 * stream + 1);
     }
     // Numbers of streams that were reset are left.
-    assert!(peer.connection.buffered_bytes() <= 512);
+    assert!(peer.connection.memory_bytes() <= 512);
 
     let mut peer = Peer::new();
     assert_eq!(peer.send(get(1)), [seen_get(1)]);
     peer.answer(1);
     assert!(peer.connection.is_idle());
-    assert!(peer.connection.buffered_bytes() <= 4 * 32);
+    assert!(peer.connection.memory_bytes() <= 4 * 32);
     assert!(size_of::<Http2Connection>() <= 512);
 }

@@ -91,6 +91,7 @@ impl Decoder {
     }
 
     /// Memory on the heap.
+    #[cfg(test)]
     pub(crate) fn memory_bytes(&self) -> usize {
         self.table.memory_bytes() + self.scratch.capacity()
     }

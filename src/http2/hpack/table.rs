@@ -198,6 +198,7 @@ impl DynamicTable {
     }
 
     /// Memory on the heap.
+    #[cfg(test)]
     pub(super) fn memory_bytes(&self) -> usize {
         self.bytes.capacity() + self.entries.capacity() * size_of::<Entry>()
     }

@@ -1,5 +1,6 @@
 use super::*;
 use crate::tls::tests::both_sides;
+use proptest::prelude::*;
 use rustls::{ClientConnection, SupportedProtocolVersion, version};
 use std::io::{Read, Write};
 
@@ -127,6 +128,33 @@ fn a_handshake_message_may_come_in_many_records() {
 }
 
 #[test]
+fn a_message_in_too_many_records_is_not_held() {
+    let new = || pair(&version::TLS13).0;
+    let mut session = new();
+    // A ClientHello of 64,000 bytes, one in each record.
+    let header: Vec<u8> = [1, 0, 250, 0]
+        .into_iter()
+        .flat_map(|byte| [22, 3, 1, 0, 1, byte])
+        .collect();
+    let records = [header, [22, 3, 1, 0, 1, 0].repeat(64_000)].concat();
+    let mut plain = Vec::new();
+    let mut most = 0;
+    let mut pieces = records.chunks(1000);
+    let end = pieces.find_map(|piece| {
+        let progress = session.receive(&mut piece.to_vec(), &mut plain);
+        most = most.max(session.incomplete.len());
+        (progress != Progress::Open).then_some(progress)
+    });
+    assert_eq!(end, Some(Progress::Failed));
+    assert!(most <= MAX_INCOMPLETE_BYTES && pieces.len() > 300, "{most}");
+    assert_eq!(session.incomplete_bytes(), 0);
+    // All at once it is no other.
+    let mut session = new();
+    let end = session.receive(&mut records.clone(), &mut plain);
+    assert_eq!((end, session.incomplete_bytes()), (Progress::Failed, 0));
+}
+
+#[test]
 fn records_may_be_split_anywhere_and_leave_nothing_behind() {
     for version in VERSIONS {
         let (mut session, mut peer) = pair(version);
@@ -230,6 +258,57 @@ fn letters_are_no_record_and_records_no_letters() {
     assert!(!session.is_plain(&hello) && !session.is_plain(b"") && !session.is_plain(&[0x80]));
     receive(&mut session, [&hello[..1]].into_iter());
     assert!(!session.is_plain(b"G"), "in the midst of a record");
+}
+
+/// Hands `records` over with some of their bytes changed, in pieces of those lengths.
+fn receive_changed(
+    session: &mut Session,
+    mut records: Vec<u8>,
+    changes: &[(prop::sample::Index, u8)],
+    lens: &[usize],
+) {
+    for (index, byte) in changes {
+        let index = index.index(records.len());
+        records[index] = *byte;
+    }
+    let (mut rest, mut plain, mut has_failed) = (&mut *records, Vec::new(), false);
+    for len in lens.iter().cycle() {
+        if rest.is_empty() {
+            break;
+        }
+        let (piece, more) = rest.split_at_mut((*len).min(rest.len()));
+        rest = more;
+        let progress = session.receive(piece, &mut plain);
+        assert!(!has_failed || progress == Progress::Open);
+        has_failed |= progress == Progress::Failed;
+        assert!(!has_failed || !session.can_seal());
+    }
+}
+
+proptest! {
+    /// A panic would be that of the whole loop.
+    #[test]
+    fn no_bytes_of_a_peer_are_a_panic(
+        is_open in any::<bool>(),
+        fragment in 1..400_usize,
+        changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..4),
+        lens in prop::collection::vec(1..600_usize, 1..6),
+    ) {
+        let (mut session, mut peer) = if is_open { open_pair() } else { pair(&version::TLS13) };
+        let records = if is_open {
+            [peer.seal(&[7; 300]), peer.seal(b"hello")].concat()
+        } else {
+            // Its handshake message in records of that length.
+            let hello = peer.records();
+            let (header, message) = hello.split_at(HEADER_BYTES);
+            let records = message.chunks(fragment).flat_map(|fragment| {
+                let len = u16::try_from(fragment.len()).expect("a short one").to_be_bytes();
+                [&header[..3], &len, fragment].concat()
+            });
+            records.collect()
+        };
+        receive_changed(&mut session, records, &changes, &lens);
+    }
 }
 
 /// What an idle client holds beside what rustls keeps on the heap.

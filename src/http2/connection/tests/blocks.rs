@@ -62,9 +62,9 @@ fn nothing_comes_amid_a_block() {
         let mut peer = Peer::new();
         peer.send(post(1));
         assert_eq!(peer.send(frame(HEADERS, END_STREAM, 5, [0; 100])), []);
-        assert!(peer.connection.buffered_bytes() > 200);
+        assert!(peer.connection.memory_bytes() > 200);
         assert_eq!(peer.fails_with(between), 0x1);
-        assert!(peer.connection.buffered_bytes() < 200, "it is let go");
+        assert!(peer.connection.memory_bytes() < 200, "it is let go");
     }
     // Nor does it go on before it began, or behind its end.
     let alone = frame(CONTINUATION, END_HEADERS, 1, "");
