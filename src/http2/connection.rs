@@ -365,7 +365,7 @@ impl Http2Connection {
             );
         } else {
             frame::put_headers(stream, block, end_stream, |header, part| {
-                cx.send(header, part)
+                cx.send(header, part);
             });
         }
         if end_stream {
