@@ -150,6 +150,8 @@ impl<S: System> EventLoop<S> {
     fn fail_session(&mut self, slot: u32) {
         self.closed(slot, CloseCode::ABNORMAL, "");
         self.abandon(slot);
+        // While it is known still which they are.
+        self.lose_streams(slot);
         let Some(client) = self.clients.get_mut(slot) else {
             return;
         };
