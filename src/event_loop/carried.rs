@@ -389,7 +389,8 @@ impl<S: System> EventLoop<S> {
     /// There may be room in the queue of a carrier again, or a window: who waited for it has a turn.
     pub(super) fn make_room(&mut self, carrier: u32) {
         let room = room(&self.settings);
-        while self.has_room(carrier, room)
+        while self.asides.streams.waiting.contains_key(&carrier)
+            && self.has_room(carrier, room)
             && let Some(waiting) = self.asides.streams.waiting.get_mut(&carrier)
         {
             let next = waiting.pop_front();
