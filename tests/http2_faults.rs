@@ -191,3 +191,23 @@ fn a_stream_that_waits_goes_on_though_another_one_took_all_of_the_window() {
     let answer = exchange(&mut server, peer, &open_window(0, 200));
     assert_eq!(payload_len(&answer, 5), 200);
 }
+
+/// The clients that streams were count for nobody's connection, also in the turn in which they end.
+#[test]
+fn requests_of_one_connection_keep_nobody_out() {
+    let config = Config {
+        max_connections: Some(2),
+        ..Config::default()
+    };
+    let mut server = start_with(Router::new().get("/", bytes_of(1)), config);
+    let peer = connect(&mut server, LARGEST_WINDOW, 0);
+    let other = server.connect(true);
+    server.send(other, b"GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    let mut streams = (1..).step_by(2);
+    for _ in 0..3 {
+        let requests = streams.by_ref().take(2).map(|id| get(id, "/"));
+        server.send(peer, &requests.flatten().collect::<Vec<u8>>());
+        server.turn().expect("it lives");
+    }
+    assert!(server.take_output(other).starts_with(b"HTTP/1.1 200"));
+}

@@ -67,14 +67,21 @@ pub(super) struct Streams {
     carried: FxHashMap<u32, Carried>,
     /// By the slot of the carrier: who waits for room in its queue, in turn.
     waiting: FxHashMap<u32, VecDeque<u32>>,
+    /// Clients that are carried, and those that were and are to be freed at the end of the turn.
+    count: usize,
     /// Where the payload of a frame is gathered.
     payload: Vec<u8>,
 }
 
 impl Streams {
-    /// How many clients are carried by others.
-    pub(super) fn len(&self) -> usize {
-        self.carried.len()
+    /// How many clients have no connection of their own.
+    pub(super) const fn len(&self) -> usize {
+        self.count
+    }
+
+    /// One of them was freed.
+    pub(super) const fn forget_one(&mut self) {
+        self.count -= 1;
     }
 
     /// Whether any stream waits for room in the queue of its carrier.
@@ -143,6 +150,7 @@ impl<S: System> EventLoop<S> {
             trickle: 0,
         };
         self.asides.streams.carried.insert(slot, entry);
+        self.asides.streams.count += 1;
         let (exchange, first) = Exchange::begin(new, host, now);
         let protocol = Protocol::Exchange(Box::new(exchange));
         let mut client = Client::new(S::Socket::none(), protocol, now);
@@ -312,6 +320,7 @@ impl<S: System> EventLoop<S> {
             carried,
             waiting,
             payload,
+            ..
         } = &mut self.asides.streams;
         let entry = carried.get_mut(&slot)?;
         let (carrier, stream) = (entry.carrier, entry.stream);

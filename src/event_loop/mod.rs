@@ -675,6 +675,9 @@ impl<S: System> EventLoop<S> {
             if client.is(fact::ENCRYPTED) {
                 self.asides.sessions.remove(&slot);
             }
+            if client.is(fact::CARRIED) {
+                self.asides.streams.forget_one();
+            }
             self.count_buffered(slot, 0);
             // Its descriptor is free again: somebody may wait for one.
             self.accept_paused = false;
