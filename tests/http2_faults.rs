@@ -211,3 +211,80 @@ fn requests_of_one_connection_keep_nobody_out() {
     }
     assert!(server.take_output(other).starts_with(b"HTTP/1.1 200"));
 }
+
+/// Keeps how many bytes came, and answers nothing.
+struct Count {
+    bytes: Rc<RefCell<usize>>,
+    closed: Rc<RefCell<Vec<u16>>>,
+}
+
+impl WebSocketHandler for Count {
+    type HandshakeData = ();
+
+    fn on_handshake(&mut self, _: &Request, _: &mut Response) -> Option<()> {
+        Some(())
+    }
+
+    fn on_data(&mut self, _: ClientId, message: Message<'_>) {
+        *self.bytes.borrow_mut() += message.len();
+    }
+
+    fn on_close(&mut self, _: ClientId, code: aerys::CloseCode, _: &str) {
+        self.closed.borrow_mut().push(code.into());
+    }
+}
+
+/// What was taken of it is not kept, though more comes behind before all is.
+#[test]
+fn input_that_is_held_back_does_not_grow_by_what_was_taken() {
+    const WINDOW: usize = 65_535;
+    let (bytes, closed) = (Rc::default(), Rc::default());
+    let count = Count {
+        bytes: Rc::clone(&bytes),
+        closed: Rc::clone(&closed),
+    };
+    let count = RefCell::new(Some(count));
+    let endpoint =
+        websocket(move |_: Endpoint| count.take().expect("once")).config(WebSocketConfig {
+            max_frames_per_second: Some(20),
+            heartbeat: None,
+            ..WebSocketConfig::default()
+        });
+    let config = Config {
+        http2_stream_window_bytes: WINDOW,
+        max_buffered_input_bytes: 4 * WINDOW,
+        ..Config::default()
+    };
+    let mut server = start_with(Router::new().get("/", endpoint), config);
+    let peer = connect(&mut server, LARGEST_WINDOW, 0);
+    exchange(
+        &mut server,
+        peer,
+        &frame(HEADERS, END_HEADERS, 1, &websocket_request("/")),
+    );
+    let piece = message(&[b'x'; 1000]);
+    let (mut window, mut sent) = (WINDOW, 0);
+    for _ in 0..200 {
+        while window >= piece.len() {
+            server.send(peer, &frame(DATA, 0, 1, &piece));
+            window -= piece.len();
+            sent += 1000;
+        }
+        for frame in exchange(&mut server, peer, &[]) {
+            assert_eq!(
+                (frame.kind, frame.stream == 1),
+                (WINDOW_UPDATE, frame.stream != 0)
+            );
+            if frame.stream == 1 {
+                window += u32::from_be_bytes(frame.payload.try_into().expect("4 bytes")) as usize;
+            }
+        }
+        server.advance(Duration::from_millis(250));
+    }
+    assert!(
+        *bytes.borrow() > 10 * WINDOW,
+        "{} of {sent}",
+        bytes.borrow()
+    );
+    assert!(closed.borrow().is_empty(), "{closed:?}");
+}

@@ -12,9 +12,9 @@
 
 use crate::client_id::ClientId;
 use crate::config::Settings;
+use crate::event_loop::EventLoop;
 use crate::event_loop::clients::{Client, fact};
 use crate::event_loop::system::{Socket as _, System};
-use crate::event_loop::{EventLoop, Held};
 use crate::http2::connection::{Carrying, Http2Connection, NewRequest, Step, Window};
 use crate::http2::exchange::{Exchange, First};
 use crate::http2::frame::{ErrorCode, StreamId, data_header};
@@ -187,8 +187,8 @@ impl<S: System> EventLoop<S> {
             directory.count_read(slot, bytes.len(), now);
         }
         if waits {
-            if let Some(Held { bytes: held, .. }) = self.asides.held.get_mut(&slot) {
-                held.extend_from_slice(bytes);
+            if let Some(held) = self.asides.held.get_mut(&slot) {
+                held.extend(bytes);
             }
         } else {
             let unread = self.serve(id, bytes);

@@ -133,6 +133,16 @@ struct Held {
     from: usize,
 }
 
+impl Held {
+    /// More comes behind it. What was taken of it is not kept.
+    fn extend(&mut self, bytes: &[u8]) {
+        if self.from >= self.bytes.len() / 2 {
+            self.bytes.drain(..std::mem::take(&mut self.from));
+        }
+        self.bytes.extend_from_slice(bytes);
+    }
+}
+
 /// See the module.
 #[expect(
     clippy::struct_excessive_bools,
