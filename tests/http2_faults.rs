@@ -288,3 +288,31 @@ fn input_that_is_held_back_does_not_grow_by_what_was_taken() {
     );
     assert!(closed.borrow().is_empty(), "{closed:?}");
 }
+
+/// A HEAD is answered without content also if what is said is that its body was too slow.
+#[test]
+fn a_refusal_without_content_ends_its_stream_too() {
+    let config = Config {
+        body_grace: Duration::from_secs(1),
+        keep_alive_timeout: Duration::from_secs(1),
+        linger_timeout: Duration::from_secs(1),
+        ..Config::default()
+    };
+    let mut server = start_with(Router::new().get("/", bytes_of(1)), config);
+    let peer = connect(&mut server, LARGEST_WINDOW, 0);
+    exchange(
+        &mut server,
+        peer,
+        &frame(HEADERS, END_HEADERS, 1, &request("HEAD", "/")),
+    );
+    server.advance(Duration::from_secs(1));
+    let answer = exchange(&mut server, peer, &[]);
+    assert!(answer.iter().any(Frame::ends_stream), "{answer:?}");
+    server.advance(Duration::from_secs(1));
+    let reset = exchange(&mut server, peer, &[]);
+    assert_eq!(reset[0].kind, RST_STREAM, "{reset:?}");
+    assert_eq!(server.client_count(), 1);
+    server.advance(Duration::from_secs(1));
+    settle(&mut server);
+    assert!(server.is_closed(peer));
+}

@@ -176,6 +176,14 @@ impl<S: System> EventLoop<S> {
             Some(Expiry::Drop) => self.doom(slot),
         }
         self.check_upload(slot);
+        if self
+            .clients
+            .get_mut(slot)
+            .is_some_and(|client| client.is(fact::CARRIED))
+        {
+            // What it was refused with has no content perhaps, whose end would be the stream's.
+            self.settle(slot);
+        }
         self.resume(slot);
         self.arm(slot);
     }
