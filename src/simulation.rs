@@ -93,6 +93,17 @@ impl Simulation {
         simulated::is_closed(peer.0)
     }
 
+    /// The loop is woken, as it is by what other threads ask of it: on this one nothing else does that.
+    pub fn wake(&mut self) {
+        simulated::wake();
+    }
+
+    /// Asks for a graceful stop.
+    pub fn stop(&mut self) {
+        self.event_loop.control().stop();
+        simulated::wake();
+    }
+
     /// Time passes. Nothing happens before the next [`turn`](Self::turn).
     pub fn advance(&mut self, duration: Duration) {
         simulated::advance(duration);

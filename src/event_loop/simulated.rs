@@ -5,6 +5,7 @@
 //! for room where a write found too little; each says all that is so at the time of the poll.
 //! One world a thread: a socket is its number in it, as a descriptor is one of the system.
 
+use crate::event_loop::WAKER;
 use crate::event_loop::system::{
     Accepted, Listener, ReadOutcome, Ready, Socket, System, WriteOutcome,
 };
@@ -32,6 +33,8 @@ struct World {
     /// Sockets about which the poll has something to say, each once.
     changed: VecDeque<u32>,
     backlog_changed: bool,
+    /// Another thread woke the loop.
+    is_woken: bool,
     /// How many accepts find no descriptor.
     exhausted: usize,
     nanos: u64,
@@ -227,7 +230,12 @@ pub(crate) fn advance(duration: Duration) {
 
 /// Whether the next poll brings something.
 pub(crate) fn is_changed() -> bool {
-    WORLD.with_borrow(|world| world.backlog_changed || !world.changed.is_empty())
+    WORLD.with_borrow(|world| world.backlog_changed || world.is_woken || !world.changed.is_empty())
+}
+
+/// Another thread wakes the loop.
+pub(crate) fn wake() {
+    WORLD.with_borrow_mut(|world| world.is_woken = true);
 }
 
 /// How long the last poll would have waited for an event at most; `None` is for ever.
@@ -398,16 +406,18 @@ impl System for Simulated {
         events.clear();
         WORLD.with_borrow_mut(|world| {
             world.timeout = timeout;
-            if std::mem::take(&mut world.backlog_changed)
-                && let Some(token) = world.listener
-            {
-                events.push(Ready {
-                    token,
-                    readable: true,
-                    writable: false,
-                    read_closed: false,
-                    broken: false,
-                });
+            let readable = |token| Ready {
+                token,
+                readable: true,
+                writable: false,
+                read_closed: false,
+                broken: false,
+            };
+            if std::mem::take(&mut world.backlog_changed) {
+                events.extend(world.listener.map(readable));
+            }
+            if std::mem::take(&mut world.is_woken) {
+                events.push(readable(WAKER));
             }
             while events.len() < EVENTS_PER_POLL
                 && let Some(socket) = world.changed.pop_front()
