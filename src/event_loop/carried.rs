@@ -14,6 +14,7 @@ use crate::client_id::ClientId;
 use crate::config::Settings;
 use crate::event_loop::EventLoop;
 use crate::event_loop::clients::{Client, fact};
+use crate::event_loop::flush::WRITE_BUDGET_BYTES;
 use crate::event_loop::system::{Socket as _, System};
 use crate::http2::connection::{Carrying, Http2Connection, NewRequest, Step, Window};
 use crate::http2::exchange::{Exchange, First};
@@ -67,6 +68,11 @@ pub(super) struct Streams {
     carried: FxHashMap<u32, Carried>,
     /// By the slot of the carrier: who waits for room in its queue, in turn.
     waiting: FxHashMap<u32, VecDeque<u32>>,
+    /// By the slot of the carrier: bytes that its queue was given in turns of those who waited, since
+    /// the last flush began.
+    given: FxHashMap<u32, u64>,
+    /// Carriers that had their share of it, and go on in the next one.
+    postponed: Vec<u32>,
     /// Clients that are carried, and those that were and are to be freed at the end of the turn.
     count: usize,
     /// Where the payload of a frame is gathered.
@@ -88,6 +94,25 @@ impl Streams {
     #[inline]
     pub(super) fn is_any_waiting(&self) -> bool {
         !self.waiting.is_empty()
+    }
+
+    /// Whether a carrier is to go on in the next flush.
+    pub(super) const fn is_any_postponed(&self) -> bool {
+        !self.postponed.is_empty()
+    }
+
+    /// Who has the next turn of those that wait for room in the queue of a carrier.
+    fn next_waiting(&mut self, carrier: u32) -> Option<u32> {
+        let waiting = self.waiting.get_mut(&carrier)?;
+        let next = waiting.pop_front();
+        if waiting.is_empty() {
+            self.waiting.remove(&carrier);
+        }
+        let slot = next?;
+        if let Some(entry) = self.carried.get_mut(&slot) {
+            entry.waits = false;
+        }
+        Some(slot)
     }
 
     fn get(&self, slot: u32) -> Option<Carried> {
@@ -395,23 +420,36 @@ impl<S: System> EventLoop<S> {
         self.fields.block = block;
     }
 
-    /// There may be room in the queue of a carrier again, or a window: who waited for it has a turn.
+    /// There may be room in the queue of a carrier again, or a window: who waited for it has a turn,
+    /// until the carrier had its share.
     pub(super) fn make_room(&mut self, carrier: u32) {
         let room = room(&self.settings);
-        while self.asides.streams.waiting.contains_key(&carrier)
-            && self.has_room(carrier, room)
-            && let Some(waiting) = self.asides.streams.waiting.get_mut(&carrier)
-        {
-            let next = waiting.pop_front();
-            if waiting.is_empty() {
-                self.asides.streams.waiting.remove(&carrier);
+        let queued = |this: &Self| this.hub.output.borrow().backlog_bytes(carrier);
+        while self.asides.streams.waiting.contains_key(&carrier) && self.has_room(carrier, room) {
+            let streams = &mut self.asides.streams;
+            let given = streams.given.get(&carrier).copied().unwrap_or(0);
+            if given >= WRITE_BUDGET_BYTES as u64 {
+                if !streams.postponed.contains(&carrier) {
+                    streams.postponed.push(carrier);
+                }
+                break;
             }
-            let Some(slot) = next else { break };
-            if let Some(entry) = self.asides.streams.carried.get_mut(&slot) {
-                entry.waits = false;
-            }
+            let Some(slot) = streams.next_waiting(carrier) else {
+                break;
+            };
+            let before = queued(self);
             self.unblock_carried(slot);
             self.flush_client(slot);
+            let given = given + queued(self).saturating_sub(before);
+            self.asides.streams.given.insert(carrier, given);
+        }
+    }
+
+    /// A flush begins: carriers that had their share of the last one go on.
+    pub(super) fn go_on_postponed(&mut self) {
+        self.asides.streams.given.clear();
+        for carrier in std::mem::take(&mut self.asides.streams.postponed) {
+            self.make_room(carrier);
         }
     }
 

@@ -343,7 +343,7 @@ impl<S: System> EventLoop<S> {
         self.wait_for_readiness()?; // until the next deadline; not at all while work is left
         self.accept_and_read()?; // sockets to events to callbacks
         self.expire_deadlines(); // after reading, so that a stall of ours closes nobody
-        if !self.hub.output.borrow().is_quiet() {
+        if !self.hub.output.borrow().is_quiet() || self.asides.streams.is_any_postponed() {
             self.flush(); // queues, then a slice of each ring, to sockets
         }
         if !self.drained.is_empty() {
@@ -441,6 +441,7 @@ impl<S: System> EventLoop<S> {
         !self.ready.is_empty()
             || output.dirty_pending()
             || output.ring_pending()
+            || self.asides.streams.is_any_postponed()
             || (!self.accept_paused && self.listeners.iter().any(|listening| listening.ready))
     }
 

@@ -171,3 +171,25 @@ fn a_refusal_without_content_ends_its_stream_too() {
     settle(&mut server);
     assert!(server.is_closed(peer));
 }
+
+/// As a client of HTTP/1.1 has: others wait for theirs.
+#[test]
+fn the_streams_of_one_connection_have_a_share_of_each_turn() {
+    const LEN: usize = 40 << 20;
+    for count in [1, 2, 8] {
+        let mut server = start_with(Router::new().get("/", bytes_of(LEN)), Config::default());
+        let peer = connect(&mut server, LARGEST_WINDOW, 1 << 30);
+        let requests = (0..count).flat_map(|index| get(1 + 2 * index, "/"));
+        server.send(peer, &requests.collect::<Vec<u8>>());
+        let mut before = server.taken(peer);
+        while server.is_busy() {
+            server.turn().expect("it lives");
+            let taken = server.taken(peer);
+            // So much may be written early, and once more at the end.
+            let most = 2 * ((1 << 20) + (128 << 10));
+            assert!(taken - before < most, "{} bytes in a turn", taken - before);
+            before = taken;
+        }
+        assert!(before > u64::from(count) * LEN as u64);
+    }
+}
