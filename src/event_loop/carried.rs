@@ -20,6 +20,7 @@ use crate::http2::connection::{Carrying, Http2Connection, NewRequest, Step, Wind
 use crate::http2::exchange::{Exchange, First};
 use crate::http2::frame::{ErrorCode, StreamId, data_header};
 use crate::input::Input;
+use crate::moment::Moment;
 use crate::output::{Bytes, Output, Unit};
 use crate::protocol::{Event, Protocol};
 use rustc_hash::FxHashMap;
@@ -50,6 +51,15 @@ struct Carried {
     trickle: usize,
 }
 
+/// Who waits for room in the queue of a carrier, or for the window of the connection.
+#[derive(Debug)]
+struct Waiting {
+    /// In turn.
+    slots: VecDeque<u32>,
+    /// When the peer last let one of them go on.
+    progress: Moment,
+}
+
 /// What was moved from a stream's queue to its carrier's.
 #[derive(Debug, Default)]
 struct Moved {
@@ -66,8 +76,8 @@ struct Moved {
 pub(super) struct Streams {
     /// By the slot of the stream's client.
     carried: FxHashMap<u32, Carried>,
-    /// By the slot of the carrier: who waits for room in its queue, in turn.
-    waiting: FxHashMap<u32, VecDeque<u32>>,
+    /// By the slot of the carrier: who waits for room in its queue.
+    waiting: FxHashMap<u32, Waiting>,
     /// By the slot of the carrier: bytes that its queue was given in turns of those who waited, since
     /// the last flush began.
     given: FxHashMap<u32, u64>,
@@ -104,8 +114,8 @@ impl Streams {
     /// Who has the next turn of those that wait for room in the queue of a carrier.
     fn next_waiting(&mut self, carrier: u32) -> Option<u32> {
         let waiting = self.waiting.get_mut(&carrier)?;
-        let next = waiting.pop_front();
-        if waiting.is_empty() {
+        let next = waiting.slots.pop_front();
+        if waiting.slots.is_empty() {
             self.waiting.remove(&carrier);
         }
         let slot = next?;
@@ -350,7 +360,7 @@ impl<S: System> EventLoop<S> {
         let entry = carried.get_mut(&slot)?;
         let (carrier, stream) = (entry.carrier, entry.stream);
         let connection = self.clients.get_mut(carrier)?.protocol.as_carrier()?;
-        let room = room(&self.settings);
+        let (room, now) = (room(&self.settings), self.hub.now.get());
         let mut output = self.hub.output.borrow_mut();
         output.uncork(slot);
         let mut moved = Moved::default();
@@ -365,7 +375,11 @@ impl<S: System> EventLoop<S> {
             if is_full || is_others_turn || window == Window::ConnectionSpent {
                 output.block(slot);
                 if !std::mem::replace(&mut entry.waits, true) {
-                    waiting.entry(carrier).or_default().push_back(slot);
+                    let waiting = waiting.entry(carrier).or_insert_with(|| Waiting {
+                        slots: VecDeque::new(),
+                        progress: now,
+                    });
+                    waiting.slots.push_back(slot);
                 }
                 break;
             }
@@ -442,6 +456,13 @@ impl<S: System> EventLoop<S> {
             self.flush_client(slot);
             let given = given + queued(self).saturating_sub(before);
             self.asides.streams.given.insert(carrier, given);
+            let now = self.hub.now.get();
+            let client = self.clients.get_mut(slot);
+            if client.is_none_or(|client| client.progress() >= now)
+                && let Some(waiting) = self.asides.streams.waiting.get_mut(&carrier)
+            {
+                waiting.progress = now;
+            }
         }
     }
 
@@ -553,8 +574,8 @@ impl<S: System> EventLoop<S> {
         if carried.waits
             && let Some(waiting) = streams.waiting.get_mut(&carrier)
         {
-            waiting.retain(|waits| *waits != slot);
-            if waiting.is_empty() {
+            waiting.slots.retain(|waits| *waits != slot);
+            if waiting.slots.is_empty() {
                 streams.waiting.remove(&carrier);
             }
         }
@@ -584,6 +605,33 @@ impl<S: System> EventLoop<S> {
         self.hub.output.borrow_mut().close(slot);
         self.settle_carrier(carrier);
         self.arm(carrier);
+    }
+
+    /// A stream that waits for its turn makes progress when others do that have theirs, or when what lies
+    /// before it in the queue of its carrier does.
+    pub(super) fn note_turns(&mut self, slot: u32) {
+        let Some(Carried {
+            carrier,
+            waits: true,
+            ..
+        }) = self.asides.streams.get(slot)
+        else {
+            return;
+        };
+        let Some(waiting) = self.asides.streams.waiting.get(&carrier) else {
+            return;
+        };
+        let mut progress = waiting.progress;
+        if self.hub.output.borrow().is_blocked(carrier)
+            && let Some(client) = self.clients.get_mut(carrier)
+        {
+            progress = progress.max(client.progress());
+        }
+        if let Some(client) = self.clients.get_mut(slot)
+            && client.progress() < progress
+        {
+            client.note_progress(progress);
+        }
     }
 
     /// A stream takes nothing for too long.

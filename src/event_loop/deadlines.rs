@@ -125,6 +125,9 @@ impl<S: System> EventLoop<S> {
 
     fn is_overdue(&mut self, slot: u32, now: Moment) -> bool {
         let timeout = self.settings.server.write_timeout;
+        if self.asides.streams.is_any_waiting() {
+            self.note_turns(slot);
+        }
         let blocked = self.hub.output.borrow().is_blocked(slot);
         let client = self.clients.get_mut(slot);
         blocked && client.is_some_and(|client| now >= client.progress() + timeout)

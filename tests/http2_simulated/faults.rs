@@ -1,8 +1,9 @@
 //! Streams that get in each other's way, and in that of other connections.
 
 use super::{
-    DATA, END_HEADERS, Frame, HEADERS, LARGEST_WINDOW, RST_STREAM, WINDOW_UPDATE, connect,
-    exchange, frame, get, message, open_window, request, settle, start_with, websocket_request,
+    DATA, END_HEADERS, Frame, HEADERS, LARGEST_WINDOW, PING, RST_STREAM, WINDOW_UPDATE, connect,
+    exchange, frame, frames, get, message, open_window, request, settle, start_with,
+    websocket_request,
 };
 use aerys::{
     ClientId, Config, Endpoint, Message, Request, Response, Router, WebSocketConfig,
@@ -192,4 +193,54 @@ fn the_streams_of_one_connection_have_a_share_of_each_turn() {
         }
         assert!(before > u64::from(count) * LEN as u64);
     }
+}
+
+/// Whose turn has not come is not who takes nothing: the network may be slow for that many.
+#[test]
+fn a_stream_that_waits_for_its_turn_is_not_too_slow() {
+    const COUNT: u32 = 50;
+    const LEN: usize = 100_000;
+    let config = Config {
+        write_timeout: Duration::from_secs(5),
+        ..Config::default()
+    };
+    let mut server = start_with(Router::new().get("/", bytes_of(LEN)), config);
+    let peer = connect(&mut server, LARGEST_WINDOW, 1 << 30);
+    let streams = (0..COUNT).map(|index| 1 + 2 * index);
+    let requests = streams.clone().flat_map(|stream| get(stream, "/"));
+    server.set_room(peer, 0);
+    server.send(peer, &requests.collect::<Vec<u8>>());
+    let mut output = Vec::new();
+    for _ in 0..2000 {
+        settle(&mut server);
+        output.extend(server.take_output(peer));
+        server.set_room(peer, 5000);
+        server.advance(Duration::from_millis(500));
+    }
+    let frames = frames(&output);
+    assert!(frames.iter().all(|frame| frame.kind != RST_STREAM));
+    for stream in streams {
+        assert_eq!(payload_len(&frames, stream), LEN);
+    }
+}
+
+/// But who lets nobody go on is, whatever else it sends.
+#[test]
+fn streams_that_wait_for_the_connections_window_have_the_write_timeout() {
+    let config = Config {
+        write_timeout: Duration::from_secs(5),
+        ..Config::default()
+    };
+    let mut server = start_with(Router::new().get("/", bytes_of(100_000)), config);
+    let peer = connect(&mut server, LARGEST_WINDOW, 0);
+    let requests = (0..10).flat_map(|index| get(1 + 2 * index, "/"));
+    exchange(&mut server, peer, &requests.collect::<Vec<u8>>());
+    assert_eq!(server.client_count(), 11);
+    for _ in 0..6 {
+        let more = [open_window(0, 100), frame(PING, 0, 0, &[0; 8])].concat();
+        exchange(&mut server, peer, &more);
+        server.advance(Duration::from_secs(1));
+    }
+    settle(&mut server);
+    assert_eq!(server.client_count(), 1);
 }
