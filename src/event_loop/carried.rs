@@ -634,6 +634,11 @@ impl<S: System> EventLoop<S> {
         }
     }
 
+    /// The slot of the connection that carries the client in `slot`.
+    pub(super) fn carrier_of(&self, slot: u32) -> Option<u32> {
+        self.asides.streams.get(slot).map(|carried| carried.carrier)
+    }
+
     /// A stream takes nothing for too long.
     pub(super) fn note_stalled(&mut self, slot: u32) {
         if let Some(entry) = self.asides.streams.carried.get_mut(&slot) {

@@ -138,7 +138,8 @@ impl<S: System> EventLoop<S> {
             return;
         };
         client.armed = None;
-        let unread = client.is(fact::READABLE) || self.more_events;
+        let is_carried = client.is(fact::CARRIED);
+        let mut unread = client.is(fact::READABLE) || self.more_events;
         let judged_by_input = match &client.protocol {
             Protocol::Proxied(_)
             | Protocol::Securing(_)
@@ -158,7 +159,13 @@ impl<S: System> EventLoop<S> {
             self.doom(slot);
             return;
         }
-        let reads_paused = !self.may_read(slot);
+        let mut reads_paused = !self.may_read(slot);
+        if is_carried && let Some(carrier) = self.carrier_of(slot) {
+            // What it sent comes by way of that.
+            reads_paused |= !self.may_read(carrier);
+            let carrier = self.clients.get_mut(carrier);
+            unread |= carrier.is_some_and(|carrier| carrier.is(fact::READABLE | fact::HELD));
+        }
         let overdue = self.deadline(slot).is_some_and(|deadline| deadline <= now);
         if overdue && unread && !reads_paused && judged_by_input {
             // What it sent meanwhile lies in its socket: judged when that was read.
@@ -179,11 +186,7 @@ impl<S: System> EventLoop<S> {
             Some(Expiry::Drop) => self.doom(slot),
         }
         self.check_upload(slot);
-        if self
-            .clients
-            .get_mut(slot)
-            .is_some_and(|client| client.is(fact::CARRIED))
-        {
+        if is_carried {
             // What it was refused with has no content perhaps, whose end would be the stream's.
             self.settle(slot);
         }

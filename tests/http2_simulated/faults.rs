@@ -244,3 +244,44 @@ fn streams_that_wait_for_the_connections_window_have_the_write_timeout() {
     settle(&mut server);
     assert_eq!(server.client_count(), 1);
 }
+
+/// More than one read brings lies before it: what it says is looked at before it is judged.
+#[test]
+fn a_stream_is_not_judged_while_what_it_sent_waits_in_the_socket() {
+    let closed = Rc::default();
+    let count = Count {
+        bytes: Rc::default(),
+        closed: Rc::clone(&closed),
+    };
+    let count = RefCell::new(Some(count));
+    let options = WebSocketConfig {
+        heartbeat: Some(Duration::from_secs(1)),
+        max_unanswered_pings: 1,
+        ..WebSocketConfig::default()
+    };
+    let endpoint = websocket(move |_: Endpoint| count.take().expect("once")).config(options);
+    let len = |request: &mut Request, response: &mut Response| {
+        response.end(request.body().len().to_string());
+    };
+    let router = Router::new().get("/", endpoint).post("/", len);
+    let mut server = start_with(router, Config::default());
+    let peer = connect(&mut server, LARGEST_WINDOW, 0);
+    let open = frame(HEADERS, END_HEADERS, 1, &websocket_request("/"));
+    exchange(&mut server, peer, &open);
+    server.advance(Duration::from_secs(1));
+    let ping = exchange(&mut server, peer, &[]);
+    assert_eq!(ping[0].payload, b"\x89\x00");
+    let mut input = Vec::new();
+    for stream in (3..).step_by(2).take(6) {
+        input.extend(frame(HEADERS, END_HEADERS, stream, &request("POST", "/")));
+        for _ in 0..5 {
+            input.extend(frame(DATA, 0, stream, &[b'x'; 10_000]));
+        }
+    }
+    input.extend(frame(DATA, 0, 1, b"\x8a\x80\0\0\0\0"));
+    server.send(peer, &input);
+    server.advance(Duration::from_secs(1));
+    settle(&mut server);
+    assert!(closed.borrow().is_empty(), "{closed:?}");
+    assert_eq!(server.client_count(), 8);
+}
