@@ -76,7 +76,7 @@ pub(crate) fn message(payload: &[u8]) -> Vec<u8> {
     if len < 126 {
         frame.push(0x80 | len.to_be_bytes()[1]);
     } else {
-        frame.push(0x80 | 126);
+        frame.push(0xFE);
         frame.extend(len.to_be_bytes());
     }
     frame.extend([0; 4]);

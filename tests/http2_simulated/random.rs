@@ -257,6 +257,10 @@ enum Kind {
 }
 
 /// A stream, as its client sees it.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is one independent fact of a stream"
+)]
 struct Stream {
     key: u32,
     kind: Kind,
@@ -325,7 +329,7 @@ impl Connection {
                 payload: payload.to_vec(),
             };
             at += 9 + len;
-            judge(self, frame, known);
+            judge(self, &frame, known);
         }
         self.partial.drain(..at);
     }
@@ -471,13 +475,13 @@ impl Connection {
     }
 }
 
-fn judge(connection: &mut Connection, frame: Frame, known: &Known) {
+fn judge(connection: &mut Connection, frame: &Frame, known: &Known) {
     let Frame {
         kind,
         stream: id,
         payload,
         ..
-    } = &frame;
+    } = frame;
     if *id == 0 {
         let may_leave = connection.is_leaving || *known.is_lenient.borrow();
         assert!(*kind != GOAWAY || may_leave, "{frame:?}");
