@@ -6,7 +6,7 @@ use super::{
     websocket_request,
 };
 use aerys::{
-    ClientId, Config, Endpoint, Message, Request, Response, Router, WebSocketConfig,
+    ClientId, Config, Endpoint, Message, Request, Response, Router, StaticFiles, WebSocketConfig,
     WebSocketHandler, websocket,
 };
 use std::cell::RefCell;
@@ -284,4 +284,29 @@ fn a_stream_is_not_judged_while_what_it_sent_waits_in_the_socket() {
     settle(&mut server);
     assert!(closed.borrow().is_empty(), "{closed:?}");
     assert_eq!(server.client_count(), 8);
+}
+
+/// What cannot be whole does not look so.
+#[test]
+fn a_stream_whose_file_became_shorter_is_reset() {
+    let name = format!("aerys-http2-shorter-{}", std::process::id());
+    let folder = std::env::temp_dir().join(name);
+    std::fs::create_dir_all(&folder).expect("a folder");
+    let path = folder.join("file");
+    std::fs::write(&path, vec![b'x'; 600_000]).expect("a file");
+    let files = StaticFiles::new(&folder).expect("a folder");
+    let mut server = start_with(Router::new().get("/file", files), Config::default());
+    let peer = connect(&mut server, 200_000, LARGEST_WINDOW - 65_535);
+    let answer = exchange(&mut server, peer, &get(1, "/file"));
+    assert_eq!(payload_len(&answer, 1), 200_000);
+    std::fs::write(&path, vec![b'x'; 300_000]).expect("a file");
+    let rest = exchange(&mut server, peer, &open_window(1, 1_000_000));
+    std::fs::remove_dir_all(&folder).expect("a folder");
+    let last = rest.last().expect("frames");
+    assert_eq!(
+        (last.kind, &last.payload[..]),
+        (RST_STREAM, &b"\0\0\0\x02"[..])
+    );
+    assert!(!rest.iter().any(Frame::ends_stream));
+    assert_eq!(server.client_count(), 1);
 }
