@@ -23,9 +23,16 @@ fn is_name(text: &str) -> bool {
         .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_')
 }
 
-/// Every test that a page names, as its file and its name: `module::name`, or `name` followed by the
-/// file that it is in, which may be a program of cases that have titles.
-fn named_tests(page: &str) -> Vec<(String, String)> {
+/// A test that a page names.
+enum Named<'p> {
+    /// A function, and the file that it is in.
+    Function(String, &'p str),
+    /// A case with that title, of the program that it is in.
+    Case(&'p str, &'p str),
+}
+
+/// Every test that a page names: `module::name`, or the name followed by the file that it is in.
+fn named_tests(page: &str) -> Vec<Named<'_>> {
     let code: Vec<_> = code(page).collect();
     let mut tests = Vec::new();
     for (index, piece) in code.iter().enumerate() {
@@ -34,47 +41,45 @@ fn named_tests(page: &str) -> Vec<(String, String)> {
             && is_name(name)
             && name != "name"
         {
-            tests.push((format!("tests/server/{module}.rs"), name.to_owned()));
+            tests.push(Named::Function(format!("tests/server/{module}.rs"), name));
         } else if let Some(file) = piece.strip_suffix(".rs")
             && index > 0
             && !file.starts_with("tests/")
         {
-            tests.push((format!("src/{file}.rs"), code[index - 1].to_owned()));
-        } else if piece.ends_with(".py") && index > 0 {
-            let title = code[index - 1];
-            if title.starts_with(|first: char| first.is_ascii_digit()) || title.contains("honest") {
-                tests.push(((*piece).to_owned(), title.to_owned()));
-            }
+            tests.push(Named::Function(format!("src/{file}.rs"), code[index - 1]));
+        } else if piece.strip_suffix(".py").is_some() && index > 0 && code[index - 1].contains(' ')
+        {
+            tests.push(Named::Case(piece, code[index - 1]));
         }
     }
     tests
 }
 
-/// Whether the source of a test has it: a function, or of a program of cases the title, whose first
-/// word, a section, may be given by itself.
-fn has_test(source: &str, file: &str, name: &str) -> bool {
-    if file.ends_with(".rs") {
-        return source.contains(&format!("fn {name}()"));
-    }
-    let begins = |title: &str| source.contains(&format!("\"{title}"));
-    let name_alone = name.split_once(' ').is_some_and(|(_, rest)| begins(rest));
-    begins(name) || name_alone
-}
-
 #[test]
 fn the_tests_that_the_page_on_security_names_exist() {
-    let tests = named_tests(&page("security.md"));
-    let cases = tests.iter().filter(|(file, _)| file.ends_with(".py"));
-    let case_count = cases.count();
-    assert!(
-        tests.len() > 80 && case_count > 10,
-        "{} are named, {case_count} cases among them",
-        tests.len()
-    );
-    for (file, name) in tests {
-        let source = fs::read_to_string(root().join(&file)).unwrap_or_default();
-        assert!(has_test(&source, &file, &name), "{file} has no {name}");
+    let page = page("security.md");
+    let (mut function_count, mut case_count) = (0, 0);
+    for named in named_tests(&page) {
+        let source = |file: &str| fs::read_to_string(root().join(file)).unwrap_or_default();
+        match named {
+            Named::Function(file, name) => {
+                function_count += 1;
+                let is_there = source(&file).contains(&format!("fn {name}()"));
+                assert!(is_there, "{file} has no {name}");
+            }
+            Named::Case(file, title) => {
+                case_count += 1;
+                let source = source(file);
+                let has = |title: &str| source.contains(&format!("\"{title}"));
+                // The section, its first word, may stand by itself.
+                let without_section = title.split_once(' ').map_or(title, |(_, rest)| rest);
+                let is_there = has(title) || has(without_section);
+                assert!(is_there, "{file} has no {title}");
+            }
+        }
     }
+    let counts = (function_count, case_count);
+    assert!(function_count > 70 && case_count > 10, "{counts:?}");
 }
 
 /// All sources below a folder, by their path.
