@@ -306,8 +306,10 @@ impl Http2Connection {
         Window::Open
     }
 
-    /// Whether anything may go out on any stream that has a window.
-    pub(crate) const fn has_window(&self) -> bool {
+    /// Whether anything may go out on any stream that has a window. If not, [`Step::AllUnblocked`] will
+    /// follow.
+    pub(crate) const fn has_window(&mut self) -> bool {
+        self.is_blocked |= self.send_window <= 0;
         self.send_window > 0
     }
 
