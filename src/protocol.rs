@@ -273,8 +273,6 @@ impl Protocol {
                 }
                 self.next_event(input, cx)
             }
-            // Records are the session's.
-            Self::Securing(_) => None,
             Self::Http1(connection, _) => {
                 let step = connection.next(input, &cx.settings.server, cx.now, cx.spare);
                 let event = self.http1_event(step, cx);
@@ -288,8 +286,8 @@ impl Protocol {
                 let step = exchange.next(input, cx.now);
                 self.exchange_event(step, cx)
             }
-            // Read frame by frame: see `next_step`.
-            Self::Http2(..) => None,
+            // Records are the session's, and frames are read one by one: see `next_step`.
+            Self::Securing(_) | Self::Http2(..) => None,
             Self::WebSocket(connection) => {
                 let mut receiving = Receiving {
                     config: cx.settings.endpoint(connection.endpoint()),

@@ -224,7 +224,10 @@ pub(crate) fn nearest<'k>(word: &str, known: &'k [String]) -> Option<&'k str> {
     }
     // No two of ours differ in this alone.
     let plain = |word: &str| word.to_lowercase().replace('_', "-");
-    let distances = known.iter().map(|known| {
+    let len = word.chars().count();
+    // Where the lengths alone differ by more, nothing is to be compared.
+    let near = |known: &&String| known.len().abs_diff(len) <= 1.max(known.len() / 4);
+    let distances = known.iter().filter(near).map(|known| {
         let distance = strsim::damerau_levenshtein(&plain(word), &plain(known));
         (distance, known)
     });

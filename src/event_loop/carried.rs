@@ -459,11 +459,11 @@ impl<S: System> EventLoop<S> {
         let Some(client) = self.clients.get_mut(slot) else {
             return;
         };
+        client
+            .protocol
+            .shut_down(&self.settings.server, self.hub.now.get());
         if !client.is(fact::SHUT_DOWN) {
             client.set(fact::SHUT_DOWN);
-            client
-                .protocol
-                .shut_down(&self.settings.server, self.hub.now.get());
             self.end_stream_side(slot);
         }
         let Some(client) = self.clients.get_mut(slot) else {

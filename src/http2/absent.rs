@@ -2,6 +2,11 @@
 //! of these types says otherwise: what would serve them is no part of the program.
 
 #![allow(dead_code, reason = "what nobody can have, nobody makes")]
+#![allow(
+    clippy::needless_pass_by_value,
+    clippy::unused_self,
+    reason = "the signatures are those of what is absent"
+)]
 
 pub(crate) mod connection {
     use super::frame::{ErrorCode, StreamId};

@@ -44,6 +44,10 @@ use receive::{OpenData, Progress};
 use settings::PeerSettings;
 use streams::Streams;
 
+/// Bytes of a window that are not to be left over: the next frame would be as short, what it lets the
+/// client open again as little, and so on for ever.
+const LEAST_REST_BYTES: usize = 1024;
+
 /// What the client may send on all streams together before it hears of our having read it.
 const CONNECTION_WINDOW_BYTES: u32 = 1024 * 1024;
 
@@ -316,7 +320,11 @@ impl Http2Connection {
         };
         let most = most.min(MAX_PAYLOAD_BYTES);
         let room = stream.send_window().min(self.send_window);
-        let len = usize::try_from(room).map_or(0, |room| most.min(room));
+        let room = usize::try_from(room).unwrap_or(0);
+        let mut len = most.min(room);
+        if len == MAX_PAYLOAD_BYTES && (1..LEAST_REST_BYTES).contains(&(room - len)) {
+            len /= 2;
+        }
         if len > 0 {
             stream.send(len);
             // At most 16,384.
@@ -357,7 +365,7 @@ impl Http2Connection {
             );
         } else {
             frame::put_headers(stream, block, end_stream, |header, part| {
-                cx.send(header, part)
+                cx.send(header, part);
             });
         }
         if end_stream {

@@ -37,6 +37,9 @@ const PER_DATA_FRAME: u32 = 2;
 /// Bytes of DATA frames of ours that give back one more.
 const BYTES_PER_FRAME: usize = 256;
 
+/// Bytes below which a DATA frame gives back nothing, if the windows left no room for more.
+const DRIP_BYTES: usize = 16;
+
 /// Thousandths of what is counted, so that no refill is lost to rounding.
 const SCALE: u32 = 1000;
 
@@ -118,11 +121,12 @@ impl Floods {
 
     /// A DATA frame of `len` bytes goes out. `is_cut`: the windows left no room for more.
     ///
-    /// Such a frame gives back by its length alone: a client that opens its window byte by byte
-    /// (CVE-2019-9511) must not be given for each frame what asking for it cost.
+    /// A client that opens its window byte by byte (CVE-2019-9511) must not be given for each frame
+    /// what asking for it cost.
     pub(super) fn sent(&mut self, len: usize, is_cut: bool) {
         let by_length = u32::try_from(len / BYTES_PER_FRAME).unwrap_or(u32::MAX);
-        let count = by_length.saturating_add(if is_cut { 0 } else { PER_DATA_FRAME });
+        let is_drip = is_cut && len < DRIP_BYTES;
+        let count = by_length.saturating_add(if is_drip { 0 } else { PER_DATA_FRAME });
         self.empty_frames
             .give(EMPTY_FRAMES, count.saturating_mul(SCALE));
     }
@@ -176,10 +180,12 @@ mod tests {
         floods.sent(20, false);
         assert_eq!(passing(|| floods.count_empty_frame(now)), 2);
         floods.sent(16_384, true);
-        assert_eq!(passing(|| floods.count_empty_frame(now)), 64);
+        assert_eq!(passing(|| floods.count_empty_frame(now)), 66);
+        floods.sent(16, true);
+        assert_eq!(passing(|| floods.count_empty_frame(now)), 2);
         // A window that is opened byte by byte pays for nothing.
         for _ in 0..10_000 {
-            floods.sent(1, true);
+            floods.sent(15, true);
         }
         assert_eq!(passing(|| floods.count_empty_frame(now)), 0);
         let error = floods.count_empty_frame(now).unwrap_err();

@@ -62,6 +62,26 @@ fn who_waits_for_a_window_is_told_once() {
     assert_eq!(peer.send(window_update(1, 1)), [Seen::Unblocked(slot(1))]);
 }
 
+/// A short rest would be a short frame, and so would be what its acknowledgement lets go.
+#[test]
+fn no_short_rest_is_left_of_a_window() {
+    for (window, frames) in [
+        (16_385, [8192, 8193]),
+        (17_407, [8192, 9215]),
+        (17_408, [16_384, 1024]),
+        (16_384, [16_384, 0]),
+    ] {
+        let mut peer = Peer::new();
+        peer.send(settings(&[(0x4, window)]));
+        peer.send(get(1));
+        assert_eq!(
+            [0; 2].map(|_| take(&mut peer, 1, 16_384)),
+            frames,
+            "{window}"
+        );
+    }
+}
+
 /// Section 6.9.1: a stream with a window of its own has none if the connection has not.
 #[test]
 fn who_lacks_both_windows_is_told_when_there_are_both() {
