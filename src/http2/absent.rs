@@ -54,7 +54,7 @@ pub(crate) mod connection {
         pub(crate) is_last: bool,
     }
 
-    #[derive(Debug)]
+    #[derive(Debug, PartialEq, Eq)]
     pub(crate) enum Window {
         Open,
         StreamSpent,
