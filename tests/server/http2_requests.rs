@@ -290,7 +290,7 @@ fn large_answers_take_turns() {
         client.sync();
         client.set_initial_window(window);
         let mut bodies = vec![Vec::new(); STREAMS];
-        let (mut ended, mut run, mut last) = (0, 0, 0);
+        let (mut ended, mut run, mut previous) = (0, 0, 0);
         while ended < STREAMS {
             let (stream, event) = client.any();
             let Event::Data(bytes, is_last) = event else {
@@ -298,8 +298,8 @@ fn large_answers_take_turns() {
             };
             let at = streams.iter().position(|it| *it == stream).expect("ours");
             bodies[at].extend(bytes);
-            run = if stream == last { run + 1 } else { 1 };
-            last = stream;
+            run = if stream == previous { run + 1 } else { 1 };
+            previous = stream;
             // Once all of them wait for room alone, each is sent a frame in its turn.
             let has_begun = bodies.iter().all(|body| body.len() > 100_000);
             let is_in_turn = window < 1 << 20 || !has_begun || ended > 0 || run <= 2;
