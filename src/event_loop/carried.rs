@@ -48,8 +48,12 @@ pub(super) struct Streams {
     carried: FxHashMap<u32, Carried>,
     /// By the slot of the carrier: who waits for room in its queue.
     waiting: FxHashMap<u32, Waiting>,
-    /// By the slot of the carrier: bytes that its queue was given in turns of those who waited, since
-    /// the last flush began.
+    /// Those who waited have their turn just now.
+    is_making_room: bool,
+    /// Bytes that all of them sent so far.
+    sent_bytes: u64,
+    /// By the slot of the carrier: those that were sent in turns of who waited, since the last flush
+    /// began.
     given: FxHashMap<u32, u64>,
     /// Carriers that had their share of it, and go on in the next one.
     postponed: Vec<u32>,

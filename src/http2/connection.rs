@@ -331,7 +331,7 @@ impl Http2Connection {
             stream.send(len);
             // At most 16,384.
             self.send_window -= i32::try_from(len).unwrap_or(0);
-            self.floods.sent(len, len < most);
+            self.floods.sent(len);
         }
         if len < most {
             self.is_blocked |= self.send_window <= 0;

@@ -6,8 +6,8 @@ use super::{
     websocket_request,
 };
 use aerys::{
-    ClientId, Config, Endpoint, Message, Request, Response, Router, StaticFiles, WebSocketConfig,
-    WebSocketHandler, websocket,
+    ClientId, Config, Endpoint, Everyone, Message, Request, Response, Router, StaticFiles,
+    WebSocketConfig, WebSocketHandler, websocket,
 };
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -309,4 +309,46 @@ fn a_stream_whose_file_became_shorter_is_reset() {
     );
     assert!(!rest.iter().any(Frame::ends_stream));
     assert_eq!(server.client_count(), 1);
+}
+
+/// Also if all that waits is the connection's, and nothing is to be sent any more.
+#[test]
+fn a_connection_that_takes_nothing_has_the_write_timeout_whoever_wrote_it() {
+    let endpoint = websocket(|ws: Endpoint| ToAll { ws }).config(WebSocketConfig {
+        heartbeat: None,
+        ..WebSocketConfig::default()
+    });
+    let mut server = start_with(Router::new().get("/", endpoint), Config::default());
+    let peers = [(); 2].map(|()| connect(&mut server, LARGEST_WINDOW, 1 << 30));
+    for peer in peers {
+        let open = frame(HEADERS, END_HEADERS, 1, &websocket_request("/"));
+        exchange(&mut server, peer, &open);
+    }
+    server.set_room(peers[1], 50_000);
+    exchange(
+        &mut server,
+        peers[0],
+        &frame(DATA, 0, 1, &message(b"to all")),
+    );
+    server.advance(Duration::from_secs(31));
+    settle(&mut server);
+    assert!(!server.is_closed(peers[0]) && server.is_closed(peers[1]));
+    assert_eq!(server.client_count(), 2);
+}
+
+/// Answers with a long message to everyone.
+struct ToAll {
+    ws: Endpoint,
+}
+
+impl WebSocketHandler for ToAll {
+    type HandshakeData = ();
+
+    fn on_handshake(&mut self, _: &Request, _: &mut Response) -> Option<()> {
+        Some(())
+    }
+
+    fn on_data(&mut self, _: ClientId, _: Message<'_>) {
+        self.ws.send(Everyone, &[b'x'; 100_000][..]);
+    }
 }

@@ -32,7 +32,11 @@ pub(super) struct Waiting {
 }
 
 /// What was moved from a stream's queue to its carrier's.
-#[derive(Debug, Default)]
+#[derive(Clone, Copy, Debug, Default)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is one independent fact"
+)]
 struct Moved {
     bytes: usize,
     has_progress: bool,
@@ -40,9 +44,39 @@ struct Moved {
     has_ended: bool,
     /// What was to be sent cannot be read.
     is_broken: bool,
+    /// There is no room in the carrier's queue for more.
+    is_held_up: bool,
+}
+
+impl Moved {
+    /// What was moved then, and what before.
+    fn and(self, then: Self) -> Self {
+        Self {
+            bytes: self.bytes + then.bytes,
+            has_progress: self.has_progress || then.has_progress,
+            ..then
+        }
+    }
 }
 
 impl Streams {
+    /// The stream in `slot` waits for room in the queue of its carrier from now on.
+    fn wait(&mut self, slot: u32, now: Moment) {
+        let Some(entry) = self.carried.get_mut(&slot) else {
+            return;
+        };
+        if !std::mem::replace(&mut entry.waits, true) {
+            let waiting = self
+                .waiting
+                .entry(entry.carrier)
+                .or_insert_with(|| Waiting {
+                    slots: VecDeque::new(),
+                    progress: now,
+                });
+            waiting.slots.push_back(slot);
+        }
+    }
+
     /// The stream in `slot` does not wait for room in the queue of its carrier any more.
     pub(super) fn forget_waiting(&mut self, carrier: u32, slot: u32) {
         if let Some(waiting) = self.waiting.get_mut(&carrier) {
@@ -85,7 +119,7 @@ impl<S: System> EventLoop<S> {
             client.note_progress(now);
         }
         let ends = client.protocol.is_lingering() && !client.is(fact::SHUT_DOWN);
-        let Some(moved) = self.move_frames(slot, ends) else {
+        let Some(moved) = self.move_all(slot, ends) else {
             return;
         };
         let Some(client) = self.clients.get_mut(slot) else {
@@ -112,8 +146,42 @@ impl<S: System> EventLoop<S> {
         }
     }
 
-    /// The frames of [`write_carried`](Self::write_carried); `ends`: nothing will be queued behind
-    /// what is.
+    /// The frames of [`write_carried`](Self::write_carried). For a WebSocket, which has a limit, the
+    /// carrier is written as often as its queue is full: only what its socket refuses is a backlog.
+    fn move_all(&mut self, slot: u32, ends: bool) -> Option<Moved> {
+        let mut all = Moved::default();
+        loop {
+            let moved = self.move_frames(slot, ends)?;
+            all = all.and(moved);
+            if !moved.is_held_up {
+                return Some(all);
+            }
+            let Carried {
+                carrier, is_tunnel, ..
+            } = self.asides.streams.get(slot)?;
+            let queued = |this: &Self| this.hub.output.borrow().backlog_bytes(carrier);
+            let before = queued(self);
+            let may_write = is_tunnel && all.bytes < WRITE_BUDGET_BYTES;
+            if may_write && !self.hub.output.borrow().is_blocked(carrier) {
+                self.write_client(carrier);
+                self.arm(carrier);
+            }
+            if queued(self) >= before {
+                self.wait_for_room(slot);
+                return Some(all);
+            }
+        }
+    }
+
+    /// A stream is to be told when there is room in the queue of its carrier.
+    fn wait_for_room(&mut self, slot: u32) {
+        let now = self.hub.now.get();
+        self.hub.output.borrow_mut().block(slot);
+        self.asides.streams.wait(slot, now);
+    }
+
+    /// As many frames as there is room for in the queue of the carrier; `ends`: nothing will be
+    /// queued behind what is.
     fn move_frames(&mut self, slot: u32, ends: bool) -> Option<Moved> {
         let Streams {
             carried,
@@ -127,24 +195,21 @@ impl<S: System> EventLoop<S> {
         let (room, now) = (room(&self.settings), self.hub.now.get());
         let mut output = self.hub.output.borrow_mut();
         output.uncork(slot);
-        let mut moved = Moved::default();
+        let (mut moved, mut waits) = (Moved::default(), false);
         while !output.is_blocked(slot) && output.has_output(slot) {
             let window = connection.window(stream);
             if window == Window::StreamSpent {
                 output.block(slot);
                 break;
             }
-            let is_full = output.backlog_bytes(carrier) + FRAME_BYTES as u64 > room;
+            if output.backlog_bytes(carrier) + FRAME_BYTES as u64 > room {
+                moved.is_held_up = true;
+                break;
+            }
             let is_others_turn = moved.bytes > 0 && waiting.contains_key(&carrier);
-            if is_full || is_others_turn || window == Window::ConnectionSpent {
+            if is_others_turn || window == Window::ConnectionSpent {
                 output.block(slot);
-                if !std::mem::replace(&mut entry.waits, true) {
-                    let waiting = waiting.entry(carrier).or_insert_with(|| Waiting {
-                        slots: VecDeque::new(),
-                        progress: now,
-                    });
-                    waiting.slots.push_back(slot);
-                }
+                waits = true;
                 break;
             }
             // A body is not read before it can be sent.
@@ -172,6 +237,10 @@ impl<S: System> EventLoop<S> {
         moved.has_progress = entry.trickle >= PROGRESS_BYTES || !output.has_output(slot);
         if moved.has_progress {
             entry.trickle = 0;
+        }
+        self.asides.streams.sent_bytes += moved.bytes as u64;
+        if waits {
+            self.asides.streams.wait(slot, now);
         }
         Some(moved)
     }
@@ -201,8 +270,10 @@ impl<S: System> EventLoop<S> {
     /// There may be room in the queue of a carrier again, or a window: who waited for it has a turn,
     /// until the carrier had its share.
     pub(in crate::event_loop) fn make_room(&mut self, carrier: u32) {
+        if std::mem::replace(&mut self.asides.streams.is_making_room, true) {
+            return; // for this one, since streams write their carrier
+        }
         let room = room(&self.settings);
-        let queued = |this: &Self| this.hub.output.borrow().backlog_bytes(carrier);
         while self.asides.streams.waiting.contains_key(&carrier) && self.has_room(carrier, room) {
             let streams = &mut self.asides.streams;
             let given = streams.given.get(&carrier).copied().unwrap_or(0);
@@ -215,10 +286,10 @@ impl<S: System> EventLoop<S> {
             let Some(slot) = streams.next_waiting(carrier) else {
                 break;
             };
-            let before = queued(self);
+            let before = streams.sent_bytes;
             self.unblock_carried(slot);
             self.flush_client(slot);
-            let given = given + queued(self).saturating_sub(before);
+            let given = given + self.asides.streams.sent_bytes - before;
             self.asides.streams.given.insert(carrier, given);
             let now = self.hub.now.get();
             let client = self.clients.get_mut(slot);
@@ -228,6 +299,7 @@ impl<S: System> EventLoop<S> {
                 waiting.progress = now;
             }
         }
+        self.asides.streams.is_making_room = false;
     }
 
     /// A flush begins: carriers that had their share of the last one go on.
