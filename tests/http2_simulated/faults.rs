@@ -324,6 +324,9 @@ fn a_connection_that_takes_nothing_has_the_write_timeout_whoever_wrote_it() {
         let open = frame(HEADERS, END_HEADERS, 1, &websocket_request("/"));
         exchange(&mut server, peer, &open);
     }
+    // No timer is left of before.
+    server.advance(Duration::from_secs(60));
+    settle(&mut server);
     server.set_room(peers[1], 50_000);
     exchange(
         &mut server,
