@@ -352,6 +352,6 @@ impl WebSocketHandler for ToAll {
     }
 
     fn on_data(&mut self, _: ClientId, _: Message<'_>) {
-        self.ws.send(Everyone, &[b'x'; 100_000][..]);
+        self.ws.send(Everyone, vec![b'x'; 100_000]);
     }
 }
