@@ -80,6 +80,12 @@ impl Streams {
         !self.waiting.is_empty()
     }
 
+    /// Whether a carrier had of its share of the last flush.
+    #[inline]
+    pub(super) fn is_any_given(&self) -> bool {
+        !self.given.is_empty()
+    }
+
     /// Whether a carrier is to go on in the next flush.
     pub(super) const fn is_any_postponed(&self) -> bool {
         !self.postponed.is_empty()

@@ -28,7 +28,9 @@ const RING_VISITS_PER_TURN: usize = 256;
 impl<S: System> EventLoop<S> {
     /// Writes queues, then a slice of the ring of those who lack a broadcast.
     pub(super) fn flush(&mut self) {
-        self.go_on_postponed();
+        if self.asides.streams.is_any_given() {
+            self.go_on_postponed();
+        }
         for _ in 0..FLUSHES_PER_TURN {
             let slot = self.hub.output.borrow_mut().next_dirty();
             let Some(slot) = slot else { break };
