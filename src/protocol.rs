@@ -643,8 +643,10 @@ impl Protocol {
 
     /// The socket takes bytes again.
     pub(crate) fn unblocked(&mut self, output: &mut Output, slot: u32, now: Moment) {
-        if let Self::WebSocket(connection) = self {
-            connection.unblocked(&mut Wire { output, slot, now });
+        match self {
+            Self::WebSocket(connection) => connection.unblocked(&mut Wire { output, slot, now }),
+            Self::Http2(connection, _) => connection.unblocked(now),
+            _ => {}
         }
     }
 

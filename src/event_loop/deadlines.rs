@@ -125,7 +125,7 @@ impl<S: System> EventLoop<S> {
 
     fn is_overdue(&mut self, slot: u32, now: Moment) -> bool {
         let timeout = self.settings.server.write_timeout;
-        if self.asides.streams.is_any_waiting() {
+        if self.asides.streams.len() > 0 {
             self.note_turns(slot);
         }
         let blocked = self.hub.output.borrow().is_blocked(slot);

@@ -135,6 +135,14 @@ pub(crate) mod connection {
         pub(crate) fn drained(&mut self, _: Moment) {
             match self.0 {}
         }
+
+        pub(crate) fn unblocked(&mut self, _: Moment) {
+            match self.0 {}
+        }
+
+        pub(crate) fn unblocked_at(&self) -> Moment {
+            match self.0 {}
+        }
     }
 }
 

@@ -174,6 +174,8 @@ pub(crate) struct Http2Connection {
     idle_since: Moment,
     /// The queue was not empty since the last stream ended.
     is_draining: bool,
+    /// When the socket, which was full, last took bytes again.
+    unblocked_at: Moment,
     /// Since when `partial` or `block` is waited for.
     unfinished_since: Moment,
 }
@@ -208,6 +210,7 @@ impl Http2Connection {
             peer_leaves: false,
             idle_since: now,
             is_draining: false,
+            unblocked_at: now,
             unfinished_since: Moment::NEVER,
         }
     }
@@ -497,6 +500,16 @@ impl Http2Connection {
         if std::mem::take(&mut self.is_draining) && self.streams.is_empty() {
             self.idle_since = now;
         }
+    }
+
+    /// The socket takes bytes again.
+    pub(crate) const fn unblocked(&mut self, now: Moment) {
+        self.unblocked_at = now;
+    }
+
+    /// When it last did that.
+    pub(crate) const fn unblocked_at(&self) -> Moment {
+        self.unblocked_at
     }
 
     /// Bytes held for what is unfinished. What there is of streams, and to understand their fields, is

@@ -355,3 +355,31 @@ impl WebSocketHandler for ToAll {
         self.ws.send(Everyone, vec![b'x'; 100_000]);
     }
 }
+
+/// A client cannot open the window for what has not reached it.
+#[test]
+fn a_stream_whose_last_bytes_are_on_their_way_is_not_too_slow() {
+    const LEN: usize = 150_000;
+    let config = Config {
+        write_timeout: Duration::from_secs(5),
+        ..Config::default()
+    };
+    let mut server = start_with(Router::new().get("/", bytes_of(LEN)), config);
+    let peer = connect(&mut server, 50_000, LARGEST_WINDOW - 65_535);
+    server.set_room(peer, 0);
+    server.send(peer, &get(1, "/"));
+    let (mut output, mut opened) = (Vec::new(), 0);
+    for _ in 0..400 {
+        settle(&mut server);
+        output.extend(server.take_output(peer));
+        if output.len() >= opened + 50_000 {
+            opened += 50_000;
+            server.send(peer, &open_window(1, 50_000));
+        }
+        server.set_room(peer, 1000);
+        server.advance(Duration::from_millis(500));
+    }
+    let frames = frames(&output);
+    assert!(frames.iter().all(|frame| frame.kind != RST_STREAM));
+    assert_eq!(payload_len(&frames, 1), LEN);
+}

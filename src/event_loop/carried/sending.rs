@@ -346,25 +346,20 @@ impl<S: System> EventLoop<S> {
         self.make_room(carrier);
     }
 
-    /// A stream that waits for its turn makes progress when others do that have theirs, or when what lies
-    /// before it in the queue of its carrier does.
+    /// A stream that waits for its turn makes progress when others do that have theirs. While the
+    /// carrier's socket is full, each does when that takes bytes: the peer can go on with nothing that has
+    /// not reached it.
     pub(in crate::event_loop) fn note_turns(&mut self, slot: u32) {
-        let Some(Carried {
-            carrier,
-            waits: true,
-            ..
-        }) = self.asides.streams.get(slot)
-        else {
+        let Some(Carried { carrier, waits, .. }) = self.asides.streams.get(slot) else {
             return;
         };
-        let Some(waiting) = self.asides.streams.waiting.get(&carrier) else {
+        let client = self.clients.get_mut(carrier);
+        let Some(connection) = client.and_then(|client| client.protocol.as_carrier()) else {
             return;
         };
-        let mut progress = waiting.progress;
-        if self.hub.output.borrow().is_blocked(carrier)
-            && let Some(client) = self.clients.get_mut(carrier)
-        {
-            progress = progress.max(client.progress());
+        let mut progress = connection.unblocked_at();
+        if waits && let Some(waiting) = self.asides.streams.waiting.get(&carrier) {
+            progress = progress.max(waiting.progress);
         }
         if let Some(client) = self.clients.get_mut(slot)
             && client.progress() < progress
