@@ -148,6 +148,7 @@ impl<S: System> EventLoop<S> {
     /// No record can be opened or sealed any more: whoever is to be told is told, and nothing but
     /// the alert is sent.
     fn fail_session(&mut self, slot: u32) {
+        self.lose_streams(slot);
         self.closed(slot, CloseCode::ABNORMAL, "");
         self.abandon(slot);
         let Some(client) = self.clients.get_mut(slot) else {
