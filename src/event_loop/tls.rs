@@ -128,8 +128,13 @@ impl<S: System> EventLoop<S> {
                 }
                 self.disconnected(slot);
             }
-            // An end behind what is held is for the next read to tell.
-            Progress::Open | Progress::Ended => {}
+            // An end behind what is held is for the next read to tell, whenever that may be.
+            Progress::Ended => {
+                if let Some(client) = self.clients.get_mut(slot) {
+                    client.set(fact::READABLE);
+                }
+            }
+            Progress::Open => {}
             Progress::Failed => self.fail_session(slot),
         }
         unread

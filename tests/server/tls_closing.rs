@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use aerys::{BodyHandler, Config, Request, Response, Server, WebSocketConfig, upload};
 
-use crate::client::{CLOSE, PATIENCE, close_payload, frame, handshake, server_frame};
+use crate::client::{CLOSE, PATIENCE, TEXT, close_payload, frame, handshake, server_frame};
 use crate::support::{Event, TestServer, echo};
 use crate::tls::{endpoint, telling};
 use crate::tls_client::{End, TlsClient, localhost};
@@ -78,6 +78,26 @@ fn a_peers_end_waits_behind_requests_that_are_held_back() {
         .count();
     assert_eq!((count, end), (60, End::Orderly));
     assert!(answers.len() > 60 * 300_000);
+}
+
+/// No read of the socket would tell of it later.
+#[test]
+fn a_peers_end_is_told_when_the_last_of_what_was_held_back_pauses_its_reads() {
+    let options = WebSocketConfig {
+        heartbeat: None,
+        max_frames_per_second: Some(2),
+        ..WebSocketConfig::default()
+    };
+    let (server, authority) = endpoint(Config::default(), options, echo);
+    let mut client = TlsClient::open(server.address, &authority.config());
+    client.send(handshake("/"));
+    client.read(12);
+    // Behind the first two, each is followed by a pause.
+    let mut records = client.seal(frame(true, TEXT, b"on").repeat(4));
+    client.tls.send_close_notify();
+    records.extend(client.records());
+    client.send_raw(&records);
+    assert_eq!(server.close_event().1, 1006);
 }
 
 #[test]
