@@ -312,7 +312,10 @@ fn write<K: Socket>(
         if len > 0 {
             output.advance(slot, len);
         }
-        written += len + taken.min(waited);
+        if taken > 0 {
+            // What is sealed alone is no progress of the peer's.
+            written += len + taken.min(waited);
+        }
         if taken < sealed.len() {
             session.keep_sealed(&sealed[taken..]);
             output.put_undelivered(slot, true);

@@ -97,6 +97,26 @@ fn what_a_full_socket_did_not_take_counts_as_output_until_it_did() {
     assert!(output.is_quiet());
 }
 
+/// Else each message for it would put off the end of a peer that takes nothing.
+#[test]
+fn what_is_only_sealed_is_no_progress() {
+    let (session, mut peer) = open_pair();
+    let mut session = Box::new(session);
+    let mut pump = Pump::default();
+    let (mut client, mut output) = narrow(0);
+    for _ in 0..3 {
+        send(&mut output, b"news");
+        let written = write(&mut client, 0, &mut output, &mut session, &mut pump);
+        assert_eq!(written, (0, false));
+        output.unblock(0);
+    }
+    assert_eq!((client.socket.writes, output.backlog_bytes(0)), (3, 0));
+    client.socket.room = usize::MAX;
+    let (written, _) = write(&mut client, 0, &mut output, &mut session, &mut pump);
+    assert_eq!(written, client.socket.taken.len());
+    assert_eq!(peer.open(&client.socket.taken), b"newsnewsnews");
+}
+
 #[test]
 fn a_client_without_a_queue_is_asked_again_for_what_waits_alone() {
     let (session, mut peer) = open_pair();
