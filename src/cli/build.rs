@@ -67,7 +67,11 @@ pub(crate) fn tls(settings: &TlsSettings) -> Result<secure::Certificates, String
         ));
     }
     if *self_signed && !certificates.is_empty() {
-        return Err("there are certificates, and one is to be made in place of them".to_owned());
+        return Err(
+            "there are certificates, and one is to be made in place of them: leave out tls-cert or \
+             tls-self-signed"
+                .to_owned(),
+        );
     }
     if *self_signed {
         return secure::Certificates::self_signed();

@@ -27,7 +27,7 @@ pub(crate) struct ServeArgs {
 
     /// Address to listen on, port 0 for a free one, or `unix:PATH`; with TLS, `http://` in front of
     /// it makes it a plain one; may be given several times
-    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:1337", value_parser = listed_address)]
+    #[arg(long, value_name = "ADDRESS", default_value = DEFAULT_ADDRESS, value_parser = listed_address)]
     pub(crate) listen: Vec<ListenAddress>,
 
     /// Folder whose files are served at / in place of the demo page
@@ -142,6 +142,9 @@ pub(crate) struct ServeArgs {
     pub(crate) busy_poll: Duration,
 }
 
+/// Where is listened if nobody says where.
+pub(crate) const DEFAULT_ADDRESS: &str = "127.0.0.1:1337";
+
 const TLS: &str = "TLS";
 const WEBSOCKET: &str = "WebSocket";
 const LIMITS: &str = "Limits and times";
@@ -214,6 +217,16 @@ pub(crate) struct FileDefaults {
     /// Apart from the rest: the folder of the file is in it, and may have any character that means
     /// something to a parser.
     pub(crate) listen: Option<Vec<ListenAddress>>,
+}
+
+impl FileDefaults {
+    /// Those of the flag `id`.
+    pub(crate) fn values(&self, id: &str) -> &[OsString] {
+        let found = self.values.iter().find(|(known, _)| known == id);
+        found
+            .map(|(_, values)| values.as_slice())
+            .unwrap_or_default()
+    }
 }
 
 /// All flags, in the order of their definition.

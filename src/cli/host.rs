@@ -45,6 +45,13 @@ pub(crate) struct TlsSettings {
     pub(crate) self_signed: bool,
 }
 
+impl TlsSettings {
+    /// Whether there is a certificate.
+    pub(crate) const fn is_any(&self) -> bool {
+        self.self_signed || !self.certificates.is_empty()
+    }
+}
+
 /// The files of a host.
 #[derive(Debug, Default)]
 pub(crate) struct FileSettings {
