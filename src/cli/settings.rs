@@ -238,13 +238,12 @@ impl FileSettings {
             value: value.clone(),
             line: 0,
         };
+        let default = ListenAddress::parse(flags::DEFAULT_ADDRESS).ok();
         let listen = match &self.defaults.listen {
-            Some(listen) => listen.iter().map(located).collect(),
-            None => {
-                let address = ListenAddress::parse(flags::DEFAULT_ADDRESS);
-                address.iter().map(located).collect()
-            }
+            Some(listen) => listen.as_slice(),
+            None => default.as_slice(),
         };
+        let listen = listen.iter().map(located).collect();
         let host = HostSettings {
             listen: Some(listen),
             tls: certificates(&self.defaults),
