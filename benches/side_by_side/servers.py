@@ -250,6 +250,8 @@ def pinned(words, port, has_worker):
     try:
         wait_port(port, process)
         time.sleep(0.2)
+        if process.poll() is not None:  # another one listens there
+            raise Trouble(f"the server ended with {process.returncode}")
         yield worker_of(process.pid) if has_worker else process.pid
     finally:
         process.terminate()  # nginx ends its worker

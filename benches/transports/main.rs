@@ -5,7 +5,7 @@
 //! counts; all clients are on the bench's thread, and compare each byte that comes. Kinds of
 //! clients are measured in turns, since the speed of a machine drifts.
 //!
-//!     cargo bench --bench transports                          # all of it, about ten minutes
+//!     cargo bench --bench transports                          # all of it, about four minutes
 //!     cargo bench --bench transports -- fanout --rounds 5
 //!     cargo bench --bench transports -- echo --clients 50
 //!     cargo bench --bench transports -- echo fanout --calls   # system calls, by perf, as root

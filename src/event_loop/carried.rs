@@ -13,6 +13,7 @@
 use crate::client_id::ClientId;
 use crate::config::Settings;
 use crate::event_loop::clients::{Client, fact};
+use crate::event_loop::flush::WRITE_BUDGET_BYTES;
 use crate::event_loop::system::{Socket as _, System};
 use crate::event_loop::{EventLoop, Held};
 use crate::http2::connection::{Carrying, Http2Connection, NewRequest, Step, Window};
@@ -50,7 +51,11 @@ struct Carried {
 }
 
 /// What was moved from a stream's queue to its carrier's.
-#[derive(Debug, Default)]
+#[derive(Clone, Copy, Debug, Default)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is one independent fact"
+)]
 struct Moved {
     bytes: usize,
     has_progress: bool,
@@ -58,6 +63,19 @@ struct Moved {
     has_ended: bool,
     /// What was to be sent cannot be read.
     is_broken: bool,
+    /// There is no room in the carrier's queue for more.
+    is_held_up: bool,
+}
+
+impl Moved {
+    /// What was moved then, and what before.
+    fn and(self, then: Self) -> Self {
+        Self {
+            bytes: self.bytes + then.bytes,
+            has_progress: self.has_progress || then.has_progress,
+            ..then
+        }
+    }
 }
 
 /// What the loop knows of streams.
@@ -69,6 +87,8 @@ pub(super) struct Streams {
     waiting: FxHashMap<u32, VecDeque<u32>>,
     /// Where the payload of a frame is gathered.
     payload: Vec<u8>,
+    /// Those who waited have their turn just now.
+    is_making_room: bool,
 }
 
 impl Streams {
@@ -278,7 +298,7 @@ impl<S: System> EventLoop<S> {
             client.note_progress(now);
         }
         let ends = client.protocol.is_lingering() && !client.is(fact::SHUT_DOWN);
-        let Some(moved) = self.move_frames(slot, ends) else {
+        let Some(moved) = self.move_all(slot, ends) else {
             return;
         };
         let Some(client) = self.clients.get_mut(slot) else {
@@ -305,13 +325,54 @@ impl<S: System> EventLoop<S> {
         }
     }
 
-    /// The frames of [`write_carried`](Self::write_carried); `ends`: nothing will be queued behind
-    /// what is.
+    /// The frames of [`write_carried`](Self::write_carried). For a WebSocket, which has a limit, the
+    /// carrier is written as often as its queue is full: only what its socket refuses is a backlog.
+    fn move_all(&mut self, slot: u32, ends: bool) -> Option<Moved> {
+        let mut all = Moved::default();
+        loop {
+            let moved = self.move_frames(slot, ends)?;
+            all = all.and(moved);
+            if !moved.is_held_up {
+                return Some(all);
+            }
+            let Carried {
+                carrier, is_tunnel, ..
+            } = self.asides.streams.get(slot)?;
+            let queued = |this: &Self| this.hub.output.borrow().backlog_bytes(carrier);
+            let before = queued(self);
+            let may_write = is_tunnel && all.bytes < WRITE_BUDGET_BYTES;
+            if may_write && !self.hub.output.borrow().is_blocked(carrier) {
+                self.write_client(carrier);
+            }
+            if queued(self) >= before {
+                self.wait_for_room(slot);
+                return Some(all);
+            }
+        }
+    }
+
+    /// A stream is to be told when there is room in the queue of its carrier.
+    fn wait_for_room(&mut self, slot: u32) {
+        let Streams {
+            carried, waiting, ..
+        } = &mut self.asides.streams;
+        let Some(entry) = carried.get_mut(&slot) else {
+            return;
+        };
+        self.hub.output.borrow_mut().block(slot);
+        if !std::mem::replace(&mut entry.waits, true) {
+            waiting.entry(entry.carrier).or_default().push_back(slot);
+        }
+    }
+
+    /// As many frames as there is room for in the queue of the carrier; `ends`: nothing will be
+    /// queued behind what is.
     fn move_frames(&mut self, slot: u32, ends: bool) -> Option<Moved> {
         let Streams {
             carried,
             waiting,
             payload,
+            ..
         } = &mut self.asides.streams;
         let entry = carried.get_mut(&slot)?;
         let (carrier, stream) = (entry.carrier, entry.stream);
@@ -326,9 +387,12 @@ impl<S: System> EventLoop<S> {
                 output.block(slot);
                 break;
             }
-            let is_full = output.backlog_bytes(carrier) + FRAME_BYTES as u64 > room;
+            if output.backlog_bytes(carrier) + FRAME_BYTES as u64 > room {
+                moved.is_held_up = true;
+                break;
+            }
             let is_others_turn = moved.bytes > 0 && waiting.contains_key(&carrier);
-            if is_full || is_others_turn || window == Window::ConnectionSpent {
+            if is_others_turn || window == Window::ConnectionSpent {
                 output.block(slot);
                 if !std::mem::replace(&mut entry.waits, true) {
                     waiting.entry(carrier).or_default().push_back(slot);
@@ -388,6 +452,9 @@ impl<S: System> EventLoop<S> {
 
     /// There may be room in the queue of a carrier again, or a window: who waited for it has a turn.
     pub(super) fn make_room(&mut self, carrier: u32) {
+        if std::mem::replace(&mut self.asides.streams.is_making_room, true) {
+            return; // for this one, since streams write their carrier
+        }
         let room = room(&self.settings);
         while self.has_room(carrier, room)
             && let Some(waiting) = self.asides.streams.waiting.get_mut(&carrier)
@@ -403,6 +470,7 @@ impl<S: System> EventLoop<S> {
             self.unblock_carried(slot);
             self.flush_client(slot);
         }
+        self.asides.streams.is_making_room = false;
     }
 
     /// Whether a carrier takes another frame of its streams.

@@ -54,7 +54,7 @@ pub(crate) mod connection {
         pub(crate) is_last: bool,
     }
 
-    #[derive(Debug)]
+    #[derive(Debug, PartialEq, Eq)]
     pub(crate) enum Window {
         Open,
         StreamSpent,
@@ -93,7 +93,7 @@ pub(crate) mod connection {
         pub(crate) fn window(&mut self, _: StreamId) -> Window {
             match self.0 {}
         }
-        pub(crate) fn has_window(&self) -> bool {
+        pub(crate) fn has_window(&mut self) -> bool {
             match self.0 {}
         }
         pub(crate) fn take_window(&mut self, _: StreamId, _: usize) -> usize {

@@ -306,8 +306,10 @@ impl Http2Connection {
         Window::Open
     }
 
-    /// Whether anything may go out on any stream that has a window.
-    pub(crate) const fn has_window(&self) -> bool {
+    /// Whether anything may go out on any stream that has a window. If not, [`Step::AllUnblocked`] will
+    /// follow.
+    pub(crate) const fn has_window(&mut self) -> bool {
+        self.is_blocked |= self.send_window <= 0;
         self.send_window > 0
     }
 
@@ -329,7 +331,7 @@ impl Http2Connection {
             stream.send(len);
             // At most 16,384.
             self.send_window -= i32::try_from(len).unwrap_or(0);
-            self.floods.sent(len, len < most);
+            self.floods.sent(len);
         }
         if len < most {
             self.is_blocked |= self.send_window <= 0;

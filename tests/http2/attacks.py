@@ -289,10 +289,12 @@ def stalled(name, drip, *ours):
                     break
                 expect(time.monotonic() - watch.begun < 25, f"{sum(not one.over for one in streams)} streams wait on; {attacker}")
                 attacker.send(*drip(attacker, streams))
-                try:
-                    attacker.turn(time.monotonic() + 0.2)
-                except TimeoutError:
-                    pass
+                deadline = time.monotonic() + 0.05  # the pace of the drip: 20 bytes a second
+                while time.monotonic() < deadline and not attacker.closed:
+                    try:
+                        attacker.turn(deadline)
+                    except TimeoutError:
+                        pass
             resets = {Error(stream.reset).name for stream in streams if stream.reset is not None}
             return f"{attacker}, {', '.join(resets) or 'no RST_STREAM'}, {watch}"
 

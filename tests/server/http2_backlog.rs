@@ -250,3 +250,28 @@ fn the_rate_of_one_stream_is_no_other_ones() {
     let took = begun.elapsed();
     assert!(took > Duration::from_millis(900), "{took:?}");
 }
+
+/// As on a connection of its own: what its socket takes at once is no backlog.
+#[test]
+fn what_one_callback_sends_is_judged_when_the_socket_is_full() {
+    const BURST: usize = 48;
+    let server = TestServer::websocket(WebSocketConfig::default(), |ws, event| {
+        if let Event::Text(client, _) = event {
+            for number in 0..BURST {
+                let mut piece = vec![b'.'; PIECE_BYTES];
+                piece[..4].copy_from_slice(format!("{number:04}").as_bytes());
+                ws.send(*client, piece);
+            }
+        }
+    });
+    let mut client = crate::client::Client::open(server.address, "/");
+    client.send_text("burst");
+    for number in 0..BURST {
+        assert_eq!(number_of(&client.read_message(BINARY)), number);
+    }
+    let (mut client, _, _, open) = stuck_and_open(&server);
+    client.send_text(open, "burst");
+    for number in 0..BURST {
+        assert_eq!(number_of(&client.read_message(open, BINARY)), number);
+    }
+}

@@ -91,6 +91,18 @@ fn an_end_without_a_close_is_1006() {
     assert_eq!(server.remaining_events(), []);
 }
 
+/// A client that ended its side with its handshake could say nothing.
+#[test]
+fn a_handshake_that_ends_its_stream_opens_nothing() {
+    let server = TestServer::echo();
+    let mut client = Http2Client::connect(server.address);
+    let fields = [(":protocol", "websocket"), ("sec-websocket-version", "13")];
+    let stream = client.send_request("CONNECT", "/", &fields, true);
+    assert_eq!(client.read_response(stream).status, 400);
+    assert!(client.event_by_now(stream).is_none());
+    assert_eq!(server.remaining_events(), []);
+}
+
 /// RFC 9113 section 8.5: what ends a tunnel otherwise is no trailer section.
 #[test]
 fn a_trailer_section_is_no_end_of_a_websocket() {

@@ -2,9 +2,12 @@
 
 use std::cell::RefCell;
 use std::rc::Rc;
+use std::time::Duration;
 
 use aerys::middleware::{after, before};
-use aerys::{Cookie, Host, Request, Response, ResponseStream, Router, Server, Version, respond};
+use aerys::{
+    Config, Cookie, Host, Request, Response, ResponseStream, Router, Server, Version, respond,
+};
 
 use crate::client::pattern;
 use crate::http2_client::{Event, Http2Client, INITIAL_WINDOW_SIZE, NO_ERROR, PROTOCOL_ERROR};
@@ -95,7 +98,11 @@ fn routes() -> Router {
 }
 
 fn server() -> TestServer {
-    TestServer::start(|host, _| Server::new().host(host.add(routes())))
+    let config = Config {
+        linger_timeout: Duration::from_millis(50),
+        ..Config::default()
+    };
+    TestServer::start(|host, _| Server::new().config(config).host(host.add(routes())))
 }
 
 #[test]
@@ -283,7 +290,7 @@ fn large_answers_take_turns() {
         client.sync();
         client.set_initial_window(window);
         let mut bodies = vec![Vec::new(); STREAMS];
-        let mut ended = 0;
+        let (mut ended, mut run, mut previous) = (0, 0, 0);
         while ended < STREAMS {
             let (stream, event) = client.any();
             let Event::Data(bytes, is_last) = event else {
@@ -291,6 +298,12 @@ fn large_answers_take_turns() {
             };
             let at = streams.iter().position(|it| *it == stream).expect("ours");
             bodies[at].extend(bytes);
+            run = if stream == previous { run + 1 } else { 1 };
+            previous = stream;
+            // Once all of them wait for room alone, each is sent a frame in its turn.
+            let has_begun = bodies.iter().all(|body| body.len() > 100_000);
+            let is_in_turn = window < 1 << 20 || !has_begun || ended > 0 || run <= 2;
+            assert!(is_in_turn, "window {window}: {run} frames in a row");
             if is_last {
                 ended += 1;
                 let least = bodies.iter().map(Vec::len).min().expect("some");

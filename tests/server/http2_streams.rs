@@ -245,7 +245,7 @@ fn a_stream_whose_window_stays_shut_is_reset_at_the_write_timeout() {
     loop {
         match client.event(stuck) {
             Event::Data(_, false) => {}
-            Event::Reset(INTERNAL_ERROR) => break,
+            Event::Reset(CANCEL) => break,
             other => panic!("not a reset but {other:?}"),
         }
     }

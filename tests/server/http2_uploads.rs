@@ -1,14 +1,24 @@
 //! Bodies of requests over HTTP/2: in pieces and whole, too long, too slow, paused and given up.
 
+use std::sync::mpsc::Receiver;
 use std::time::Duration;
 
 use aerys::Config;
 
 use crate::client::pattern;
 use crate::http2_client::{CANCEL, Http2Client, NO_ERROR, PROTOCOL_ERROR};
-use crate::uploads::{Seen, collect, next, server, server_with};
+use crate::support::TestServer;
+use crate::uploads::{Seen, collect, next, server_with};
 
 const WINDOW: usize = 64 << 10;
+
+/// A server that waits for the rest of a body that it answered already, but not for long.
+fn server() -> (TestServer, Receiver<Seen>) {
+    server_with(Config {
+        linger_timeout: Duration::from_millis(50),
+        ..Config::default()
+    })
+}
 
 fn status_of(client: &mut Http2Client, stream: u32) -> u16 {
     client.read_response(stream).status
@@ -101,6 +111,24 @@ fn an_answer_amid_the_body_costs_the_connection_nothing() {
     assert_eq!(client.post("/take", "abc").body, b"/take 3 bytes");
     let names: Vec<_> = [(); 5].map(|()| next(&seen).name()).into();
     assert_eq!(names, ["begin", "data", "begin", "data", "end"]);
+}
+
+/// Some take a reset for a failure, though they have the whole answer.
+#[test]
+fn who_ends_its_body_behind_the_answer_is_not_reset() {
+    let (server, _seen) = server_with(Config {
+        linger_timeout: Duration::from_secs(3600),
+        ..Config::default()
+    });
+    let mut client = Http2Client::connect(server.address);
+    for _ in 0..200 {
+        let stream = client.send_request("POST", "/full", &[], false);
+        client.send_piece(stream, &pattern(20), false);
+        assert_eq!(status_of(&mut client, stream), 507);
+        client.send_piece(stream, b"the rest", false);
+        client.send_piece(stream, b"", true);
+        assert!(client.event_by_now(stream).is_none());
+    }
 }
 
 /// Backpressure: the window of a body that waits stays shut, and that of others opens.
@@ -245,6 +273,7 @@ fn an_upload_that_is_given_up_is_aborted() {
 fn a_body_that_comes_too_slowly_is_answered_408_on_its_stream() {
     let (server, seen) = server_with(Config {
         body_grace: Duration::from_millis(100),
+        linger_timeout: Duration::from_millis(50),
         ..Config::default()
     });
     let mut client = Http2Client::connect(server.address);

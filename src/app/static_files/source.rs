@@ -2,13 +2,12 @@
 //!
 //! Several answers share one open file, so its own position is never used.
 
-use rustix::buffer::spare_capacity;
-use rustix::io::{Errno, pread};
 use std::collections::VecDeque;
 use std::fs::File;
 use std::io;
 use std::ops::Range;
 use std::os::fd::AsFd as _;
+use std::os::unix::fs::FileExt as _;
 use std::sync::Arc;
 
 use super::file::Stamp;
@@ -21,30 +20,18 @@ pub(super) const MAX_PULL_BYTES: usize = 64 * 1024;
 pub(super) fn read_exactly(file: &File, part: Range<u64>, into: &mut Vec<u8>) -> io::Result<()> {
     let start = into.len();
     let len = usize::try_from(part.end - part.start).map_err(io::Error::other)?;
-    into.reserve_exact(len);
-    let read = read_until(file, part.start, start + len, into);
-    // What lies behind the part may have come along.
-    into.truncate(if read.is_ok() { start + len } else { start });
-    read
-}
-
-/// Reads from `offset` on until `into` has at least `end` bytes. They go where nothing was before:
-/// to clear that room first was a tenth of what a large answer over TLS or HTTP/2 took.
-fn read_until(file: &File, mut offset: u64, end: usize, into: &mut Vec<u8>) -> io::Result<()> {
-    while into.len() < end {
-        match pread(file, spare_capacity(into), offset) {
-            Ok(0) => {
-                return Err(io::Error::new(
-                    io::ErrorKind::UnexpectedEof,
-                    "the file became shorter while it was sent",
-                ));
-            }
-            Ok(len) => offset += len as u64,
-            Err(Errno::INTR) => {}
-            Err(error) => return Err(error.into()),
-        }
+    into.resize(start + len, 0);
+    let read = file.read_exact_at(&mut into[start..], part.start);
+    if read.is_err() {
+        into.truncate(start);
     }
-    Ok(())
+    read.map_err(|error| match error.kind() {
+        io::ErrorKind::UnexpectedEof => io::Error::new(
+            io::ErrorKind::UnexpectedEof,
+            "the file became shorter while it was sent",
+        ),
+        _ => error,
+    })
 }
 
 /// Appends what comes first in `part`, up to `max` bytes and as many as a pull may read, and takes

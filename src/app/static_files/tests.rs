@@ -11,7 +11,7 @@ use std::time::{Duration, Instant, SystemTime};
 use super::cache::TRUSTED;
 use super::file::content_type;
 use super::root::Resolution;
-use super::source::MAX_PULL_BYTES;
+use super::source::{MAX_PULL_BYTES, read_exactly};
 use super::*;
 use crate::http::response::Content;
 use crate::output::Source;

@@ -37,9 +37,6 @@ const PER_DATA_FRAME: u32 = 2;
 /// Bytes of DATA frames of ours that give back one more.
 const BYTES_PER_FRAME: usize = 256;
 
-/// Bytes below which a DATA frame gives back nothing, if the windows left no room for more.
-const DRIP_BYTES: usize = 16;
-
 /// Thousandths of what is counted, so that no refill is lost to rounding.
 const SCALE: u32 = 1000;
 
@@ -119,14 +116,14 @@ impl Floods {
         self.empty_frames.give(EMPTY_FRAMES, PER_REQUEST * SCALE);
     }
 
-    /// A DATA frame of `len` bytes goes out. `is_cut`: the windows left no room for more.
+    /// A DATA frame of `len` bytes goes out.
     ///
-    /// A client that opens its window byte by byte (CVE-2019-9511) must not be given for each frame
-    /// what asking for it cost.
-    pub(super) fn sent(&mut self, len: usize, is_cut: bool) {
+    /// However short it is: a client that gives back each frame's window at once may have short rests
+    /// of it go round for long. Who opens it byte by byte on purpose (CVE-2019-9511) is asked for
+    /// progress by the loop.
+    pub(super) fn sent(&mut self, len: usize) {
         let by_length = u32::try_from(len / BYTES_PER_FRAME).unwrap_or(u32::MAX);
-        let is_drip = is_cut && len < DRIP_BYTES;
-        let count = by_length.saturating_add(if is_drip { 0 } else { PER_DATA_FRAME });
+        let count = by_length.saturating_add(PER_DATA_FRAME);
         self.empty_frames
             .give(EMPTY_FRAMES, count.saturating_mul(SCALE));
     }
@@ -177,16 +174,10 @@ mod tests {
         assert_eq!(passing(|| floods.count_empty_frame(now)), 10_000);
         floods.requested();
         assert_eq!(passing(|| floods.count_empty_frame(now)), 8);
-        floods.sent(20, false);
+        floods.sent(1);
         assert_eq!(passing(|| floods.count_empty_frame(now)), 2);
-        floods.sent(16_384, true);
+        floods.sent(16_384);
         assert_eq!(passing(|| floods.count_empty_frame(now)), 66);
-        floods.sent(16, true);
-        assert_eq!(passing(|| floods.count_empty_frame(now)), 2);
-        // A window that is opened byte by byte pays for nothing.
-        for _ in 0..10_000 {
-            floods.sent(15, true);
-        }
         assert_eq!(passing(|| floods.count_empty_frame(now)), 0);
         let error = floods.count_empty_frame(now).unwrap_err();
         assert_eq!(error.code, ErrorCode::ENHANCE_YOUR_CALM);

@@ -220,3 +220,20 @@ fn files_can_be_sent_to_another_thread() {
     const fn is_send<T: Send>() {}
     is_send::<StaticFiles>();
 }
+
+#[test]
+fn a_part_is_read_exactly_however_much_room_there_is() {
+    let scene = Scene::new().file("ten.txt", "0123456789");
+    let file = File::open(scene.root().join("ten.txt")).unwrap();
+    for capacity in [0, 2, 5, 100] {
+        let mut into = Vec::with_capacity(capacity);
+        into.extend_from_slice(b"ab");
+        read_exactly(&file, 2..5, &mut into).unwrap();
+        assert_eq!(into, b"ab234", "room for {capacity}");
+        read_exactly(&file, 10..10, &mut into).unwrap();
+        assert_eq!(into, b"ab234", "room for {capacity}");
+        let error = read_exactly(&file, 8..12, &mut into).unwrap_err();
+        assert_eq!(error.kind(), std::io::ErrorKind::UnexpectedEof);
+        assert_eq!(into, b"ab234", "room for {capacity}");
+    }
+}

@@ -62,6 +62,25 @@ fn who_waits_for_a_window_is_told_once() {
     assert_eq!(peer.send(window_update(1, 1)), [Seen::Unblocked(slot(1))]);
 }
 
+/// Who waits for anything else may wait for that window then.
+#[test]
+fn who_asks_for_a_window_of_the_connection_is_told_of_it() {
+    let mut peer = Peer::new();
+    peer.send(settings(&[(0x4, 0x7FFF_FFFF)]));
+    peer.send(get(1));
+    let taken = [16_384, 16_384, 16_384, 16_382].map(|most| take(&mut peer, 1, most));
+    assert_eq!(taken.iter().sum::<usize>(), 65_535 - 1, "it is not spent");
+    assert!(peer.connection.has_window());
+    assert_eq!(take(&mut peer, 1, 1), 1);
+    assert!(
+        !peer.connection.has_window(),
+        "it is, and nobody asked for more"
+    );
+    assert_eq!(peer.send(window_update(0, 9)), [Seen::AllUnblocked]);
+    assert!(peer.connection.has_window());
+    assert_eq!(peer.send(window_update(0, 9)), []);
+}
+
 /// A short rest would be a short frame, and so would be what its acknowledgement lets go.
 #[test]
 fn no_short_rest_is_left_of_a_window() {
