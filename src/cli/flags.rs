@@ -288,6 +288,11 @@ pub(crate) fn is_listen(arg: &Arg) -> bool {
     key(arg) == "listen"
 }
 
+/// Whether the same may stand there twice: one key may be that of several certificates.
+pub(crate) fn may_repeat(arg: &Arg) -> bool {
+    key(arg) == "tls-key"
+}
+
 /// What a value of a flag counts, if it is a number.
 pub(crate) fn unit(arg: &Arg) -> Option<&'static str> {
     match value_name(arg) {

@@ -194,7 +194,7 @@ fn read_flag(arg: &Arg, value: &Value<'_>, base: &Path) -> Option<Vec<OsString>>
     let mut known = HashSet::new();
     let texts = items.iter().map(|item| {
         let text = read_one(arg, item, base)?;
-        if known.insert(text.clone()) {
+        if known.insert(text.clone()) || flags::may_repeat(arg) {
             return Some(text);
         }
         item.fail(format!("{} stands there twice", text.display()));

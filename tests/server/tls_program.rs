@@ -10,7 +10,7 @@ use rustls::{ClientConfig, DigitallySignedStruct, SignatureScheme};
 
 use crate::client::{BINARY, Client, pattern};
 use crate::configuration::Folder;
-use crate::program::{Program, command, run};
+use crate::program::{Program, command, run, run_command};
 use crate::support::wait_until;
 use crate::tls_client::{ALL_VERSIONS, Authority, TlsClient};
 
@@ -270,6 +270,31 @@ fn what_is_wrong_with_certificates_is_said_before_anything_is_served() {
     let (status, _, said) = run(&[&listen[..], &keys].concat());
     assert_eq!(status, Some(2));
     assert!(said.contains("1 certificates and 2 keys"), "{said}");
+}
+
+/// Wherever the program is started, and though one key may be that of several.
+#[test]
+fn files_of_certificates_are_named_from_where_the_file_is() {
+    let authority = Authority::new();
+    authority.issue("one", &["localhost"]);
+    let folder = Folder::new();
+    for (from, to) in [
+        ("one.pem", "a/c.pem"),
+        ("one.pem", "a/d.pem"),
+        ("one.key", "a/k.pem"),
+    ] {
+        folder.write(to, std::fs::read(authority.path(from)).expect("a file"));
+    }
+    let own = "listen = ['127.0.0.1:0']\ntls-cert = ['c.pem', 'd.pem']\n\
+               tls-key = ['k.pem', 'k.pem']\n";
+    folder.write("a/one.toml", own);
+    folder.write("a/host.toml", format!("[[host]]\ndemo = true\n{own}"));
+    for file in ["a/one.toml", "a/host.toml"] {
+        let mut check = command();
+        check.args(["check", file]).current_dir(folder.path());
+        let said = format!("{file} is fine: 1 host, 1 address\n");
+        assert_eq!(run_command(check), (Some(0), said, String::new()));
+    }
 }
 
 /// Else who meant to be encrypted would not be, or be sent to where nobody is.
