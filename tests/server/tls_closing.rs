@@ -195,6 +195,41 @@ fn an_upload_that_is_cut_off_is_aborted() {
     assert_eq!(heard.recv_timeout(PATIENCE), Ok("end"));
 }
 
+/// The rest of the body and the end behind it are there already, and no read would tell of them.
+#[test]
+fn a_body_that_waits_is_whole_though_its_peers_end_waits_behind_it() {
+    let (authority, secure) = localhost();
+    let (sender, heard) = channel();
+    let (flows, begun) = channel();
+    let server = TestServer::start(|host, _| {
+        let take = upload(move |request: &mut Request, _: &mut Response| {
+            let flow = request.body_flow().expect("a body");
+            flow.pause();
+            flows.send(flow).expect("the test waits");
+            Some(Watch(sender.clone()))
+        });
+        Server::new().host(secure(host).add(take))
+    });
+    for len in [5, 50_000] {
+        let head = format!("POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len}\r\n\r\n");
+        let body = "x".repeat(len);
+        for (whole, last) in [(true, "end"), (false, "abort")] {
+            let mut client = TlsClient::open(server.address, &authority.config());
+            let body = &body[usize::from(!whole)..];
+            let mut records = client.seal([&*head, body].concat());
+            client.tls.send_close_notify();
+            records.extend(client.records());
+            client.send_raw(&records);
+            let flow = begun.recv_timeout(PATIENCE).expect("a request");
+            flow.resume();
+            let mut heard = heard.iter().skip_while(|heard| *heard == "data");
+            assert_eq!(heard.next(), Some(last), "{len}");
+            let (answer, end) = client.read_to_end();
+            assert_eq!((answer.ends_with(b"whole"), end), (whole, End::Orderly));
+        }
+    }
+}
+
 #[test]
 fn a_record_that_was_changed_ends_the_connection_with_an_alert() {
     let (server, authority) = endpoint(Config::default(), WebSocketConfig::default(), echo);
