@@ -45,9 +45,12 @@ pub(crate) fn judge(hosts: &[HostSettings], redirects: &[ListenAddress]) -> Vec<
     }
     // Who has no address of its own is served, and shows its certificates, on all of the others.
     let is_everywhere = |host: &HostSettings| host.listen.as_ref().is_some_and(Vec::is_empty);
+    // And a name may be that of another's address.
+    let is_named = |(place, _): &(&Place, _)| matches!(place, Place::Name(..));
+    let is_any_named = listened.keys().any(is_named);
     let shown_everywhere = hosts
         .iter()
-        .any(|host| is_everywhere(host) && host.tls.is_any());
+        .any(|host| (is_any_named || is_everywhere(host)) && host.tls.is_any());
     for ((place, _), known) in &listened {
         if let Some((true, line)) = known.tls
             && !(known.has_certificates || shown_everywhere)

@@ -359,6 +359,15 @@ fn addresses_have_to_fit_the_certificates() {
             .concat(),
             Some(format!("8: {both}")),
         ),
+        // A name may be that of an address.
+        (
+            [
+                host("a.test", &listen("https://localhost:9")),
+                host("b.test", &[&*listen("127.0.0.1:9"), &own].concat()),
+            ]
+            .concat(),
+            None,
+        ),
         (
             [redirect, &host("a.test", &http)].concat(),
             Some(format!(" {nowhere}")),
