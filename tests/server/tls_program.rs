@@ -269,7 +269,11 @@ fn what_is_wrong_with_certificates_is_said_before_anything_is_served() {
     let keys = ["--tls-cert", &pem, "--tls-key", &key, "--tls-key", &key];
     let (status, _, said) = run(&[&listen[..], &keys].concat());
     assert_eq!(status, Some(2));
-    assert!(said.contains("1 certificates and 2 keys"), "{said}");
+    assert!(said.contains("1 certificate and 2 keys"), "{said}");
+    let (status, _, said) = run(&[&listen[..], &["--tls-key", &key]].concat());
+    let no_certificate = "aerys: --tls-key: there is a key and no certificate: name the file of \
+                          that by tls-cert\n";
+    assert_eq!((status, &*said), (Some(2), no_certificate));
 }
 
 /// Wherever the program is started, and though one key may be that of several.
