@@ -22,7 +22,7 @@ const MIB: usize = 1024 * KIB;
 pub struct Config {
     /// Most connections at once. Default `None`: as many as the process may have descriptors,
     /// less 32 for listeners and logs, and what [`FileCache`](crate::FileCache) may keep open. A client
-    /// beyond it is answered 503; one that speaks TLS is closed.
+    /// beyond it is answered 503; one that speaks TLS is closed. Streams of HTTP/2 are not counted.
     pub max_connections: Option<usize>,
     /// Longest header section of a request, request line included, in bytes. Default 16 KiB:
     /// cookies fit, and ten thousand half-sent requests stay under 160 MiB. Beyond it: 431. Over HTTP/2
@@ -38,7 +38,8 @@ pub struct Config {
     pub max_body_bytes: usize,
     /// How long a whole header section may take from its first byte (for a new connection:
     /// from the accept). Default 10 s. It is a total, since "so long between two reads" does
-    /// not stop a client that sends a byte at a time. Beyond it: 408.
+    /// not stop a client that sends a byte at a time. Beyond it: 408. Over HTTP/2 it holds for the
+    /// preface and the first request, and for each frame and header section; beyond it: GOAWAY.
     pub header_timeout: Duration,
     /// How long a TLS handshake may take in all, from the accept. Default 10 s. Beyond it the
     /// connection is dropped.
@@ -52,18 +53,21 @@ pub struct Config {
     /// How long a body that is taken in pieces may stand still, however fast it was before. Default
     /// 30 s. Beyond it: 408.
     pub body_stall_timeout: Duration,
-    /// How long a connection may be idle between two requests. Default 15 s; then it is closed.
+    /// How long a connection may be idle between two requests. Default 15 s; then it is closed. One of
+    /// HTTP/2 is idle while it has no stream.
     pub keep_alive_timeout: Duration,
     /// How long a client with waiting output may take none of it. Default 30 s; then it is
-    /// dropped, whatever it sends meanwhile.
+    /// dropped, whatever it sends meanwhile. A stream of HTTP/2 is reset if its windows let it send less
+    /// than 1 KiB in that time, unless it has no more to send.
     pub write_timeout: Duration,
     /// How long the server reads on after its last byte on an HTTP connection, so that the
-    /// peer reads the answer before it sees a reset. Default 2 s.
+    /// peer reads the answer before it sees a reset. Default 2 s. As long may a client take to end its
+    /// side of an HTTP/2 stream that was answered.
     pub linger_timeout: Duration,
     /// How long a graceful stop may take in all. Default 5 s; then what is left is cut.
     pub stop_timeout: Duration,
-    /// Backlog of an HTTP connection, in bytes, above which its pipelined requests wait.
-    /// Default 64 KiB.
+    /// Backlog of an HTTP connection, in bytes, above which its pipelined requests wait. Default
+    /// 64 KiB. As much takes the queue of an HTTP/2 connection from its streams.
     pub soft_backlog_bytes: usize,
     /// Backlog of a response that is sent in pieces, in bytes, above which
     /// [`ResponseStream::send`](crate::ResponseStream::send) refuses the next one. Default 1 MiB;

@@ -44,15 +44,17 @@
 //! # The walk
 //!
 //! ```text
-//!  sockets ──▶ event_loop ──▶ protocol ──▶ http1 │ websocket ──▶ events ──▶ app ──▶ handlers
-//!     ▲                                                                                │
-//!     └─────────── flush ◀── output: log, queues, segments ◀───────────── endpoint ◀────┘
+//!  sockets ──▶ event_loop ──▶ protocol ──▶ http1 │ http2 │ websocket ──▶ events ──▶ app ──▶ handlers
+//!     ▲         (tls)                                                                          │
+//!     └─────────── flush ◀── output: log, queues, segments ◀───────────── endpoint ◀────────────┘
 //! ```
 //!
 //! A byte meets the modules of this crate in the order in which its source lists them: accepted
 //! and read by `event_loop`, understood by `protocol` and below it `http1`, `http2` or `websocket`,
 //! handed to a handler by `app`; what the handler sends lies in `output` until `event_loop`
-//! writes it. `timer_wheel` holds every deadline, `config` every limit.
+//! writes it. Where TLS is spoken, `event_loop` opens and seals records on the way; a stream of HTTP/2
+//! is a client like any other, which `event_loop` has carried by another one in place of a socket.
+//! `timer_wheel` holds every deadline, `config` every limit.
 
 #![forbid(unsafe_code)]
 
@@ -160,6 +162,10 @@ struct MiddlewarePage;
 #[cfg(all(doctest, feature = "tls", feature = "self-signed"))]
 #[doc = include_str!("../docs/tls.md")]
 struct TlsPage;
+/// And that of the page on HTTP/2.
+#[cfg(doctest)]
+#[doc = include_str!("../docs/http2.md")]
+struct Http2Page;
 /// And so does that of the page on hosts.
 #[cfg(doctest)]
 #[doc = include_str!("../docs/hosts.md")]

@@ -90,7 +90,7 @@ fn open(simulation: &mut Simulation, path: &str) -> Vec<Peer> {
     peers
 }
 
-/// Each of 1,000 WebSockets is answered. A unit is a message.
+/// Each of 1,000 streams is answered. A unit is a message.
 pub(super) fn echoes(count: usize) {
     let mut simulation = start();
     let peers = open(&mut simulation, "/echo");
@@ -112,7 +112,7 @@ pub(super) fn echoes(count: usize) {
     }
 }
 
-/// One message goes to all of 1,000 WebSockets. A unit is a delivery.
+/// One message goes to all of 1,000 streams. A unit is a delivery.
 pub(super) fn fan_out(count: usize) {
     let mut simulation = start();
     let peers = open(&mut simulation, "/broadcast");

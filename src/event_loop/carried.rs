@@ -478,8 +478,7 @@ impl<S: System> EventLoop<S> {
         let client = self.clients.get_mut(carrier);
         let connection = client.and_then(|client| client.protocol.as_carrier());
         let queued = self.hub.output.borrow().backlog_bytes(carrier);
-        connection.is_some_and(|connection| connection.has_window())
-            && queued + FRAME_BYTES as u64 <= room
+        connection.is_some_and(Http2Connection::has_window) && queued + FRAME_BYTES as u64 <= room
     }
 
     /// A stream may be sent to again.

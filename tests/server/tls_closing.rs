@@ -211,12 +211,12 @@ fn a_body_that_waits_is_whole_though_its_peers_end_waits_behind_it() {
         Server::new().host(secure(host).add(take))
     });
     for len in [5, 50_000] {
-        let begin = format!("POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len}\r\n\r\n");
+        let fields = format!("POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len}\r\n\r\n");
         let body = "x".repeat(len);
         for (whole, last) in [(true, "end"), (false, "abort")] {
             let mut client = TlsClient::open(server.address, &authority.config());
             let body = &body[usize::from(!whole)..];
-            let mut records = client.seal([&*begin, body].concat());
+            let mut records = client.seal([&*fields, body].concat());
             client.tls.send_close_notify();
             records.extend(client.records());
             client.send_raw(&records);

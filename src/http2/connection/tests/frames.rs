@@ -116,7 +116,7 @@ fn a_long_block_is_sent_in_several_frames() {
     let mut peer = Peer::new();
     peer.send(get(1));
     peer.sent();
-    let block = [7; 2 * MAX_PAYLOAD_BYTES + 1];
+    let block = vec![7; 2 * MAX_PAYLOAD_BYTES + 1];
     peer.call(|connection, cx| connection.send_block(Peer::id(1), &block, false, cx));
     let frames = peer.sent();
     let kinds: Vec<_> = frames
@@ -128,7 +128,7 @@ fn a_long_block_is_sent_in_several_frames() {
         [(HEADERS, 0), (CONTINUATION, 0), (CONTINUATION, END_HEADERS)]
     );
     let sent: Vec<u8> = frames.into_iter().flat_map(|frame| frame.payload).collect();
-    assert!(sent == block);
+    assert!(sent == block, "all of it, in order");
     // A stream that is gone has no head any more.
     peer.reset(1, ErrorCode::CANCEL);
     peer.sent();
