@@ -58,16 +58,28 @@ pub(crate) fn tls(settings: &TlsSettings) -> Result<secure::Certificates, String
         keys,
         self_signed,
     } = settings;
+    if certificates.is_empty() && !keys.is_empty() {
+        return Err(
+            "there is a key and no certificate: name the file of that by tls-cert".to_owned(),
+        );
+    }
     if !keys.is_empty() && keys.len() != certificates.len() {
+        let plural = |count, what| match count {
+            1 => format!("1 {what}"),
+            _ => format!("{count} {what}s"),
+        };
         return Err(format!(
-            "{} certificates and {} keys: each has its own, or all are in the files of the \
-             certificates",
-            certificates.len(),
-            keys.len()
+            "{} and {}: each has its own, or all are in the files of the certificates",
+            plural(certificates.len(), "certificate"),
+            plural(keys.len(), "key")
         ));
     }
     if *self_signed && !certificates.is_empty() {
-        return Err("there are certificates, and one is to be made in place of them".to_owned());
+        return Err(
+            "there are certificates, and one is to be made in place of them: leave out tls-cert or \
+             tls-self-signed"
+                .to_owned(),
+        );
     }
     if *self_signed {
         return secure::Certificates::self_signed();

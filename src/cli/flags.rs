@@ -27,7 +27,7 @@ pub(crate) struct ServeArgs {
 
     /// Address to listen on, port 0 for a free one, or `unix:PATH`; with TLS, `http://` in front of
     /// it makes it a plain one; may be given several times
-    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:1337", value_parser = listed_address)]
+    #[arg(long, value_name = "ADDRESS", default_value = DEFAULT_ADDRESS, value_parser = listed_address)]
     pub(crate) listen: Vec<ListenAddress>,
 
     /// Folder whose files are served at / in place of the demo page
@@ -142,6 +142,9 @@ pub(crate) struct ServeArgs {
     pub(crate) busy_poll: Duration,
 }
 
+/// Where is listened if nobody says where.
+pub(crate) const DEFAULT_ADDRESS: &str = "127.0.0.1:1337";
+
 const TLS: &str = "TLS";
 const WEBSOCKET: &str = "WebSocket";
 const LIMITS: &str = "Limits and times";
@@ -216,6 +219,16 @@ pub(crate) struct FileDefaults {
     pub(crate) listen: Option<Vec<ListenAddress>>,
 }
 
+impl FileDefaults {
+    /// Those of the flag `id`.
+    pub(crate) fn values(&self, id: &str) -> &[OsString] {
+        let found = self.values.iter().find(|(known, _)| known == id);
+        found
+            .map(|(_, values)| values.as_slice())
+            .unwrap_or_default()
+    }
+}
+
 /// All flags, in the order of their definition.
 pub(crate) fn all() -> Vec<Arg> {
     let command = ServeArgs::augment_args(Command::new("serve"));
@@ -273,6 +286,11 @@ fn value_name(arg: &Arg) -> &str {
 /// Whether its values are apart from the rest: see [`FileDefaults`].
 pub(crate) fn is_listen(arg: &Arg) -> bool {
     key(arg) == "listen"
+}
+
+/// Whether the same may stand there twice: one key may be that of several certificates.
+pub(crate) fn may_repeat(arg: &Arg) -> bool {
+    key(arg) == "tls-key"
 }
 
 /// What a value of a flag counts, if it is a number.

@@ -45,6 +45,13 @@ pub(crate) struct TlsSettings {
     pub(crate) self_signed: bool,
 }
 
+impl TlsSettings {
+    /// Whether there is a certificate.
+    pub(crate) const fn is_any(&self) -> bool {
+        self.self_signed || !self.certificates.is_empty()
+    }
+}
+
 /// The files of a host.
 #[derive(Debug, Default)]
 pub(crate) struct FileSettings {
@@ -159,18 +166,21 @@ fn read_tls(table: &mut Table<'_>, base: &Path) -> TlsSettings {
     let certificates = table.value("tls-cert");
     let keys = table.value("tls-key");
     let self_signed = table.value("tls-self-signed");
-    let read = |value: Option<Value<'_>>| {
+    let read = |value: Option<Value<'_>>, may_repeat| {
         let known = |list: Vec<Located<String>>| {
-            let files = list.into_iter().map(|file| base.join(file.value));
+            let files = list.into_iter().map(|file| PathBuf::from(file.value));
             files.collect::<Vec<_>>()
         };
+        let file = |text: &str| build::file(base, text);
         match value {
-            Some(value) => read_list(&value, |text| build::file(base, text)).map(known),
+            Some(value) => read_each(&value, file, may_repeat).map(known),
             None => Some(Vec::new()),
         }
     };
     let is_on = self_signed.and_then(|value| value.boolean());
-    let (Some(certificates_read), Some(keys_read)) = (read(certificates), read(keys)) else {
+    // One key may be that of several certificates.
+    let (Some(certificates_read), Some(keys_read)) = (read(certificates, false), read(keys, true))
+    else {
         return TlsSettings::default();
     };
     let settings = TlsSettings {
@@ -221,6 +231,15 @@ fn read_list<T: PartialEq + Display>(
     value: &Value<'_>,
     judge: impl Fn(&str) -> Result<T, String>,
 ) -> Option<Vec<Located<T>>> {
+    read_each(value, judge, false)
+}
+
+/// The same of texts that may each stand there twice, or may not.
+fn read_each<T: PartialEq + Display>(
+    value: &Value<'_>,
+    judge: impl Fn(&str) -> Result<T, String>,
+    may_repeat: bool,
+) -> Option<Vec<Located<T>>> {
     let (mut known, mut is_known) = (HashSet::new(), true);
     let mut list = Vec::new();
     for item in value.items()? {
@@ -229,7 +248,7 @@ fn read_list<T: PartialEq + Display>(
             is_known = false;
             continue;
         };
-        if known.insert(value.to_string()) {
+        if known.insert(value.to_string()) || may_repeat {
             let line = item.line;
             list.push(Located { value, line });
         } else {

@@ -10,6 +10,7 @@ mod file;
 mod flags;
 mod forms;
 mod host;
+mod schemes;
 mod secure;
 mod serve;
 mod settings;
@@ -232,6 +233,7 @@ fn of_variable(error: &clap::Error, arguments: &[OsString]) -> Option<String> {
 /// Says of a file whether it is right.
 fn check(file: &Path) -> Result<(), Failure> {
     let settings = settings::read(file)?;
+    settings.judge_alone(file)?;
     let (hosts, addresses) = settings.counts();
     let plural = |count: usize, one: &str, many: &str| match count {
         1 => format!("1 {one}"),

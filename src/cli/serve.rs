@@ -2,7 +2,7 @@
 
 use crate::cli::flags::{self, ServeArgs};
 use crate::cli::host::{FileSettings, HostSettings, Located, TlsSettings};
-use crate::cli::{Failure, Serve, build};
+use crate::cli::{Failure, Serve, build, schemes};
 use aerys::{Address, Bound};
 use std::env;
 use std::io::{self, Write};
@@ -28,6 +28,7 @@ pub(crate) fn serve(serve: &Serve, hosts: Vec<HostSettings>) -> Result<(), Failu
     raise_descriptor_limit(flags.max_connections);
     judge_root(serve)?;
     judge_tls(serve)?;
+    judge_schemes(serve, &hosts)?;
     let built = build::server(flags, &hosts).map_err(Failure::AtRunTime)?;
     let failed = |error: aerys::Error| Failure::AtRunTime(error.to_string());
     let bound = built.server.bind().map_err(failed)?;
@@ -66,6 +67,23 @@ fn judge_tls(serve: &Serve) -> Result<(), Failure> {
             "aerys: {name}: {problem}"
         )])),
     }
+}
+
+/// Judges whether addresses and certificates fit together, whoever named them.
+fn judge_schemes(serve: &Serve, hosts: &[HostSettings]) -> Result<(), Failure> {
+    let flags = &serve.flags;
+    let problems = schemes::judge(hosts, &flags.tls_redirect);
+    if problems.is_empty() {
+        return Ok(());
+    }
+    let of = match &flags.config {
+        Some(file) if serve.of_one_host.is_empty() => file.display().to_string(),
+        _ => "aerys".to_owned(),
+    };
+    let lines = problems
+        .iter()
+        .map(|(_, problem)| format!("{of}: {problem}"));
+    Err(Failure::Arguments(lines.collect()))
 }
 
 fn tls_of_flags(flags: &ServeArgs) -> TlsSettings {

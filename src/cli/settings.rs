@@ -4,7 +4,7 @@ use crate::cli::address::ListenAddress;
 use crate::cli::file::{Problem, Source, Table, Value};
 use crate::cli::flags::{self, FileDefaults};
 use crate::cli::host::{self, HostSettings, Located, TlsSettings};
-use crate::cli::{Failure, build, together};
+use crate::cli::{Failure, build, schemes, together};
 use clap::{Arg, ValueHint};
 use rustix::fs::{Mode, OFlags};
 use std::collections::HashSet;
@@ -23,16 +23,18 @@ pub(crate) struct FileSettings {
     pub(crate) hosts: Vec<HostSettings>,
 }
 
+fn refused(problems: &[Problem], path: &Path) -> Failure {
+    let lines = problems.iter().map(|problem| problem.describe(path));
+    Failure::Arguments(lines.collect())
+}
+
 /// Reads a configuration file.
 ///
 /// # Errors
 ///
 /// [`Failure::Arguments`] with a line for each problem.
 pub(crate) fn read(path: &Path) -> Result<FileSettings, Failure> {
-    let refused = |problems: Vec<Problem>| {
-        let lines = problems.iter().map(|problem| problem.describe(path));
-        Failure::Arguments(lines.collect())
-    };
+    let refused = |problems: Vec<Problem>| refused(&problems, path);
     let bytes = read_bytes(path).map_err(|error| {
         let message = format!("cannot be read: {error}");
         refused(vec![Problem {
@@ -116,7 +118,10 @@ fn parse(text: &str, base: &Path) -> Result<FileSettings, Vec<Problem>> {
         }
         together::judge(&settings.hosts, &source);
     }
-    let problems = source.into_problems();
+    let mut problems = source.into_problems();
+    if problems.is_empty() && !settings.hosts.is_empty() {
+        problems = judge_schemes(&settings.hosts, &settings.defaults);
+    }
     if problems.is_empty() {
         Ok(settings)
     } else {
@@ -124,26 +129,38 @@ fn parse(text: &str, base: &Path) -> Result<FileSettings, Vec<Problem>> {
     }
 }
 
-/// Judges the certificates of the one host that flags make, as far as the file names them.
+/// Judges whether what hosts listen on fits their certificates.
+fn judge_schemes(hosts: &[HostSettings], defaults: &FileDefaults) -> Vec<Problem> {
+    let redirects = defaults.values("tls_redirect").iter();
+    let redirects = redirects.filter_map(|text| ListenAddress::parse(text.to_str()?).ok());
+    let redirects: Vec<ListenAddress> = redirects.collect();
+    let problems = schemes::judge(hosts, &redirects).into_iter();
+    let located = problems.map(|(line, message)| Problem {
+        line: Some(line).filter(|line| *line > 0),
+        message,
+    });
+    located.collect()
+}
+
+/// The certificates of the one host that flags make, as far as the file names them.
+fn certificates(defaults: &FileDefaults) -> TlsSettings {
+    let files = |id| defaults.values(id).iter().map(PathBuf::from).collect();
+    TlsSettings {
+        certificates: files("tls_cert"),
+        keys: files("tls_key"),
+        self_signed: defaults
+            .values("tls_self_signed")
+            .iter()
+            .any(|value| value == "true"),
+    }
+}
+
+/// Judges them.
 fn judge_certificates(defaults: &FileDefaults, found: &[Value<'_>]) {
     let Some(value) = found.iter().find(|value| value.key.starts_with("tls-")) else {
         return;
     };
-    let values = |id: &str| {
-        let found = defaults.values.iter().find(|(known, _)| known == id);
-        found
-            .map(|(_, values)| values.as_slice())
-            .unwrap_or_default()
-    };
-    let files = |id| values(id).iter().map(PathBuf::from).collect();
-    let settings = TlsSettings {
-        certificates: files("tls_cert"),
-        keys: files("tls_key"),
-        self_signed: values("tls_self_signed")
-            .iter()
-            .any(|value| value == "true"),
-    };
-    if let Err(problem) = build::tls(&settings) {
+    if let Err(problem) = build::tls(&certificates(defaults)) {
         value.fail(problem);
     }
 }
@@ -177,7 +194,7 @@ fn read_flag(arg: &Arg, value: &Value<'_>, base: &Path) -> Option<Vec<OsString>>
     let mut known = HashSet::new();
     let texts = items.iter().map(|item| {
         let text = read_one(arg, item, base)?;
-        if known.insert(text.clone()) {
+        if known.insert(text.clone()) || flags::may_repeat(arg) {
             return Some(text);
         }
         item.fail(format!("{} stands there twice", text.display()));
@@ -208,6 +225,36 @@ fn read_one(arg: &Arg, value: &Value<'_>, base: &Path) -> Option<OsString> {
 }
 
 impl FileSettings {
+    /// Judges what flags and variables could still mend: the one host that the file makes alone.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure::Arguments`] with a line for each problem.
+    pub(crate) fn judge_alone(&self, path: &Path) -> Result<(), Failure> {
+        if !self.hosts.is_empty() {
+            return Ok(());
+        }
+        let located = |value: &ListenAddress| Located {
+            value: value.clone(),
+            line: 0,
+        };
+        let default = ListenAddress::parse(flags::DEFAULT_ADDRESS).ok();
+        let listen = match &self.defaults.listen {
+            Some(listen) => listen.as_slice(),
+            None => default.as_slice(),
+        };
+        let listen = listen.iter().map(located).collect();
+        let host = HostSettings {
+            listen: Some(listen),
+            tls: certificates(&self.defaults),
+            ..HostSettings::default()
+        };
+        match &*judge_schemes(&[host], &self.defaults) {
+            [] => Ok(()),
+            problems => Err(refused(problems, path)),
+        }
+    }
+
     /// How many hosts there are, and addresses that they listen on.
     pub(crate) fn counts(&self) -> (usize, usize) {
         if self.hosts.is_empty() {

@@ -128,8 +128,13 @@ impl<S: System> EventLoop<S> {
                 }
                 self.disconnected(slot);
             }
-            // An end behind what is held is for the next read to tell.
-            Progress::Open | Progress::Ended => {}
+            // An end behind what is held is for the next read to tell, whenever that may be.
+            Progress::Ended => {
+                if let Some(client) = self.clients.get_mut(slot) {
+                    client.set(fact::READABLE);
+                }
+            }
+            Progress::Open => {}
             Progress::Failed => self.fail_session(slot),
         }
         unread
@@ -148,6 +153,7 @@ impl<S: System> EventLoop<S> {
     /// No record can be opened or sealed any more: whoever is to be told is told, and nothing but
     /// the alert is sent.
     fn fail_session(&mut self, slot: u32) {
+        self.lose_streams(slot);
         self.closed(slot, CloseCode::ABNORMAL, "");
         self.abandon(slot);
         // While it is known still which they are.
@@ -308,7 +314,10 @@ fn write<K: Socket>(
         if len > 0 {
             output.advance(slot, len);
         }
-        written += len + taken.min(waited);
+        if taken > 0 {
+            // What is sealed alone is no progress of the peer's.
+            written += len + taken.min(waited);
+        }
         if taken < sealed.len() {
             session.keep_sealed(&sealed[taken..]);
             output.put_undelivered(slot, true);

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use aerys::{BodyHandler, Config, Request, Response, Server, WebSocketConfig, upload};
 
-use crate::client::{CLOSE, PATIENCE, close_payload, frame, handshake, server_frame};
+use crate::client::{CLOSE, PATIENCE, TEXT, close_payload, frame, handshake, server_frame};
 use crate::support::{Event, TestServer, echo};
 use crate::tls::{endpoint, telling};
 use crate::tls_client::{End, TlsClient, localhost};
@@ -78,6 +78,26 @@ fn a_peers_end_waits_behind_requests_that_are_held_back() {
         .count();
     assert_eq!((count, end), (60, End::Orderly));
     assert!(answers.len() > 60 * 300_000);
+}
+
+/// No read of the socket would tell of it later.
+#[test]
+fn a_peers_end_is_told_when_the_last_of_what_was_held_back_pauses_its_reads() {
+    let options = WebSocketConfig {
+        heartbeat: None,
+        max_frames_per_second: Some(2),
+        ..WebSocketConfig::default()
+    };
+    let (server, authority) = endpoint(Config::default(), options, echo);
+    let mut client = TlsClient::open(server.address, &authority.config());
+    client.send(handshake("/"));
+    client.read(12);
+    // Behind the first two, each is followed by a pause.
+    let mut records = client.seal(frame(true, TEXT, b"on").repeat(4));
+    client.tls.send_close_notify();
+    records.extend(client.records());
+    client.send_raw(&records);
+    assert_eq!(server.close_event().1, 1006);
 }
 
 #[test]
@@ -173,6 +193,41 @@ fn an_upload_that_is_cut_off_is_aborted() {
     client.send([begin, "0\r\n\r\n"].concat());
     assert_eq!(heard.recv_timeout(PATIENCE), Ok("data"));
     assert_eq!(heard.recv_timeout(PATIENCE), Ok("end"));
+}
+
+/// The rest of the body and the end behind it are there already, and no read would tell of them.
+#[test]
+fn a_body_that_waits_is_whole_though_its_peers_end_waits_behind_it() {
+    let (authority, secure) = localhost();
+    let (sender, heard) = channel();
+    let (flows, begun) = channel();
+    let server = TestServer::start(|host, _| {
+        let take = upload(move |request: &mut Request, _: &mut Response| {
+            let flow = request.body_flow().expect("a body");
+            flow.pause();
+            flows.send(flow).expect("the test waits");
+            Some(Watch(sender.clone()))
+        });
+        Server::new().host(secure(host).add(take))
+    });
+    for len in [5, 50_000] {
+        let fields = format!("POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len}\r\n\r\n");
+        let body = "x".repeat(len);
+        for (whole, last) in [(true, "end"), (false, "abort")] {
+            let mut client = TlsClient::open(server.address, &authority.config());
+            let body = &body[usize::from(!whole)..];
+            let mut records = client.seal([&*fields, body].concat());
+            client.tls.send_close_notify();
+            records.extend(client.records());
+            client.send_raw(&records);
+            let flow = begun.recv_timeout(PATIENCE).expect("a request");
+            flow.resume();
+            let mut heard = heard.iter().skip_while(|heard| *heard == "data");
+            assert_eq!(heard.next(), Some(last), "{len}");
+            let (answer, end) = client.read_to_end();
+            assert_eq!((answer.ends_with(b"whole"), end), (whole, End::Orderly));
+        }
+    }
 }
 
 #[test]

@@ -10,7 +10,7 @@ use rustls::{ClientConfig, DigitallySignedStruct, SignatureScheme};
 
 use crate::client::{BINARY, Client, pattern};
 use crate::configuration::Folder;
-use crate::program::{Program, command, run};
+use crate::program::{Program, command, run, run_command};
 use crate::support::wait_until;
 use crate::tls_client::{ALL_VERSIONS, Authority, TlsClient};
 
@@ -269,8 +269,122 @@ fn what_is_wrong_with_certificates_is_said_before_anything_is_served() {
     let keys = ["--tls-cert", &pem, "--tls-key", &key, "--tls-key", &key];
     let (status, _, said) = run(&[&listen[..], &keys].concat());
     assert_eq!(status, Some(2));
-    assert!(said.contains("1 certificates and 2 keys"), "{said}");
-    let (status, _, said) = run(&["serve", "--listen", "https://127.0.0.1:0"]);
-    assert_eq!(status, Some(1));
-    assert!(said.contains("no host there has a certificate"), "{said}");
+    assert!(said.contains("1 certificate and 2 keys"), "{said}");
+    let (status, _, said) = run(&[&listen[..], &["--tls-key", &key]].concat());
+    let no_certificate = "aerys: --tls-key: there is a key and no certificate: name the file of \
+                          that by tls-cert\n";
+    assert_eq!((status, &*said), (Some(2), no_certificate));
+}
+
+/// Wherever the program is started, and though one key may be that of several.
+#[test]
+fn files_of_certificates_are_named_from_where_the_file_is() {
+    let authority = Authority::new();
+    authority.issue("one", &["localhost"]);
+    let folder = Folder::new();
+    for (from, to) in [
+        ("one.pem", "a/c.pem"),
+        ("one.pem", "a/d.pem"),
+        ("one.key", "a/k.pem"),
+    ] {
+        folder.write(to, std::fs::read(authority.path(from)).expect("a file"));
+    }
+    let own = "listen = ['127.0.0.1:0']\ntls-cert = ['c.pem', 'd.pem']\n\
+               tls-key = ['k.pem', 'k.pem']\n";
+    folder.write("a/one.toml", own);
+    folder.write("a/host.toml", format!("[[host]]\ndemo = true\n{own}"));
+    for file in ["a/one.toml", "a/host.toml"] {
+        let mut check = command();
+        check.args(["check", file]).current_dir(folder.path());
+        let said = format!("{file} is fine: 1 host, 1 address\n");
+        assert_eq!(run_command(check), (Some(0), said, String::new()));
+    }
+}
+
+/// Else who meant to be encrypted would not be, or be sent to where nobody is.
+#[test]
+fn addresses_have_to_fit_the_certificates() {
+    let authority = Authority::new();
+    authority.issue("one", &["localhost"]);
+    let flags = flags(&authority, "one");
+    let (pem, key) = (&flags[1], &flags[3]);
+    let how = "name its file by tls-cert, or have one made by tls-self-signed";
+    let none = format!("there is no certificate for https://127.0.0.1:9: {how}");
+    let unused = "there is a certificate, and TLS is spoken at no address: leave http:// out where \
+                  it is to be";
+    let nowhere = "tls-redirect: TLS is spoken nowhere to be sent on to";
+    let plain = "tls-redirect: https://127.0.0.1:8: it is for plain HTTP, without https://";
+    let own = format!("tls-cert = ['{pem}']\ntls-key = ['{key}']\n");
+    let listen = |address: &str| format!("listen = ['{address}']\n");
+    let (tls, http) = (listen("https://127.0.0.1:9"), listen("http://127.0.0.1:9"));
+    let redirect = "tls-redirect = ['127.0.0.1:8']\n";
+    for (file, problem) in [
+        (tls.clone(), Some(&*none)),
+        ([&*http, &own].concat(), Some(unused)),
+        (redirect.to_owned(), Some(nowhere)),
+        ([&*own, redirect].concat(), None),
+        (
+            [&*own, "tls-redirect = ['https://127.0.0.1:8']\n"].concat(),
+            Some(plain),
+        ),
+        ([&*tls, &own].concat(), None),
+    ] {
+        let problem = problem.map(|problem| format!(" {problem}"));
+        assert_eq!(
+            Folder::with(&file).problems(),
+            Vec::from_iter(problem),
+            "{file}"
+        );
+    }
+    let host =
+        |name: &str, more: &str| format!("[[host]]\nnames = ['{name}']\ndemo = true\n{more}");
+    let both = "127.0.0.1:9 is listened on both with TLS and without";
+    for (hosts, problem) in [
+        (host("a.test", &tls), Some(format!("4: {none}"))),
+        // Where it listens, somebody has one; or shows one everywhere.
+        (
+            [
+                host("a.test", &tls),
+                host("b.test", &[&*listen("127.0.0.1:9"), &own].concat()),
+            ]
+            .concat(),
+            None,
+        ),
+        ([host("a.test", &tls), host("b.test", &own)].concat(), None),
+        (
+            [host("a.test", &http), host("b.test", &own)].concat(),
+            Some(format!("5: {unused}")),
+        ),
+        (
+            [
+                host("a.test", &http),
+                host("b.test", &[&*listen("127.0.0.1:9"), &own].concat()),
+            ]
+            .concat(),
+            Some(format!("8: {both}")),
+        ),
+        // A name may be that of an address.
+        (
+            [
+                host("a.test", &listen("https://localhost:9")),
+                host("b.test", &[&*listen("127.0.0.1:9"), &own].concat()),
+            ]
+            .concat(),
+            None,
+        ),
+        (
+            [redirect, &host("a.test", &http)].concat(),
+            Some(format!(" {nowhere}")),
+        ),
+    ] {
+        assert_eq!(
+            Folder::with(&hosts).problems(),
+            Vec::from_iter(problem),
+            "{hosts}"
+        );
+    }
+    let (status, _, said) = run(&["serve", "--listen", "https://127.0.0.1:9"]);
+    assert_eq!((status, said), (Some(2), format!("aerys: {none}\n")));
+    let (status, _, said) = run(&["serve", "--tls-redirect", "127.0.0.1:0"]);
+    assert_eq!((status, said), (Some(2), format!("aerys: {nowhere}\n")));
 }

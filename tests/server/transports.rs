@@ -337,6 +337,36 @@ fn the_end_of_a_connection_over_tls_is_no_truncation() {
     assert!(bytes.windows(7).any(|seven| seven == b"https /"));
 }
 
+/// The carrier says nothing more then: its streams are lost with it, and nothing of them is left.
+#[test]
+fn the_streams_of_a_connection_end_with_its_session() {
+    let (mut server, authority) = endpoint(Config::default(), roomy(), echo);
+    let mut tls = connect_http2_over_tls(&server, &authority);
+    tls.send(PREFACE);
+    tls.send(raw_frame(SETTINGS, 0, 0, b""));
+    let connect = http2_fields::encode(&[
+        (":method", "CONNECT"),
+        (":protocol", "websocket"),
+        (":scheme", "https"),
+        (":authority", "localhost"),
+        (":path", "/"),
+        ("sec-websocket-version", "13"),
+    ]);
+    for stream in [1, 3] {
+        tls.send(raw_frame(HEADERS, 0x4, stream, &connect));
+        while !matches!(server.event(), Event::Open(..)) {}
+    }
+    let mut record = tls.seal("x");
+    *record.last_mut().expect("a record") ^= 1;
+    tls.send_raw(&record);
+    for _ in 0..2 {
+        assert_eq!(server.close_event().1, 1006);
+    }
+    drop(tls);
+    server.stop();
+    server.join().expect("nobody is left to be cut");
+}
+
 #[test]
 fn both_versions_are_spoken_at_one_port_without_tls() {
     let server = TestServer::http(

@@ -40,6 +40,8 @@ pub(crate) struct Session {
     incomplete: Vec<u8>,
     /// Records that no socket has taken yet.
     sealed: Vec<u8>,
+    /// The peer has sent something.
+    has_begun: bool,
     /// The peer said that it sends no more.
     has_ended: bool,
     /// We said so, or failed: nothing is opened or sealed any more.
@@ -67,6 +69,7 @@ impl Session {
             connection: connection.inspect_err(failed).ok()?,
             incomplete: Vec::new(),
             sealed: Vec::new(),
+            has_begun: false,
             has_ended: false,
             is_over: false,
         })
@@ -75,11 +78,12 @@ impl Session {
     /// Whether the first of all bytes begin a request line in place of a record: no content type
     /// (RFC 8446 section 5.1) is a letter.
     pub(super) fn is_plain(&self, bytes: &[u8]) -> bool {
-        self.incomplete.is_empty() && bytes.first().is_some_and(u8::is_ascii_uppercase)
+        !self.has_begun && bytes.first().is_some_and(u8::is_ascii_uppercase)
     }
 
     /// Takes what the socket brought, opens it in place, and puts what was in it behind `plain`.
     pub(super) fn receive(&mut self, mut bytes: &mut [u8], plain: &mut Vec<u8>) -> Progress {
+        self.has_begun |= !bytes.is_empty();
         while !self.incomplete.is_empty() && !bytes.is_empty() {
             let len = self.missing_bytes().min(bytes.len());
             let (missing, rest) = bytes.split_at_mut(len);

@@ -258,6 +258,8 @@ fn letters_are_no_record_and_records_no_letters() {
     assert!(!session.is_plain(&hello) && !session.is_plain(b"") && !session.is_plain(&[0x80]));
     receive(&mut session, [&hello[..1]].into_iter());
     assert!(!session.is_plain(b"G"), "in the midst of a record");
+    receive(&mut session, [&hello[1..]].into_iter());
+    assert!(!session.is_plain(b"G"), "behind a record");
 }
 
 /// Hands `records` over with some of their bytes changed, in pieces of those lengths.
