@@ -156,8 +156,6 @@ impl<S: System> EventLoop<S> {
         self.lose_streams(slot);
         self.closed(slot, CloseCode::ABNORMAL, "");
         self.abandon(slot);
-        // While it is known still which they are.
-        self.lose_streams(slot);
         let Some(client) = self.clients.get_mut(slot) else {
             return;
         };

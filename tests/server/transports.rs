@@ -392,27 +392,3 @@ fn both_versions_are_spoken_at_one_port_without_tls() {
     client.send_raw("PRI * HTTP/1.1\r\nHost: a\r\n\r\n");
     assert!(client.read_response().status >= 400);
 }
-
-/// What cannot be opened ends the connection, and with it all of its streams.
-#[test]
-fn streams_are_lost_with_their_connection_when_a_record_cannot_be_opened() {
-    let options = WebSocketConfig {
-        heartbeat: None,
-        ..WebSocketConfig::default()
-    };
-    let (server, authority) = endpoint(Config::default(), options, echo);
-    let mut client = connect_http2_over_tls(&server, &authority);
-    let mut fields = vec![(":method", "CONNECT"), (":protocol", "websocket")];
-    fields.extend([(":scheme", "https"), (":path", "/")]);
-    fields.extend([(":authority", "localhost"), ("sec-websocket-version", "13")]);
-    client.send(PREFACE);
-    client.send(raw_frame(SETTINGS, 0, 0, &[]));
-    client.send(raw_frame(HEADERS, 4, 1, &http2_fields::encode(&fields)));
-    let id = loop {
-        if let Event::Open(id, _) = server.event() {
-            break id;
-        }
-    };
-    client.send_raw(b"\x17\x03\x03\x00\x20ThirtyTwoBytesThatNobodySealed!!");
-    assert_eq!(server.close_event(), (id, 1006, String::new()));
-}
