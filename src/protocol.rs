@@ -20,17 +20,19 @@
 //!               the answer
 //! ```
 
+mod pieces;
 mod securing;
+mod streams;
 
 use self::securing::Securing;
+pub(crate) use self::streams::Fields;
 use crate::config::{Config, Settings};
 use crate::http::date::DateLine;
 use crate::http::response::Content;
-use crate::http::{BodyPlan, ConnectionInfo, Request, Response, StatusCode};
+use crate::http::{ConnectionInfo, Request, Response, StatusCode};
 use crate::http1::connection::{self as http1, Http1Connection, Step, Then};
-use crate::http2::connection::{self as http2, Carrying, Http2Connection};
-use crate::http2::exchange::{self, Exchange};
-use crate::http2::response_head::DateField;
+use crate::http2::connection::{self as http2, Http2Connection};
+use crate::http2::exchange::Exchange;
 use crate::input::Input;
 use crate::moment::{Moment, Stamp};
 use crate::output::{Bytes, Output, Unit};
@@ -68,17 +70,6 @@ impl<'b> From<websocket::Event<'b>> for Event<'b> {
     }
 }
 
-/// The head of a response that is to be put into frames.
-#[derive(Debug, Default)]
-pub(crate) struct Fields {
-    /// Its field block; empty if there is none.
-    pub(crate) block: Vec<u8>,
-    /// Nothing follows on the stream.
-    pub(crate) is_last: bool,
-    /// A field of most of them.
-    date: DateField,
-}
-
 /// What the protocols need of the server for one call.
 #[derive(Debug)]
 pub(crate) struct Context<'a> {
@@ -106,16 +97,6 @@ impl Context<'_> {
             output: self.output,
             slot: self.slot,
             now: self.now,
-        }
-    }
-
-    fn carrying(&mut self) -> Carrying<'_> {
-        Carrying {
-            config: &self.settings.server,
-            output: self.output,
-            slot: self.slot,
-            now: self.now,
-            spare: self.spare,
         }
     }
 }
@@ -334,184 +315,12 @@ impl Protocol {
         }
     }
 
-    /// The connection speaks HTTP/2 from the next byte on.
-    fn begin_http2<C: Into<Option<Http2Connection>>>(
-        &mut self,
-        make: impl FnOnce(ConnectionInfo, Moment) -> C,
-        cx: &mut Context<'_>,
-    ) {
-        if let Self::Http1(connection, host) = self
-            && let Some(mut http2) = make(connection.info().clone(), connection.since()).into()
-        {
-            http2.greet(&mut cx.carrying());
-            *self = Self::Http2(Box::new(http2), *host);
-        }
-    }
-
-    /// What a step of an exchange is to the application.
-    fn exchange_event<'b>(
-        &mut self,
-        step: exchange::Step<'b>,
-        cx: &mut Context<'_>,
-    ) -> Option<Event<'b>> {
-        match step {
-            exchange::Step::NeedInput => None,
-            exchange::Step::Request(request) => Some(Event::Request(request)),
-            exchange::Step::Body(bytes, is_last) => Some(Event::Body(bytes, is_last)),
-            exchange::Step::Continue => {
-                self.ask_for_body(cx);
-                None
-            }
-            exchange::Step::Refused(refused) => {
-                log::debug!("request refused: {refused:?}");
-                self.refuse(refused.status, refused.reason, cx);
-                None
-            }
-        }
-    }
-
-    /// Asks the client to send the body that it holds back.
-    fn ask_for_body(&mut self, cx: &mut Context<'_>) {
-        if let Self::Exchange(_) = self {
-            Exchange::encode_continue(&mut cx.fields.block);
-            cx.fields.is_last = false;
-        } else {
-            let interim = Bytes::Parts(http1::CONTINUE, b"");
-            cx.output.send(cx.slot, Unit::default(), interim);
-        }
-    }
-
-    /// The next that happens on a connection that carries others.
-    pub(crate) fn next_step<'b>(
-        &mut self,
-        input: &mut Input<'b>,
-        cx: &mut Context<'_>,
-    ) -> http2::Step<'b> {
-        match self {
-            Self::Http2(connection, _) => connection.next(input, &mut cx.carrying()),
-            _ => http2::Step::NeedInput,
-        }
-    }
-
-    /// The connection that carries others, if it is one, and what it needs.
-    pub(crate) fn carrier<R>(
-        &mut self,
-        cx: &mut Context<'_>,
-        act: impl FnOnce(&mut Http2Connection, &mut Carrying<'_>) -> R,
-    ) -> Option<R> {
-        match self {
-            Self::Http2(connection, _) => Some(act(connection, &mut cx.carrying())),
-            _ => None,
-        }
-    }
-
-    /// The connection that carries others, if it is one.
-    pub(crate) fn as_carrier(&mut self) -> Option<&mut Http2Connection> {
-        match self {
-            Self::Http2(connection, _) => Some(connection),
-            _ => None,
-        }
-    }
-
-    /// The peer ended its side of the stream that this client is.
-    pub(crate) fn end_input(&mut self, cx: &mut Context<'_>) -> Option<Event<'static>> {
-        let Self::Exchange(exchange) = self else {
-            return None;
-        };
-        let step = exchange.end_input();
-        self.exchange_event(step, cx)
-    }
-
     /// The host, or the choice among several, that requests are for.
     pub(crate) fn host(&self) -> Option<u16> {
         match self {
             Self::Http1(_, host) | Self::Http2(_, host) => Some(*host),
             Self::Exchange(exchange) => Some(exchange.host()),
             Self::Proxied(_) | Self::Securing(_) | Self::WebSocket(_) | Self::Lingering(_) => None,
-        }
-    }
-
-    /// The request that announced a body, and its host.
-    pub(crate) fn announced(&mut self) -> Option<(u16, &mut Request)> {
-        match self {
-            Self::Http1(connection, host) => connection.announced().map(|request| (*host, request)),
-            Self::Exchange(exchange) => {
-                let host = exchange.host();
-                exchange.announced().map(|request| (host, request))
-            }
-            _ => None,
-        }
-    }
-
-    /// Says how an announced body is taken; `is_there`: some of it has come already. What follows
-    /// from that, if it is not to be read first.
-    pub(crate) fn expect_body(
-        &mut self,
-        plan: BodyPlan,
-        is_there: bool,
-        cx: &mut Context<'_>,
-    ) -> Option<Event<'static>> {
-        match self {
-            Self::Http1(connection, _) => {
-                let step = connection.expect_body(plan, is_there, cx.now);
-                self.http1_event(step, cx)
-            }
-            Self::Exchange(exchange) => {
-                let step = exchange.expect_body(plan, is_there, cx.now);
-                self.exchange_event(step, cx)
-            }
-            _ => None,
-        }
-    }
-
-    /// The application takes the pieces of the body that was announced.
-    pub(crate) fn accept_body(&mut self, cx: &mut Context<'_>) {
-        let is_awaited = match self {
-            Self::Http1(connection, _) => connection.accept_body(),
-            Self::Exchange(exchange) => exchange.accept_body(),
-            _ => false,
-        };
-        if is_awaited {
-            self.ask_for_body(cx);
-        }
-    }
-
-    /// Whether pieces of a body are to come.
-    pub(crate) fn is_receiving(&self) -> bool {
-        match self {
-            Self::Http1(connection, _) => connection.is_receiving(),
-            Self::Exchange(exchange) => exchange.is_receiving(),
-            _ => false,
-        }
-    }
-
-    /// Whether a response is being sent in pieces.
-    pub(crate) fn is_streaming(&self) -> bool {
-        match self {
-            Self::Http1(connection, _) => connection.is_streaming(),
-            Self::Exchange(exchange) => exchange.is_streaming(),
-            _ => false,
-        }
-    }
-
-    /// Lets a body wait, or go on.
-    pub(crate) fn pause_body(&mut self, pause: bool, now: Moment) {
-        match self {
-            Self::Http1(connection, _) => connection.pause_body(pause, now),
-            Self::Exchange(exchange) => exchange.pause_body(pause, now),
-            _ => {}
-        }
-    }
-
-    /// A response that was sent in pieces is complete.
-    pub(crate) fn end_stream(&mut self, now: Moment) {
-        let is_last = match self {
-            Self::Http1(connection, _) => connection.end_stream(now) != Then::KeepAlive,
-            Self::Exchange(_) => true,
-            _ => false,
-        };
-        if is_last {
-            *self = Self::Lingering(None);
         }
     }
 
@@ -544,32 +353,6 @@ impl Protocol {
             }
             Then::Upgrade => upgrade_of(response),
             Then::Stream { in_chunks } => Answered::Stream { in_chunks },
-        }
-    }
-
-    /// The same where a stream carries it: the head goes to the queue of its carrier, and the content
-    /// to that of the stream, to be framed as windows let it go.
-    fn respond_on_stream(&mut self, response: &mut Response, cx: &mut Context<'_>) -> Answered {
-        let Self::Exchange(exchange) = self else {
-            return Answered::Whole;
-        };
-        let Fields { block, date, .. } = &mut *cx.fields;
-        date.set(cx.date_line);
-        let after = exchange.respond(response, date, block);
-        cx.fields.is_last = after == exchange::After::Ended;
-        match after {
-            exchange::After::Upgrade => upgrade_of(response),
-            exchange::After::Stream => Answered::Stream { in_chunks: false },
-            exchange::After::Ended => {
-                *self = Self::Lingering(None);
-                Answered::Whole
-            }
-            exchange::After::Content => {
-                cx.head.clear();
-                queue(response, true, cx);
-                *self = Self::Lingering(None);
-                Answered::Whole
-            }
         }
     }
 
