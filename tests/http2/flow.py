@@ -218,10 +218,12 @@ def _(server):
 
 @case("5.2.2", "small answers pass large ones that use up the connection's window")
 def _(server):
-    with connect(server, (WINDOW, MIB)) as connection:
+    with connect(server, (WINDOW, MIB), refill=False) as connection:
         large = [connection.get("/large.bin") for _ in range(3)]
-        connection.until(lambda: all(stream.data for stream in large), "some of each")
-        small = connection.response(connection.get(), 200)
+        connection.until(lambda: sum(len(stream.data) for stream in large) == 65535, "all that the window allows")
+        small, connection.refill = connection.get(), True
+        connection.send(allow(connection, None, 65535))
+        connection.response(small, 200)
         expect(bytes(small.data) == SMALL and not any(stream.ended for stream in large), "it came after them")
         for stream in large:
             connection.response(stream, 200, limit=30)
