@@ -18,9 +18,8 @@ use crate::event_loop::clients::{Client, fact};
 use crate::event_loop::system::{Socket as _, System};
 use crate::http2::connection::{Carrying, Http2Connection, NewRequest, Step};
 use crate::http2::exchange::{Exchange, First};
-use crate::http2::frame::{ErrorCode, StreamId, data_header};
+use crate::http2::frame::{ErrorCode, StreamId};
 use crate::input::Input;
-use crate::output::{Bytes, Unit};
 use crate::protocol::{Event, Protocol};
 use rustc_hash::FxHashMap;
 use sending::Waiting;
@@ -307,12 +306,7 @@ impl<S: System> EventLoop<S> {
             carrier, stream, ..
         }) = self.asides.streams.get(slot)
         {
-            self.carrier(carrier, |connection, cx| {
-                let frame = data_header(stream, 0, true);
-                let frame = Bytes::Parts(&frame, b"");
-                cx.output.send(cx.slot, Unit::default(), frame);
-                connection.end_local(stream);
-            });
+            self.carrier(carrier, |connection, cx| connection.end_stream(stream, cx));
         }
     }
 
@@ -346,10 +340,7 @@ impl<S: System> EventLoop<S> {
         };
         self.carrier(carrier, |connection, cx| {
             if carried.is_tunnel && is_at_end && !is_shut_down {
-                let frame = data_header(stream, 0, true);
-                let frame = Bytes::Parts(&frame, b"");
-                cx.output.send(cx.slot, Unit::default(), frame);
-                connection.end_local(stream);
+                connection.end_stream(stream, cx);
             } else {
                 connection.reset(stream, code, cx);
             }

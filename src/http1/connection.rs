@@ -341,16 +341,10 @@ impl Http1Connection {
             State::Idle if !self.is_new => config.keep_alive_timeout,
             State::Idle | State::Head(_) => config.header_timeout,
             State::Body(partial) => body_timeout(partial.request.body().len() as u64, config),
-            State::Receiving(receiving) if receiving.paused.is_none() => {
-                // What was fast has so much time left that a peer which is gone would keep it for days.
-                let stalled = receiving.progress.since(self.since) + config.body_stall_timeout;
-                body_timeout(receiving.received_bytes, config).min(stalled)
+            State::Receiving(receiving) => receiving.pace.timeout(self.since, config)?,
+            State::Announced(_) | State::Answering(_) | State::Streaming(_) | State::Over => {
+                return None;
             }
-            State::Receiving(_)
-            | State::Announced(_)
-            | State::Answering(_)
-            | State::Streaming(_)
-            | State::Over => return None,
         };
         // A timeout beyond what the clock can say is none.
         Some(self.since + timeout).filter(|deadline| *deadline < Moment::NEVER)

@@ -102,6 +102,9 @@ pub(crate) mod connection {
         pub(crate) fn end_local(&mut self, _: StreamId) {
             match self.0 {}
         }
+        pub(crate) fn end_stream(&mut self, _: StreamId, _: &mut Carrying<'_>) {
+            match self.0 {}
+        }
         pub(crate) fn reset(&mut self, _: StreamId, _: ErrorCode, _: &mut Carrying<'_>) {
             match self.0 {}
         }
@@ -234,6 +237,8 @@ pub(crate) mod exchange {
 }
 
 pub(crate) mod frame {
+    pub(crate) const MAX_PAYLOAD_BYTES: usize = 16_384;
+
     #[derive(Clone, Copy, Debug)]
     pub(crate) enum StreamId {}
 

@@ -389,6 +389,12 @@ impl Http2Connection {
         }
     }
 
+    /// Ends our side of a stream by a frame of its own.
+    pub(crate) fn end_stream(&mut self, stream: StreamId, cx: &mut Carrying<'_>) {
+        cx.send(&frame::data_header(stream, 0, true), &[]);
+        self.end_local(stream);
+    }
+
     /// Resets a stream, which is gone then. What the client still sends on it is ignored.
     pub(crate) fn reset(&mut self, stream: StreamId, code: ErrorCode, cx: &mut Carrying<'_>) {
         let Some(entry) = self.streams.get(stream) else {

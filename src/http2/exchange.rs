@@ -13,7 +13,7 @@
 use super::connection::NewRequest;
 use super::response_head::{self, DateField};
 use crate::config::Config;
-use crate::http::pace::body_timeout;
+use crate::http::pace::{BodyPace, body_timeout};
 use crate::http::refused::{BODY_TOO_LONG, RefusedRequest};
 use crate::http::{BodyPlan, Method, Request, Response, StatusCode};
 use crate::input::Input;
@@ -67,14 +67,10 @@ struct Announced {
 #[derive(Debug)]
 struct Receiving {
     max_bytes: u64,
-    received_bytes: u64,
     expects_continue: bool,
-    /// When the last of them came, or the body was let go on.
-    progress: Moment,
+    pace: BodyPace,
     /// Bytes of the head, which somebody keeps.
     head_bytes: usize,
-    /// Since when the application lets it wait.
-    paused: Option<Moment>,
 }
 
 /// What an exchange begins with.
@@ -194,11 +190,9 @@ impl Exchange {
         if plan.in_pieces {
             self.state = State::Receiving(Box::new(Receiving {
                 max_bytes,
-                received_bytes: 0,
                 expects_continue,
-                progress: now,
+                pace: BodyPace::new(now),
                 head_bytes: request.headers().as_section().len(),
-                paused: None,
             }));
             return Step::Request(request);
         }
@@ -235,9 +229,7 @@ impl Exchange {
             }
             State::Receiving(receiving) if !input.is_empty() => {
                 let bytes = input.take(input.len());
-                receiving.received_bytes += bytes.len() as u64;
-                receiving.progress = now;
-                if receiving.received_bytes > receiving.max_bytes {
+                if receiving.pace.receive(bytes.len(), now) > receiving.max_bytes {
                     self.state = State::Answering;
                     return Step::Refused(BODY_TOO_LONG);
                 }
@@ -279,21 +271,13 @@ impl Exchange {
 
     /// Whether input waits for the application to take more of a body.
     pub(crate) fn is_paused(&self) -> bool {
-        matches!(&self.state, State::Receiving(receiving) if receiving.paused.is_some())
+        matches!(&self.state, State::Receiving(receiving) if receiving.pace.is_paused())
     }
 
     /// Lets the body wait from `now` on, or no longer: that time is not the client's.
     pub(crate) fn pause_body(&mut self, pause: bool, now: Moment) {
         if let State::Receiving(receiving) = &mut self.state {
-            match receiving.paused {
-                None if pause => receiving.paused = Some(now),
-                Some(since) if !pause => {
-                    receiving.paused = None;
-                    receiving.progress = now;
-                    self.since += now.since(since);
-                }
-                _ => {}
-            }
+            self.since += receiving.pace.pause(pause, now);
         }
     }
 
@@ -333,11 +317,7 @@ impl Exchange {
     pub(crate) fn deadline(&self, config: &Config) -> Option<Moment> {
         let timeout = match &self.state {
             State::Body { request, .. } => body_timeout(request.body().len() as u64, config),
-            State::Receiving(receiving) if receiving.paused.is_none() => {
-                // What was fast has so much time left that a peer which is gone would keep it for days.
-                let stalled = receiving.progress.since(self.since) + config.body_stall_timeout;
-                body_timeout(receiving.received_bytes, config).min(stalled)
-            }
+            State::Receiving(receiving) => receiving.pace.timeout(self.since, config)?,
             _ => return None,
         };
         // A timeout beyond what the clock can say is none.

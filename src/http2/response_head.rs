@@ -47,16 +47,16 @@ static PLAIN_TEXT: LazyLock<Vec<u8>> = LazyLock::new(|| {
 /// The `date` of responses, encoded once a second.
 #[derive(Debug, Default)]
 pub(crate) struct DateField {
-    /// What `block` says; all zero while that is empty.
-    line: Vec<u8>,
+    /// What `block` says.
+    line: Option<DateLine>,
     block: Vec<u8>,
 }
 
 impl DateField {
     /// Says what `line` does from now on.
     pub(crate) fn set(&mut self, line: &DateLine) {
-        if self.line != line {
-            self.line = line.to_vec();
+        if self.line.as_ref() != Some(line) {
+            self.line = Some(*line);
             self.block.clear();
             encode_field(b"date", date_value(line), &mut self.block);
         }

@@ -8,7 +8,7 @@ use crate::event_loop::clients::fact;
 use crate::event_loop::flush::WRITE_BUDGET_BYTES;
 use crate::event_loop::system::System;
 use crate::http2::connection::{Http2Connection, Window};
-use crate::http2::frame::data_header;
+use crate::http2::frame::{MAX_PAYLOAD_BYTES, data_header};
 use crate::moment::Moment;
 use crate::output::{Bytes, Output, Unit};
 use std::collections::VecDeque;
@@ -16,8 +16,6 @@ use std::io::IoSlice;
 
 /// Pieces that one DATA frame is gathered from.
 const SLICES_PER_FRAME: usize = 16;
-/// Longest payload of a DATA frame: what every peer takes (RFC 9113 section 4.2).
-const FRAME_BYTES: usize = 16 * 1024;
 /// Bytes that a stream has to be let send before that counts as progress, unless it lacks none:
 /// a peer that opens its window byte by byte keeps nothing open by that.
 const PROGRESS_BYTES: usize = 1024;
@@ -202,7 +200,7 @@ impl<S: System> EventLoop<S> {
                 output.block(slot);
                 break;
             }
-            if output.backlog_bytes(carrier) + FRAME_BYTES as u64 > room {
+            if output.backlog_bytes(carrier) + MAX_PAYLOAD_BYTES as u64 > room {
                 moved.is_held_up = true;
                 break;
             }
@@ -315,7 +313,8 @@ impl<S: System> EventLoop<S> {
         let client = self.clients.get_mut(carrier);
         let connection = client.and_then(|client| client.protocol.as_carrier());
         let queued = self.hub.output.borrow().backlog_bytes(carrier);
-        connection.is_some_and(Http2Connection::has_window) && queued + FRAME_BYTES as u64 <= room
+        connection.is_some_and(Http2Connection::has_window)
+            && queued + MAX_PAYLOAD_BYTES as u64 <= room
     }
 
     /// A stream may be sent to again.
@@ -372,7 +371,7 @@ impl<S: System> EventLoop<S> {
 /// Bytes that the queue of a carrier takes from its streams: not so many that its reads pause, since
 /// what it reads may be what lets them go on.
 fn room(settings: &Settings) -> u64 {
-    settings.server.soft_backlog_bytes.max(FRAME_BYTES) as u64
+    settings.server.soft_backlog_bytes.max(MAX_PAYLOAD_BYTES) as u64
 }
 
 /// Gathers what is to be written next for the client in `slot`, one frame's payload at most. How
@@ -382,7 +381,7 @@ fn gather(output: &Output, slot: u32, payload: &mut Vec<u8>) -> usize {
     let gathered = output.gather(slot, &mut slices);
     payload.clear();
     for slice in &slices[..gathered.slices] {
-        let room = FRAME_BYTES - payload.len();
+        let room = MAX_PAYLOAD_BYTES - payload.len();
         payload.extend_from_slice(&slice[..slice.len().min(room)]);
     }
     payload.len()

@@ -1,6 +1,7 @@
 //! How the body of a request is taken: as a whole before it is handed out, or in pieces behind it.
 
 use crate::config::Config;
+use crate::http::pace::BodyPace;
 use crate::http::{BodyPlan, Request};
 use crate::http1::message_body::{BodyDecoder, Decoded};
 use crate::input::Input;
@@ -24,13 +25,9 @@ pub(super) struct Receiving {
     pub(super) decoder: BodyDecoder,
     pub(super) answering: Answering,
     pub(super) expects_continue: bool,
-    pub(super) received_bytes: u64,
-    /// When the last of them came, or the body was let go on.
-    pub(super) progress: Moment,
+    pub(super) pace: BodyPace,
     /// Bytes of the head, which somebody keeps.
     pub(super) head_bytes: usize,
-    /// Since when the application lets it wait.
-    pub(super) paused: Option<Moment>,
 }
 
 impl Http1Connection {
@@ -67,13 +64,11 @@ impl Http1Connection {
                 ..
             } = *partial;
             self.state = State::Receiving(Box::new(Receiving {
-                progress: now,
+                pace: BodyPace::new(now),
                 head_bytes: request.headers().as_section().len(),
                 decoder,
                 answering,
                 expects_continue,
-                received_bytes: 0,
-                paused: None,
             }));
             return Step::Request(request);
         }
@@ -109,7 +104,7 @@ impl Http1Connection {
     /// response that it sends in pieces.
     pub(crate) fn is_paused(&self) -> bool {
         match &self.state {
-            State::Receiving(receiving) => receiving.paused.is_some(),
+            State::Receiving(receiving) => receiving.pace.is_paused(),
             State::Streaming(_) => true,
             _ => false,
         }
@@ -118,15 +113,7 @@ impl Http1Connection {
     /// Lets the body wait from `now` on, or no longer: that time is not the client's.
     pub(crate) fn pause_body(&mut self, pause: bool, now: Moment) {
         if let State::Receiving(receiving) = &mut self.state {
-            match receiving.paused {
-                None if pause => receiving.paused = Some(now),
-                Some(since) if !pause => {
-                    receiving.paused = None;
-                    receiving.progress = now;
-                    self.since += now.since(since);
-                }
-                _ => {}
-            }
+            self.since += receiving.pace.pause(pause, now);
         }
     }
 
@@ -168,8 +155,7 @@ impl Http1Connection {
             Ok(piece) => {
                 input.take(piece.framing_len);
                 let content = input.take(piece.content_len);
-                receiving.received_bytes += content.len() as u64;
-                receiving.progress = now;
+                receiving.pace.receive(content.len(), now);
                 self.state = if piece.is_last {
                     State::Answering(receiving.answering)
                 } else {
