@@ -23,7 +23,22 @@ pub struct Config {
     /// Most connections at once. Default `None`: as many as the process may have descriptors,
     /// less 32 for listeners and logs, and what [`FileCache`](crate::FileCache) may keep open. A client
     /// beyond it is answered 503; one that speaks TLS is closed. Streams of HTTP/2 are not counted.
+    ///
+    /// Before anybody is refused, an HTTP connection is closed that was answered and is idle, if one is
+    /// found among 64 that are looked at.
     pub max_connections: Option<usize>,
+    /// Most connections at once from one address: of IPv6 from one network of 64 bits, all of which one
+    /// peer has. Default `None`: no limit, since all who are behind one router or proxy share an
+    /// address. A client beyond it is answered 503; one that speaks TLS is closed.
+    ///
+    /// Where a PROXY header says who the client is, that address counts. Not counted are
+    /// [`trusted_proxies`](Self::trusted_proxies), who speak for many, and Unix sockets. 0 counts as 1.
+    pub max_connections_per_address: Option<usize>,
+    /// Most connections accepted a second; as many may come at once. Default `None`: no limit. Those
+    /// beyond it are not refused, but wait in the kernel's queue (see
+    /// [`listen_backlog`](Self::listen_backlog)): a TLS handshake takes a thousand times the processor
+    /// time of a message, and who is connected is not to wait for those of newcomers. 0 counts as 1.
+    pub max_connections_per_second: Option<u32>,
     /// Longest header section of a request, request line included, in bytes. Default 16 KiB:
     /// cookies fit, and ten thousand half-sent requests stay under 160 MiB. Beyond it: 431. Over HTTP/2
     /// each field counts 32 bytes more than its name and value (RFC 9113 section 6.5.2).
@@ -120,6 +135,7 @@ impl Config {
     pub(crate) fn bounded(self) -> Self {
         Self {
             max_connections: self.max_connections.map(|count| count.min(1 << 24)),
+            max_connections_per_address: self.max_connections_per_address.map(|count| count.max(1)),
             max_timers: self.max_timers.min(1 << 24),
             max_stream_backlog_bytes: self.max_stream_backlog_bytes.max(self.soft_backlog_bytes),
             http2_max_streams: self.http2_max_streams.clamp(1, 1 << 16),
@@ -160,22 +176,29 @@ impl WebSocketConfig {
     pub(crate) fn bounded(&self) -> Self {
         Self {
             soft_backlog_bytes: self.soft_backlog_bytes.min(self.hard_backlog_bytes),
-            heartbeat: self
-                .heartbeat
-                .filter(|period| !period.is_zero())
-                .map(|period| period.min(CENTURY)),
+            heartbeat: switchable(self.heartbeat),
             max_unanswered_pings: self.max_unanswered_pings.min(u16::MAX.into()),
             close_timeout: self.close_timeout.min(CENTURY),
+            max_lifetime: switchable(self.max_lifetime),
+            idle_timeout: switchable(self.idle_timeout),
             compression: self.compression.map(Compression::bounded),
             ..self.clone()
         }
     }
 }
 
+/// A time of zero switches off what it is of.
+fn switchable(time: Option<Duration>) -> Option<Duration> {
+    time.filter(|time| !time.is_zero())
+        .map(|time| time.min(CENTURY))
+}
+
 impl Default for Config {
     fn default() -> Self {
         Self {
             max_connections: None,
+            max_connections_per_address: None,
+            max_connections_per_second: None,
             max_header_section_bytes: 16 * KIB,
             max_header_count: 100,
             max_target_bytes: 8 * KIB,
@@ -313,6 +336,17 @@ pub struct WebSocketConfig {
     /// From the begin of a close to the end of the socket. Default 3 s, whether the peer
     /// reads and answers or not.
     pub close_timeout: Duration,
+    /// How long a client may be open. Default `None` (or zero): as long as it likes. Then it is closed
+    /// with 1001, whatever it does: for tokens that expire, and for clients to be spread anew over
+    /// servers.
+    pub max_lifetime: Option<Duration>,
+    /// How long a client may be open without a message, either way. Default `None` (or zero): for
+    /// ever. Then it is closed with 1001. Pings and pongs do not count, so that this closes clients
+    /// that live and have nothing to say, where the heartbeat closes those that are gone. Who receives
+    /// a message, a broadcast too, is not idle, nor is who has not yet taken or sent all of one.
+    ///
+    /// Judged eight times in that time: a client is never closed early, and up to an eighth late.
+    pub idle_timeout: Option<Duration>,
     /// Largest payload of one incoming frame, in bytes, judged on its header. Default 2 MiB.
     /// Beyond it: 1009.
     pub max_frame_bytes: u64,
@@ -336,6 +370,11 @@ pub struct WebSocketConfig {
     pub max_frames_per_second: Option<u32>,
     /// Bytes a second that a client may send before its reads pause. Default `None`: no limit.
     pub max_bytes_per_second: Option<u64>,
+    /// Most opening handshakes a second; as many may come at once. Default `None`: no limit. Beyond it
+    /// the answer is 503 with `Retry-After: 1`, before the handler is asked: when ten thousand clients
+    /// come back at once, what it looks up for each is not to be asked for all of them at once. 0 counts
+    /// as 1.
+    pub max_handshakes_per_second: Option<u32>,
     /// Refuses binary messages with 1003. Default off.
     pub text_only: bool,
     /// Origins that may connect, compared byte by byte with the `Origin` field
@@ -356,6 +395,8 @@ impl Default for WebSocketConfig {
             heartbeat: Some(Duration::from_secs(10)),
             max_unanswered_pings: 3,
             close_timeout: Duration::from_secs(3),
+            max_lifetime: None,
+            idle_timeout: None,
             max_frame_bytes: 2 * MIB as u64,
             max_message_bytes: 2 * MIB as u64,
             max_empty_fragments: 1000,
@@ -365,6 +406,7 @@ impl Default for WebSocketConfig {
             backlog_policy: BacklogPolicy::Close,
             max_frames_per_second: None,
             max_bytes_per_second: None,
+            max_handshakes_per_second: None,
             text_only: false,
             allowed_origins: None,
             subprotocols: Vec::new(),

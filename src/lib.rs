@@ -77,6 +77,8 @@ mod client_id;
 
 mod moment;
 
+mod rate;
+
 mod panics;
 
 mod input;

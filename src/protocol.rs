@@ -20,18 +20,20 @@
 //!               the answer
 //! ```
 
+mod deadlines;
 mod pieces;
 mod securing;
 mod streams;
 
+pub(crate) use self::deadlines::Expiry;
 use self::securing::Securing;
 pub(crate) use self::streams::Fields;
 use crate::config::{Config, Settings};
 use crate::http::date::DateLine;
 use crate::http::response::Content;
 use crate::http::{ConnectionInfo, Request, Response, StatusCode};
-use crate::http1::connection::{self as http1, Http1Connection, Step, Then};
-use crate::http2::connection::{self as http2, Http2Connection};
+use crate::http1::connection::{Http1Connection, Step, Then};
+use crate::http2::connection::Http2Connection;
 use crate::http2::exchange::Exchange;
 use crate::input::Input;
 use crate::moment::{Moment, Stamp};
@@ -41,10 +43,13 @@ use crate::websocket::connection::{self as websocket, Receiving, WebSocketConnec
 use crate::websocket::deflate::{Agreement, Inflaters};
 use crate::websocket::{CloseCode, Received};
 use std::borrow::Cow;
+use std::net::IpAddr;
 
 /// What a client's bytes mean to the application.
 #[derive(Debug)]
 pub(crate) enum Event<'b> {
+    /// A proxy said who is connected to it: from where, if it said that.
+    Introduced(Option<IpAddr>),
     /// A request announces a body; [`Protocol::expect_body`] is to follow.
     Announced,
     /// A request, whole or with a body that follows in pieces; [`Protocol::respond`] is to follow, or
@@ -150,19 +155,6 @@ pub(crate) enum Answered {
     Stream { in_chunks: bool },
 }
 
-/// What a deadline came to.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Expiry {
-    /// Nothing for the application; the next deadline is to be armed.
-    Nothing,
-    /// A WebSocket connection failed.
-    Closing(CloseCode, &'static str),
-    /// A connection that carries streams is over: they are lost with it.
-    Over,
-    /// The socket is to be dropped.
-    Drop,
-}
-
 /// What a connection is now. 24 bytes: a server of a million clients has a million of these.
 #[derive(Debug)]
 pub(crate) enum Protocol {
@@ -234,25 +226,27 @@ impl Protocol {
         match self {
             Self::Proxied(awaited) => {
                 match awaited.receive(input) {
-                    Ok(None) => return None,
+                    Ok(None) => None,
                     Ok(Some(info)) => {
                         let (slot, remote) = (cx.slot, &info.remote_address);
                         log::debug!("the client in slot {slot} is connected from {remote}");
                         let (host, since) = awaited.origin();
+                        let ip = remote.ip().filter(|_| !info.is_anonymous);
                         // So it was accepted, if its listener speaks TLS.
                         *self = if info.encrypted {
                             Self::securing(host, info, since)
                         } else {
                             Self::accepted(host, info, since)
                         };
+                        Some(Event::Introduced(ip))
                     }
                     Err(malformed) => {
                         log::debug!("the client in slot {} is closed: {malformed}", cx.slot);
                         // To answer would be to speak to nobody knows whom.
                         *self = Self::Lingering(None);
+                        self.next_event(input, cx)
                     }
                 }
-                self.next_event(input, cx)
             }
             Self::Http1(connection, _) => {
                 let step = connection.next(input, &cx.settings.server, cx.now, cx.spare);
@@ -360,6 +354,9 @@ impl Protocol {
     pub(crate) fn refuse(&mut self, status: StatusCode, reason: &str, cx: &mut Context<'_>) {
         let mut response = Response::error(status, reason);
         response.set_header("connection", "close");
+        if status == StatusCode::SERVICE_UNAVAILABLE {
+            response.set_header("retry-after", "1");
+        }
         self.respond(&mut response, cx);
         *self = Self::Lingering(None);
     }
@@ -501,21 +498,6 @@ impl Protocol {
         }
     }
 
-    /// When [`on_deadline`](Self::on_deadline) is to be called, at the latest.
-    pub(crate) fn deadline(&self, settings: &Settings) -> Option<Moment> {
-        match self {
-            Self::Proxied(awaited) => awaited.deadline(&settings.server),
-            Self::Securing(securing) => securing.deadline(&settings.server),
-            Self::Http1(connection, _) => connection.deadline(&settings.server),
-            Self::Http2(connection, _) => connection.deadline(&settings.server),
-            Self::Exchange(exchange) => exchange.deadline(&settings.server),
-            Self::WebSocket(connection) => {
-                connection.deadline(settings.endpoint(connection.endpoint()))
-            }
-            Self::Lingering(until) => until.map(Moment::from),
-        }
-    }
-
     /// All that was queued is written.
     pub(crate) fn drained(&mut self, now: Moment) {
         match self {
@@ -529,76 +511,6 @@ impl Protocol {
     pub(crate) fn shut_down(&mut self, config: &Config, now: Moment) {
         if let Self::Lingering(until @ None) = self {
             *until = Some((now + config.linger_timeout).into());
-        }
-    }
-
-    /// A deadline passed, or a timer was early; `reads_paused` by us.
-    pub(crate) fn on_deadline(&mut self, reads_paused: bool, cx: &mut Context<'_>) -> Expiry {
-        match self {
-            Self::Proxied(awaited) => {
-                let deadline = awaited.deadline(&cx.settings.server);
-                match deadline {
-                    Some(deadline) if deadline <= cx.now => Expiry::Drop,
-                    _ => Expiry::Nothing,
-                }
-            }
-            Self::Securing(securing) => match securing.deadline(&cx.settings.server) {
-                Some(deadline) if deadline <= cx.now => Expiry::Drop,
-                _ => Expiry::Nothing,
-            },
-            // While its answers wait for the peer, the write timeout judges it.
-            Self::Http1(..) | Self::Http2(..) | Self::Exchange(_)
-                if cx.output.has_output(cx.slot) =>
-            {
-                Expiry::Nothing
-            }
-            Self::Http2(connection, _) => match connection.on_deadline(&mut cx.carrying()) {
-                http2::Expiry::Nothing => Expiry::Nothing,
-                http2::Expiry::Close => Expiry::Over,
-            },
-            Self::Exchange(exchange) => {
-                if let Some(refused) = exchange.on_deadline(cx.now, &cx.settings.server) {
-                    self.refuse(refused.status, refused.reason, cx);
-                }
-                Expiry::Nothing
-            }
-            Self::Http1(connection, _) => match connection.on_deadline(cx.now, &cx.settings.server)
-            {
-                http1::Expiry::Nothing(_) => Expiry::Nothing,
-                http1::Expiry::CloseIdle => Expiry::Drop,
-                http1::Expiry::Refuse(refused) => {
-                    self.refuse(refused.status, refused.reason, cx);
-                    Expiry::Nothing
-                }
-            },
-            Self::WebSocket(connection) => {
-                let config = cx.settings.endpoint(connection.endpoint());
-                let mut wire = Wire {
-                    output: cx.output,
-                    slot: cx.slot,
-                    now: cx.now,
-                };
-                match connection.on_deadline(config, reads_paused, &mut wire) {
-                    websocket::Expiry::Nothing => Expiry::Nothing,
-                    websocket::Expiry::Drop => Expiry::Drop,
-                    websocket::Expiry::Closing { code, reason } => {
-                        self.linger_if_closed(cx.settings);
-                        Expiry::Closing(code, reason)
-                    }
-                }
-            }
-            Self::Lingering(Some(until)) if Moment::from(*until) <= cx.now => Expiry::Drop,
-            Self::Lingering(_) => Expiry::Nothing,
-        }
-    }
-
-    /// Whether a stop may drop the connection at once: HTTP between two requests, or not begun.
-    pub(crate) fn is_idle_http(&self) -> bool {
-        match self {
-            Self::Proxied(_) | Self::Securing(_) => true,
-            Self::Http1(connection, _) => connection.is_idle(),
-            Self::Http2(connection, _) => connection.is_idle(),
-            Self::Exchange(_) | Self::WebSocket(_) | Self::Lingering(_) => false,
         }
     }
 }

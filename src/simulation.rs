@@ -156,6 +156,12 @@ impl Simulation {
         self.event_loop.compressor_count()
     }
 
+    /// How many addresses are counted for a limit of theirs, and for how many clients.
+    #[must_use]
+    pub fn counted_addresses(&self) -> (usize, usize) {
+        self.event_loop.counted_addresses()
+    }
+
     /// How many clients are connected.
     #[must_use]
     pub fn client_count(&self) -> usize {

@@ -8,9 +8,11 @@ use crate::client_id::ClientId;
 use crate::config::WebSocketConfig;
 use crate::http::response::UpgradeTo;
 use crate::http::{Request, Response, StatusCode};
+use crate::moment::Moment;
+use crate::rate::Bucket;
 use crate::websocket::{CloseCode, Message, handshake};
 use std::any::Any;
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::rc::Rc;
 
@@ -46,6 +48,7 @@ pub fn websocket<H: WebSocketHandler>(make: impl FnOnce(Endpoint) -> H) -> WebSo
             state,
             handler,
             handshake_data: RefCell::new(None),
+            handshakes: Cell::new(None),
         }),
     }
 }
@@ -106,9 +109,20 @@ struct Application<H: WebSocketHandler> {
     handler: RefCell<H>,
     /// Between `on_handshake` and `on_open`, which follow each other directly.
     handshake_data: RefCell<Option<H::HandshakeData>>,
+    /// Handshakes that may come now, once the first one came.
+    handshakes: Cell<Option<Bucket>>,
 }
 
 impl<H: WebSocketHandler> Application<H> {
+    /// Whether one more handshake is within the rate. What is refused does not count.
+    fn may_shake_hands(&self, rate: u32, now: Moment) -> bool {
+        let bucket = self.handshakes.get();
+        let mut bucket = bucket.unwrap_or_else(|| Bucket::new(rate.into(), now));
+        let may = bucket.try_take(now);
+        self.handshakes.set(Some(bucket));
+        may
+    }
+
     fn handshake(&self, request: &Request, response: &mut Response) {
         let Some((hub, index)) = self.state.server() else {
             log::error!(
@@ -129,6 +143,14 @@ impl<H: WebSocketHandler> Application<H> {
                 return;
             }
         };
+        if let Some(rate) = config.max_handshakes_per_second
+            && !self.may_shake_hands(rate, hub.now.get())
+        {
+            let reason = "Too many clients connect at the same time.";
+            *response = Response::error(StatusCode::SERVICE_UNAVAILABLE, reason);
+            response.set_header("retry-after", "1");
+            return;
+        }
         *response = Response::switching_protocols();
         let data = self.handler.borrow_mut().on_handshake(request, response);
         match response.status().as_u16() {

@@ -93,6 +93,10 @@ fn config(flags: &ServeArgs) -> Config {
         trusted_proxies: flags.trusted_proxies.clone(),
         forwarded_field: flags.forwarded,
         max_connections: flags.max_connections,
+        max_connections_per_address: flags.max_connections_per_address,
+        max_connections_per_second: flags.max_connections_per_second,
+        max_header_section_bytes: flags.max_header_section_bytes,
+        max_buffered_input_bytes: flags.max_buffered_input_bytes,
         max_body_bytes: flags.max_body_bytes,
         keep_alive_timeout: flags.idle_timeout,
         header_timeout: flags.header_timeout,
@@ -107,6 +111,12 @@ fn config(flags: &ServeArgs) -> Config {
 fn websocket_config(flags: &ServeArgs) -> WebSocketConfig {
     WebSocketConfig {
         heartbeat: flags.heartbeat.0,
+        max_unanswered_pings: flags.max_unanswered_pings,
+        max_lifetime: flags.max_lifetime.0,
+        idle_timeout: flags.websocket_idle_timeout.0,
+        max_handshakes_per_second: flags.max_handshakes_per_second,
+        max_frames_per_second: flags.max_frames_per_second,
+        max_bytes_per_second: flags.max_bytes_per_second.map(|bytes| bytes as u64),
         close_timeout: flags.close_timeout,
         max_frame_bytes: flags.max_frame_bytes as u64,
         max_message_bytes: flags.max_message_bytes as u64,

@@ -1,6 +1,7 @@
 //! Values of flags as people write them: `30s`, `1.5m`, `64KiB`, or a bare number.
 
 use aerys::{InvalidProxy, TrustedProxy};
+use std::str::FromStr;
 use std::time::Duration;
 
 /// A decimal fraction as it is written: floating point would make 1.001 another number.
@@ -125,7 +126,7 @@ pub(crate) fn some<T: Default + PartialEq + 'static>(
 }
 
 /// A whole number.
-pub(crate) fn count(value: &str) -> Result<usize, String> {
+pub(crate) fn count<T: FromStr>(value: &str) -> Result<T, String> {
     let is_number = value.bytes().all(|byte| byte.is_ascii_digit());
     let count = value.parse().ok().filter(|_| is_number);
     count.ok_or_else(|| format!("'{value}' is no whole number, or too large a one"))
@@ -249,12 +250,13 @@ mod tests {
 
     #[test]
     fn a_count_is_written_in_digits() {
-        assert_eq!(count("7"), Ok(7));
+        assert_eq!(count("7"), Ok(7_usize));
         for text in ["", "-1", "+1", "1.0", "99999999999999999999"] {
-            assert!(count(text).is_err(), "{text}");
+            assert!(count::<usize>(text).is_err(), "{text}");
         }
-        assert_eq!(some(count)("7"), Ok(7));
-        assert!(some(count)("0").is_err() && some(duration)("0.0ms").is_err());
+        assert!(count::<usize>("4294967296").is_ok() && count::<u32>("4294967296").is_err());
+        assert_eq!(some(count)("7"), Ok(7_u32));
+        assert!(some(count::<u32>)("0").is_err() && some(duration)("0.0ms").is_err());
     }
 
     #[test]

@@ -2,28 +2,29 @@
 
 use crate::app::schedule::Due;
 use crate::app::static_files::kept_open_at_most;
+use crate::event_loop::addresses::Origin;
 use crate::event_loop::clients::{Client, fact};
 use crate::event_loop::system::{Accepted, Listener, Socket, System};
 use crate::event_loop::tls::Session;
+use crate::event_loop::warnings::Warning;
 use crate::event_loop::{EventLoop, token_of};
 use crate::http::{Address, ConnectionInfo};
 use crate::output::{Bytes, Unit};
 use crate::protocol::Protocol;
 use crate::trust::is_trusted;
 use std::io;
+use std::net::IpAddr;
 use std::time::Duration;
 
 /// Accepts a turn and listener: a storm of connects does not hold up those who are served.
 const ACCEPTS_PER_TURN: usize = 64;
 /// How long accepting pauses for want of descriptors, unless a client leaves before.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
-/// Clients over the limit that are kept until they have read their refusal; more than that are
-/// told as far as their socket takes it at once.
+/// Refused clients that are kept until they have read so; more than that are told as far as their
+/// socket takes it at once.
 const REFUSED_AT_ONCE: usize = 16;
 const REFUSAL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\n\
     Content-Length: 0\r\nConnection: close\r\n\r\n";
-/// Least time between two warnings that accepting is refused.
-const WARNING_INTERVAL: Duration = Duration::from_secs(1);
 
 impl<S: System> EventLoop<S> {
     pub(super) fn accept_from(&mut self, index: usize) {
@@ -37,6 +38,9 @@ impl<S: System> EventLoop<S> {
             match listening.listener.accept() {
                 Accepted::Client(socket, address) => {
                     self.admit(socket, address, index);
+                    if self.note_arrival() {
+                        return;
+                    }
                 }
                 Accepted::Nobody => {
                     listening.ready = false;
@@ -60,29 +64,40 @@ impl<S: System> EventLoop<S> {
         }
     }
 
-    /// Clients that have a connection of their own.
+    /// Clients that have a connection of their own, and are not refused.
     fn connection_count(&self) -> usize {
-        self.clients.len() - self.asides.streams.len()
+        self.clients.len() - self.asides.streams.len() - self.asides.refused.len()
+    }
+
+    /// Whether newcomers are taken now.
+    pub(super) fn may_accept(&self) -> bool {
+        let waits_until = self.arrivals.and_then(|arrivals| arrivals.resumes());
+        !self.accept_paused && waits_until.is_none_or(|until| until <= self.hub.now.get())
+    }
+
+    /// Somebody came. Whether the next ones are to wait, as more come a second than may.
+    fn note_arrival(&mut self) -> bool {
+        let Some(arrivals) = &mut self.arrivals else {
+            return false;
+        };
+        arrivals.take(1, self.hub.now.get());
+        let Some(until) = arrivals.resumes() else {
+            return false;
+        };
+        let mut schedule = self.hub.schedule.borrow_mut();
+        schedule.wheel.insert(until, Due::ResumeAccepting);
+        true
     }
 
     fn pause_accepting(&mut self, error: &io::Error) {
-        self.warn(&format!("accepting pauses: {error}"));
+        self.warn(
+            Warning::AcceptingPauses,
+            format_args!("accepting pauses: {error}"),
+        );
         self.accept_paused = true;
         let deadline = self.hub.now.get() + ACCEPT_PAUSE;
         let mut schedule = self.hub.schedule.borrow_mut();
         schedule.wheel.insert(deadline, Due::ResumeAccepting);
-    }
-
-    /// Warns, but once a second at most: the cause may come back with every connect.
-    pub(super) fn warn(&mut self, message: &str) {
-        let now = self.hub.now.get();
-        if self
-            .warned
-            .is_none_or(|warned| now >= warned + WARNING_INTERVAL)
-        {
-            self.warned = Some(now);
-            log::warn!("{message}");
-        }
     }
 
     /// A connection was accepted by the listener `index`: makes it a client, or refuses it.
@@ -95,19 +110,12 @@ impl<S: System> EventLoop<S> {
             log::debug!("{address} is closed: it is no trusted proxy");
             return;
         }
-        let full = self.connection_count() >= self.max_clients;
-        if full {
-            self.warn(&format!(
-                "a client is refused: {} are connected, the limit",
-                self.max_clients
-            ));
-        }
-        let too_many = self.connection_count() >= self.max_clients + REFUSED_AT_ONCE;
-        let id = if too_many {
-            None
-        } else {
-            self.clients.next_id()
-        };
+        let is_proxied = self.listeners[index].proxy_protocol;
+        let origin = address.ip().filter(|_| !is_proxied);
+        let origin = origin.and_then(|ip| self.origin_of(ip));
+        let is_refused = origin.is_some_and(|origin| self.is_too_many(origin)) || self.is_full();
+        let has_room = !is_refused || self.asides.refused.len() < REFUSED_AT_ONCE;
+        let id = self.clients.next_id().filter(|_| has_room);
         let is_encrypted = self.listeners[index].acceptor.is_some();
         let Some(id) = id else {
             // Who speaks TLS could not read it.
@@ -134,12 +142,12 @@ impl<S: System> EventLoop<S> {
             encrypted: is_encrypted,
             is_anonymous: false,
         };
-        let session = listening.acceptor.as_ref().filter(|_| !full);
+        let session = listening.acceptor.as_ref().filter(|_| !is_refused);
         let session = session.and_then(Session::new);
         let now = self.hub.now.get();
         let mut output = self.hub.output.borrow_mut();
         output.open(id.slot());
-        let protocol = if full {
+        let protocol = if is_refused {
             if !is_encrypted {
                 output.send(id.slot(), Unit::default(), Bytes::Parts(REFUSAL, b""));
             }
@@ -158,7 +166,76 @@ impl<S: System> EventLoop<S> {
             self.asides.sessions.insert(id.slot(), Box::new(session));
         }
         self.clients.insert(client);
+        if is_refused {
+            self.asides.refused.insert(id.slot());
+        } else if let Some(origin) = origin {
+            self.asides.addresses.enter(id.slot(), origin);
+        }
         self.arm(id.slot());
+    }
+
+    /// Whether as many are connected as may be, and nobody of them can be sent away.
+    fn is_full(&mut self) -> bool {
+        let most = self.max_clients;
+        let is_full = self.connection_count() >= most && !self.make_room_for_newcomer();
+        if is_full {
+            self.warn(
+                Warning::Full,
+                format_args!("a client is refused: {most} are connected, the limit"),
+            );
+        }
+        is_full
+    }
+
+    /// Whom a connection from `ip` counts for, if it does: who speaks for many is not counted.
+    fn origin_of(&self, ip: IpAddr) -> Option<Origin> {
+        let trusted = &self.settings.server.trusted_proxies;
+        let counts = self.asides.addresses.is_limited() && !is_trusted(trusted, Some(ip));
+        counts.then(|| Origin::from(ip))
+    }
+
+    /// Whether a client more would be one too many of its address.
+    fn is_too_many(&mut self, origin: Origin) -> bool {
+        let full = self.asides.addresses.is_full(origin);
+        if let Some(most) = full {
+            self.warn(
+                Warning::FullAddress,
+                format_args!("a client is refused: {origin} has {most} connections, its limit"),
+            );
+        }
+        full.is_some()
+    }
+
+    /// A PROXY header said who the client in `slot` is: that counts from now on, or is refused.
+    pub(super) fn introduced(&mut self, slot: u32, ip: Option<IpAddr>) {
+        let Some(origin) = ip.and_then(|ip| self.origin_of(ip)) else {
+            return;
+        };
+        if !self.is_too_many(origin) {
+            return self.asides.addresses.enter(slot, origin);
+        }
+        let Some(client) = self.clients.get_mut(slot) else {
+            return;
+        };
+        if client.is(fact::ENCRYPTED) {
+            return self.doom(slot);
+        }
+        client.protocol = Protocol::Lingering(None);
+        let refusal = Bytes::Parts(REFUSAL, b"");
+        let mut output = self.hub.output.borrow_mut();
+        output.send(slot, Unit::default(), refusal);
+        drop(output);
+        if self.asides.refused.len() < REFUSED_AT_ONCE {
+            self.asides.refused.insert(slot);
+        } else {
+            self.flush_client(slot);
+            self.doom(slot);
+        }
+    }
+
+    /// How many addresses are counted, and for how many clients.
+    pub(crate) fn counted_addresses(&self) -> (usize, usize) {
+        self.asides.addresses.len()
     }
 }
 

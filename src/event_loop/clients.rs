@@ -243,6 +243,11 @@ impl<S> Clients<S> {
         self.slab.remove(slot as usize)
     }
 
+    /// How many slots there are, in use or not: all lie below that.
+    pub(crate) fn slot_count(&self) -> u32 {
+        u32::try_from(self.generations.len()).unwrap_or(u32::MAX)
+    }
+
     /// The slots in use.
     pub(crate) fn slots(&self) -> Vec<u32> {
         self.slab

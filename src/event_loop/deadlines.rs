@@ -30,10 +30,11 @@ impl<S: System> EventLoop<S> {
             Protocol::Http1(..) | Protocol::Http2(..) | Protocol::Exchange(_) if waits => None,
             _ => client.protocol.deadline(&self.settings),
         };
-        match (own, stalled) {
-            (Some(own), Some(stalled)) => Some(own.min(stalled)),
-            (own, stalled) => own.or(stalled),
-        }
+        let lifetime = client.protocol.endpoint().and_then(|endpoint| {
+            let config = self.settings.endpoint(endpoint);
+            self.lifetime_deadline(slot, config)
+        });
+        [own, stalled, lifetime].into_iter().flatten().min()
     }
 
     /// Sets the timer of a client's nearest deadline, unless it is set for an earlier time.
@@ -159,6 +160,9 @@ impl<S: System> EventLoop<S> {
             self.doom(slot);
             return;
         }
+        if self.expire_lifetime(slot, now) {
+            return;
+        }
         let mut reads_paused = !self.may_read(slot);
         if is_carried && let Some(carrier) = self.carrier_of(slot) {
             // What it sent comes by way of that.
@@ -177,6 +181,9 @@ impl<S: System> EventLoop<S> {
                     .borrow_mut()
                     .arm(slot, &mut client.armed, soon);
             }
+            return;
+        }
+        if self.expire_idle(slot, now) {
             return;
         }
         match self.protocol(slot, |protocol, cx| protocol.on_deadline(reads_paused, cx)) {

@@ -4,15 +4,20 @@
 //! long for anybody. Application code is reached through [`App::call`] alone, which ends its panics.
 
 mod accept;
+mod addresses;
 mod answer;
+mod asides;
 mod carried;
 pub(crate) mod clients;
 pub(crate) mod control;
 mod deadlines;
 mod flush;
 pub(crate) mod kernel;
+mod lifetimes;
 pub(crate) mod listener;
+mod listening;
 mod read;
+mod room;
 mod signals;
 pub(crate) mod simulated;
 mod socket;
@@ -20,6 +25,7 @@ mod stop;
 pub(crate) mod system;
 pub(crate) mod tls;
 mod unix;
+mod warnings;
 
 use crate::app::App;
 use crate::app::hub::{CloseRequest, Hub, Pending};
@@ -34,13 +40,15 @@ use crate::http::date::DateCache;
 use crate::moment::Moment;
 use crate::panics::bury;
 use crate::protocol::{Context, Fields, Protocol};
+use crate::rate::Bucket;
 use crate::websocket::deflate::Inflaters;
 use crate::websocket::encoded::ToSend;
 use crate::websocket::{CloseCode, Received};
-use answer::Upload;
+use addresses::Addresses;
+use asides::{Asides, Held};
 use clients::{Client, Clients, fact};
 use control::Control;
-use rustc_hash::FxHashMap;
+pub(crate) use listening::Listening;
 use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::rc::Rc;
@@ -49,7 +57,8 @@ use std::task::Waker;
 use std::time::{Duration, Instant};
 use stop::Stop;
 use system::{Socket as _, System};
-use tls::{Acceptor, Pump, Session};
+use tls::Pump;
+use warnings::Warnings;
 
 /// Length of the read buffer, and so what one client may bring in a turn.
 const READ_BUFFER_BYTES: usize = 256 * 1024;
@@ -66,82 +75,6 @@ const STALL_MILLIS: u64 = 100;
 pub(crate) const WAKER: usize = usize::MAX;
 pub(crate) const SIGNALS: usize = usize::MAX - 1;
 const FIRST_LISTENER: usize = usize::MAX - 2;
-
-/// A listener, and what the loop has to remember of it.
-#[derive(Debug)]
-pub(crate) struct Listening<L> {
-    listener: L,
-    /// The host that its clients are of, or the choice among several.
-    host: u16,
-    /// Its clients are proxies, which say first who is connected to them.
-    proxy_protocol: bool,
-    /// What its clients' TLS is made of, if they speak that.
-    acceptor: Option<Acceptor>,
-    /// Somebody may wait: an edge came, and no accept has found nobody since.
-    ready: bool,
-}
-
-impl<L> Listening<L> {
-    /// A bound listener whose clients are of `host`, or of the choice among several; whether a PROXY
-    /// header is asked of them.
-    pub(crate) const fn new(listener: L, host: u16, proxy_protocol: bool) -> Self {
-        Self {
-            listener,
-            host,
-            proxy_protocol,
-            acceptor: None,
-            ready: true,
-        }
-    }
-
-    /// The same for clients that speak TLS, if there is an acceptor.
-    pub(crate) fn secured(self, acceptor: Option<Acceptor>) -> Self {
-        Self { acceptor, ..self }
-    }
-
-    /// Whether TLS is spoken there.
-    pub(crate) const fn is_encrypted(&self) -> bool {
-        self.acceptor.is_some()
-    }
-
-    pub(crate) const fn listener(&self) -> &L {
-        &self.listener
-    }
-}
-
-/// What few clients have at a time, by slot, so that the others need not have a place for it.
-#[derive(Debug, Default)]
-struct Asides {
-    /// Input that was read before its client's reads paused, from an offset.
-    held: FxHashMap<u32, Held>,
-    /// Half-read input, in bytes, as it is counted in the total.
-    buffered: FxHashMap<u32, usize>,
-    /// The sum of it.
-    buffered_bytes: usize,
-    /// Requests whose bodies come in pieces.
-    uploads: FxHashMap<u32, Box<Upload>>,
-    /// Clients that others carry.
-    streams: carried::Streams,
-    /// The sessions of TLS clients.
-    sessions: FxHashMap<u32, Box<Session>>,
-}
-
-/// Input that waits, from an offset.
-#[derive(Debug)]
-struct Held {
-    bytes: Vec<u8>,
-    from: usize,
-}
-
-impl Held {
-    /// More comes behind it. What was taken of it is not kept.
-    fn extend(&mut self, bytes: &[u8]) {
-        if self.from >= self.bytes.len() / 2 {
-            self.bytes.drain(..std::mem::take(&mut self.from));
-        }
-        self.bytes.extend_from_slice(bytes);
-    }
-}
 
 /// See the module.
 #[expect(
@@ -189,7 +122,11 @@ pub(crate) struct EventLoop<S: System> {
     started: u64,
     /// Accepting waits until a descriptor may be free.
     accept_paused: bool,
-    warned: Option<Moment>,
+    /// How often somebody may come, if that is limited.
+    arrivals: Option<Bucket>,
+    /// Where the search for an idle client goes on.
+    next_look: u32,
+    warnings: Warnings,
     /// When the last poll returned: what its events did not tell is later than this.
     polled_at: Moment,
     /// The same, as the clock said it.
@@ -250,6 +187,12 @@ impl<S: System> EventLoop<S> {
         hub.directory.borrow_mut().reserve(max_clients);
         hub.schedule.borrow_mut().wheel.reserve(max_clients);
         let app = App::new(hosts, names, &config, &hub).ok_or(Error::EndpointInUse)?;
+        let asides = Asides {
+            addresses: Addresses::new(config.max_connections_per_address),
+            ..Asides::default()
+        };
+        let rate = config.max_connections_per_second;
+        let arrivals = rate.map(|rate| Bucket::new(rate.into(), Moment::START));
         let waker = Waker::from(Arc::clone(&control));
         let mut endpoints = Vec::new();
         for (index, endpoint) in (0..).zip(app.endpoints()) {
@@ -265,7 +208,7 @@ impl<S: System> EventLoop<S> {
             listeners,
             control,
             clients: Clients::with_capacity(max_clients),
-            asides: Asides::default(),
+            asides,
             max_clients,
             ready: VecDeque::new(),
             doomed: Vec::new(),
@@ -288,7 +231,9 @@ impl<S: System> EventLoop<S> {
             clock,
             started,
             accept_paused: false,
-            warned: None,
+            arrivals,
+            next_look: 0,
+            warnings: Warnings::default(),
             polled_at: Moment::START,
             polled: started,
             since_last_poll: 0,
@@ -442,7 +387,7 @@ impl<S: System> EventLoop<S> {
             || output.dirty_pending()
             || output.ring_pending()
             || self.asides.streams.is_any_postponed()
-            || (!self.accept_paused && self.listeners.iter().any(|listening| listening.ready))
+            || (self.listeners.iter().any(|listening| listening.ready) && self.may_accept())
     }
 
     /// Whether so much was queued that it is to be written first.
@@ -498,7 +443,7 @@ impl<S: System> EventLoop<S> {
         }
         self.read_ready(left_over);
         for index in 0..self.listeners.len() {
-            if self.listeners[index].ready && !self.accept_paused {
+            if self.listeners[index].ready && self.may_accept() {
                 self.accept_from(index);
             }
         }
@@ -682,14 +627,7 @@ impl<S: System> EventLoop<S> {
             }
             self.hub.output.borrow_mut().close(slot);
             self.inflaters.forget(slot);
-            self.asides.held.remove(&slot);
-            if client.is(fact::ENCRYPTED) {
-                self.asides.sessions.remove(&slot);
-            }
-            if client.is(fact::CARRIED) {
-                self.asides.streams.forget_one();
-            }
-            self.count_buffered(slot, 0);
+            self.asides.forget(slot, &client);
             // Its descriptor is free again: somebody may wait for one.
             self.accept_paused = false;
             log::debug!("the client in slot {slot} is gone");

@@ -6,13 +6,13 @@ use crate::config::Settings;
 use crate::event_loop::clients::{Client, fact};
 use crate::event_loop::system::{ReadOutcome, Ready, Socket, System};
 use crate::event_loop::{EARLY_FLUSH_BYTES, EventLoop, Held, client_of, unblock};
-use crate::http::{Address, StatusCode};
+use crate::http::Address;
 use crate::input::Input;
 use crate::moment::Moment;
 use crate::output::LEND_BYTES;
 use crate::protocol::{Event, Protocol};
+use crate::websocket::Message;
 use crate::websocket::connection::whole_message;
-use crate::websocket::{CloseCode, Message};
 use std::borrow::Cow;
 
 impl<S: System> EventLoop<S> {
@@ -140,7 +140,7 @@ impl<S: System> EventLoop<S> {
     }
 
     /// Serves a client of any kind its share of a turn: what was held back, then one read.
-    fn read_client(&mut self, id: ClientId) {
+    pub(super) fn read_client(&mut self, id: ClientId) {
         let slot = id.slot();
         if self.serve_held(id) {
             let now = self.hub.now.get();
@@ -415,61 +415,11 @@ impl<S: System> EventLoop<S> {
         }
     }
 
-    /// Notes how many bytes of half-read input a client holds now; how many before.
-    pub(super) fn count_buffered(&mut self, slot: u32, bytes: usize) -> usize {
-        let before = if bytes > 0 {
-            self.asides.buffered.insert(slot, bytes)
-        } else {
-            self.asides.buffered.remove(&slot)
-        };
-        let before = before.unwrap_or(0);
-        self.asides.buffered_bytes = self.asides.buffered_bytes - before + bytes;
-        before
-    }
-
-    /// Keeps the total of half-read input, which has a limit too.
-    fn account(&mut self, slot: u32) {
-        let Some(client) = self.clients.get_mut(slot) else {
-            return;
-        };
-        let mut bytes = client.protocol.buffered_bytes();
-        if client.is(fact::HELD) {
-            let held = self.asides.held.get(&slot);
-            bytes += held.map_or(0, |held| held.bytes.capacity());
-        }
-        if client.is(fact::ENCRYPTED) {
-            bytes += self.asides.incomplete_bytes(slot);
-        }
-        if bytes == 0 && !client.is(fact::BUFFERED) {
-            return;
-        }
-        client.put(fact::BUFFERED, bytes > 0);
-        let is_http = matches!(client.protocol, Protocol::Http1(..) | Protocol::Exchange(_));
-        let is_streaming = client.protocol.is_streaming();
-        let grew = bytes > self.count_buffered(slot, bytes);
-        if grew && self.asides.buffered_bytes > self.settings.server.max_buffered_input_bytes {
-            self.warn("half-read input of all clients passed its limit");
-            let client = self.hub.directory.borrow().id_at(slot);
-            if let Some(client) = client {
-                let reason = Cow::Borrowed("The server is out of room");
-                self.hub.fail(client, CloseCode::TRY_AGAIN_LATER, reason);
-                self.carry_out();
-            } else if is_http && !is_streaming {
-                let reason = "The server is out of room; try again later.";
-                self.protocol(slot, |protocol, cx| {
-                    protocol.refuse(StatusCode::SERVICE_UNAVAILABLE, reason, cx);
-                });
-            } else {
-                self.doom(slot);
-            }
-            self.account(slot);
-        }
-    }
-
     /// Hands an event to the application; `has_more`: so does the input.
     pub(super) fn handle(&mut self, id: ClientId, event: Event<'_>, has_more: bool) {
         match event {
             Event::Request(request) => self.answer(id, request),
+            Event::Introduced(ip) => self.introduced(id.slot(), ip),
             Event::Announced => self.announced(id, has_more),
             Event::Body(bytes, is_last) => self.receive(id, bytes, is_last),
             Event::Text(text) => self.deliver(id, Message::Text(&text)),
@@ -498,6 +448,7 @@ impl<S: System> EventLoop<S> {
             protocol.upgrade(endpoint, deflate, cx);
         });
         self.note_tunnel(id.slot());
+        self.begin_idle_time(id.slot(), endpoint);
         self.arm(id.slot());
         self.call("on_open", endpoint, Some(id), |application| {
             application.open(id);

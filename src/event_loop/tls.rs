@@ -88,8 +88,11 @@ impl<S: System> EventLoop<S> {
         if is(self.clients.get_mut(slot), Protocol::is_proxied) {
             // Its header comes in plain.
             let mut input = Input::new(bytes);
-            self.protocol(slot, |protocol, cx| protocol.next_event(&mut input, cx));
+            let event = self.protocol(slot, |protocol, cx| protocol.next_event(&mut input, cx));
             bytes = input.into_rest();
+            if let Some(Some(event)) = event {
+                self.handle(id, event, true);
+            }
         }
         let is_new = is(self.clients.get_mut(slot), Protocol::is_securing);
         let Some(session) = self.asides.sessions.get_mut(&slot) else {

@@ -29,8 +29,10 @@ use super::request_head::{HeadScan, Outline, straight};
 use super::response_head::{self, ResponseFraming};
 
 mod body;
+mod preface;
 
 use body::{PartialBody, Receiving};
+use preface::{PREFACE, Preface, preface};
 
 const HEAD_TOO_SLOW: RefusedRequest = RefusedRequest::new(
     StatusCode::REQUEST_TIMEOUT,
@@ -119,28 +121,6 @@ pub(crate) enum Step<'b> {
     /// The client speaks HTTP/2 by prior knowledge (RFC 9113 section 3.3): this was the first line
     /// of its [preface](PREFACE), and what follows is not ours.
     Http2,
-}
-
-/// What the preface of an HTTP/2 client has in front of its last line (RFC 9113 section 3.4), made
-/// to be taken for the head of a request.
-const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\n";
-
-/// How much of the [preface](PREFACE) is there.
-enum Preface {
-    Whole,
-    /// All that came may be the begin of it, and of a request as well.
-    Begun,
-}
-
-/// Whether `bytes`, the first of a connection, are those of the preface.
-fn preface(bytes: &[u8]) -> Option<Preface> {
-    if !cfg!(feature = "http2") {
-        return None;
-    }
-    if bytes.starts_with(PREFACE) {
-        return Some(Preface::Whole);
-    }
-    PREFACE.starts_with(bytes).then_some(Preface::Begun)
 }
 
 /// The interim response that asks for a body (RFC 9110 section 15.2.1).
@@ -391,6 +371,11 @@ impl Http1Connection {
     /// may close it.
     pub(crate) const fn is_idle(&self) -> bool {
         matches!(self.state, State::Idle)
+    }
+
+    /// Since when it is that and waits for another request, as one was answered.
+    pub(crate) fn idle_since(&self) -> Option<Moment> {
+        (self.is_idle() && !self.is_new).then_some(self.since)
     }
 
     /// Bytes of an unfinished request that are held.

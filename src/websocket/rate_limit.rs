@@ -4,52 +4,7 @@
 //! again, and TCP's flow control holds the peer back.
 
 use crate::moment::Moment;
-use std::time::Duration;
-
-/// Tokens a second, with room for one second's worth.
-#[derive(Clone, Copy, Debug)]
-struct Bucket {
-    per_second: u64,
-    /// What is left, in billionths of a token, so that no refill is lost to rounding. May be
-    /// in debt by what one read brought.
-    level: i128,
-    refilled: Moment,
-}
-
-const NANOS: i128 = 1_000_000_000;
-
-impl Bucket {
-    fn new(per_second: u64, now: Moment) -> Self {
-        let per_second = per_second.max(1);
-        Self {
-            per_second,
-            level: i128::from(per_second) * NANOS,
-            refilled: now,
-        }
-    }
-
-    fn take(&mut self, count: u64, now: Moment) {
-        let elapsed = now.since(self.refilled).as_nanos();
-        self.refilled = self.refilled.max(now);
-        let full = i128::from(self.per_second) * NANOS;
-        let refill = i128::try_from(elapsed)
-            .unwrap_or(full)
-            .saturating_mul(i128::from(self.per_second));
-        self.level = self.level.saturating_add(refill).min(full) - i128::from(count) * NANOS;
-    }
-
-    /// When a tenth of a second's worth is there again; `None` if the bucket is not empty.
-    ///
-    /// Not the first token: pausing and resuming for each frame would cost more than it holds off.
-    fn resumes(&self) -> Option<Moment> {
-        if self.level > 0 {
-            return None;
-        }
-        let wanted = i128::from(self.per_second) * NANOS / 10 - self.level;
-        let nanos = wanted / i128::from(self.per_second);
-        Some(self.refilled + Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX)))
-    }
-}
+use crate::rate::Bucket;
 
 /// The rates of one client.
 #[derive(Clone, Copy, Debug)]
@@ -91,6 +46,7 @@ impl RateLimit {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::time::Duration;
 
     #[test]
     fn a_second_worth_passes_at_once_and_more_waits() {
