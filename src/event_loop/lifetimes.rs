@@ -17,8 +17,8 @@ const LOOKS: u32 = 8;
 pub(super) struct Idle {
     /// Messages read and sent.
     messages: u64,
-    /// What there is of a message that is not complete.
-    unfinished_bytes: usize,
+    /// What there was of a message that is not complete.
+    unfinished: (usize, u64),
     /// When that was seen.
     since: Moment,
     /// When it is looked at again.
@@ -32,7 +32,7 @@ impl<S: System> EventLoop<S> {
             let now = self.hub.now.get();
             let idle = Idle {
                 messages: 0,
-                unfinished_bytes: 0,
+                unfinished: (0, 0),
                 since: now,
                 next_look: now + timeout / LOOKS,
             };
@@ -91,8 +91,8 @@ impl<S: System> EventLoop<S> {
         if now < idle.next_look {
             return false;
         }
-        let (messages, unfinished_bytes) = self.deeds(slot);
-        let is_busy = (messages, unfinished_bytes) != (idle.messages, idle.unfinished_bytes)
+        let (messages, unfinished) = self.deeds(slot);
+        let is_busy = (messages, unfinished) != (idle.messages, idle.unfinished)
             // What it takes, or does not, the write timeout judges.
             || self.hub.output.borrow().has_output(slot)
             || !self.may_read(slot);
@@ -106,7 +106,7 @@ impl<S: System> EventLoop<S> {
         }
         idle = Idle {
             messages,
-            unfinished_bytes,
+            unfinished,
             next_look: end.min(now + timeout / LOOKS),
             ..idle
         };
@@ -115,14 +115,14 @@ impl<S: System> EventLoop<S> {
     }
 
     /// The messages of the client in `slot` either way, and how much there is of the next one.
-    fn deeds(&mut self, slot: u32) -> (u64, usize) {
+    fn deeds(&mut self, slot: u32) -> (u64, (usize, u64)) {
         let sent = self.hub.output.borrow().sent(slot).messages;
         let mut directory = self.hub.directory.borrow_mut();
         let read = directory
             .entry_mut(slot)
             .map_or(0, |entry| entry.received.messages);
         let client = self.clients.get_mut(slot);
-        let unfinished = client.map_or(0, |client| client.protocol.buffered_bytes());
+        let unfinished = client.map_or((0, 0), |client| client.protocol.message_progress());
         (read.wrapping_add(sent), unfinished)
     }
 

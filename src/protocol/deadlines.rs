@@ -119,4 +119,12 @@ impl Protocol {
             | Self::Lingering(_) => None,
         }
     }
+
+    /// How much came of a WebSocket message that is not complete: it changes with each byte of one.
+    pub(crate) fn message_progress(&self) -> (usize, u64) {
+        match self {
+            Self::WebSocket(connection) => connection.message_progress(),
+            _ => (0, 0),
+        }
+    }
 }

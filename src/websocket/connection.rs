@@ -19,6 +19,8 @@ use crate::websocket::rate_limit::RateLimit;
 use crate::websocket::utf8;
 use std::borrow::Cow;
 
+mod unfinished;
+
 /// What a client's bytes mean to the application.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Event<'b> {
@@ -236,20 +238,6 @@ impl WebSocketConnection {
     /// queued was written.
     pub(crate) fn is_closed(&self) -> bool {
         self.state == State::Closed
-    }
-
-    /// Bytes held for what is unfinished.
-    pub(crate) fn buffered_bytes(&self) -> usize {
-        let unfinished = self.extras.as_ref();
-        unfinished
-            .filter(|extras| extras.is_inside_frame() || extras.message.is_open())
-            .map_or(0, |extras| {
-                let inflation = extras.inflation.as_ref();
-                size_of::<Extras>()
-                    + extras.control.capacity()
-                    + extras.message.buffered_bytes()
-                    + inflation.map_or(0, |_| Inflation::BYTES)
-            })
     }
 
     /// Notes that `len` bytes were read; any byte answers the pings (a Pong need not be alone).

@@ -353,6 +353,11 @@ impl MessageAssembler {
         }
     }
 
+    /// Bytes that arrived of it.
+    pub(crate) const fn len(&self) -> usize {
+        self.len
+    }
+
     /// All that arrived of the message, in two parts: those of a cut character are the second.
     pub(crate) fn parts(&self) -> [&[u8]; 2] {
         match &self.partial {
