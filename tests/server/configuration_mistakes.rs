@@ -306,6 +306,13 @@ fn a_page_that_would_not_be_served_is_told() {
 fn a_limit_that_leaves_no_server_is_refused() {
     for (key, value) in [
         ("max-connections", "0"),
+        ("max-connections-per-address", "0"),
+        ("max-connections-per-second", "0"),
+        ("max-handshakes-per-second", "0"),
+        ("max-frames-per-second", "0"),
+        ("max-bytes-per-second", "0"),
+        ("max-header-section-bytes", "0"),
+        ("max-buffered-input-bytes", "0"),
         ("header-timeout", "0"),
         ("header-timeout", "0ms"),
         ("write-timeout", "0"),
@@ -324,6 +331,9 @@ fn a_limit_that_leaves_no_server_is_refused() {
         "stop-timeout",
         "idle-timeout",
         "busy-poll",
+        "max-lifetime",
+        "websocket-idle-timeout",
+        "max-unanswered-pings",
     ] {
         let folder = Folder::with(format!("{key} = 0"));
         assert_eq!(run(&["check", &folder.file()]).0, Some(0), "{key}");

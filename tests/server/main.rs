@@ -33,6 +33,8 @@ mod file_costs;
 mod file_options;
 mod fragments;
 mod limits;
+mod limits_addresses;
+mod limits_room;
 mod protocol_errors;
 mod utf8;
 
@@ -68,6 +70,8 @@ mod http2_streams;
 mod http2_uploads;
 #[cfg(feature = "http2")]
 mod http2_websockets;
+#[cfg(feature = "cli")]
+mod limits_program;
 #[cfg(feature = "cli")]
 mod log_lines;
 mod slow_reader;

@@ -231,6 +231,39 @@ fn a_handshake_that_takes_too_long_is_cut() {
     }
 }
 
+/// Whole flights in small pieces, one after the other, for most of the time that there is.
+#[test]
+fn handshakes_that_take_most_of_their_time_are_completed() {
+    let (server, authority) = telling(Config {
+        tls_handshake_timeout: Duration::from_secs(5),
+        ..Config::default()
+    });
+    let config = authority.config();
+    let mut clients: Vec<_> = (0..10)
+        .map(|_| TlsClient::connect(server.address, &config, "localhost"))
+        .collect();
+    let drip = |clients: &mut [TlsClient]| {
+        let flights: Vec<_> = clients.iter_mut().map(TlsClient::records).collect();
+        for part in 0..10 {
+            for (client, flight) in clients.iter_mut().zip(&flights) {
+                let len = flight.len();
+                client.send_raw(&flight[len * part / 10..len * (part + 1) / 10]);
+            }
+            std::thread::sleep(Duration::from_millis(100));
+        }
+    };
+    drip(&mut clients);
+    for client in &mut clients {
+        while !client.tls.wants_write() {
+            client.pull().expect("records");
+        }
+    }
+    drip(&mut clients);
+    for client in &mut clients {
+        ask(client);
+    }
+}
+
 #[test]
 fn plain_http_where_tls_is_spoken_is_told_so() {
     let (server, _) = telling(Config::default());
