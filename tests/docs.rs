@@ -31,6 +31,15 @@ enum Named<'p> {
     Case(&'p str, &'p str),
 }
 
+/// The file of a module of black-box tests.
+fn module_file(module: &str) -> String {
+    let simulated = format!("tests/limits/{module}.rs");
+    if root().join(&simulated).exists() {
+        return simulated;
+    }
+    format!("tests/server/{module}.rs")
+}
+
 /// Every test that a page names: `module::name`, or the name followed by the file that it is in.
 fn named_tests(page: &str) -> Vec<Named<'_>> {
     let code: Vec<_> = code(page).collect();
@@ -41,12 +50,14 @@ fn named_tests(page: &str) -> Vec<Named<'_>> {
             && is_name(name)
             && name != "name"
         {
-            tests.push(Named::Function(format!("tests/server/{module}.rs"), name));
-        } else if let Some(file) = piece.strip_suffix(".rs")
-            && index > 0
-            && !file.starts_with("tests/")
-        {
-            tests.push(Named::Function(format!("src/{file}.rs"), code[index - 1]));
+            tests.push(Named::Function(module_file(module), name));
+        } else if piece.ends_with(".rs") && index > 0 && is_name(code[index - 1]) {
+            let file = if piece.starts_with("tests/") {
+                (*piece).to_owned()
+            } else {
+                format!("src/{piece}")
+            };
+            tests.push(Named::Function(file, code[index - 1]));
         } else if piece.strip_suffix(".py").is_some() && index > 0 && code[index - 1].contains(' ')
         {
             tests.push(Named::Case(piece, code[index - 1]));
@@ -55,11 +66,10 @@ fn named_tests(page: &str) -> Vec<Named<'_>> {
     tests
 }
 
-#[test]
-fn the_tests_that_the_page_on_security_names_exist() {
-    let page = page("security.md");
+/// That the tests exist that a text names; how many are functions, and how many cases of programs.
+fn expect_tests(text: &str) -> (usize, usize) {
     let (mut function_count, mut case_count) = (0, 0);
-    for named in named_tests(&page) {
+    for named in named_tests(text) {
         let source = |file: &str| fs::read_to_string(root().join(file)).unwrap_or_default();
         match named {
             Named::Function(file, name) => {
@@ -78,8 +88,87 @@ fn the_tests_that_the_page_on_security_names_exist() {
             }
         }
     }
+    (function_count, case_count)
+}
+
+#[test]
+fn the_tests_that_the_page_on_security_names_exist() {
+    let (function_count, case_count) = expect_tests(&page("security.md"));
     let counts = (function_count, case_count);
     assert!(function_count > 70 && case_count > 10, "{counts:?}");
+}
+
+/// What is no limit of these structures.
+const NO_LIMITS: &[&str] = &[
+    "busy_poll",
+    "trusted_proxies",
+    "forwarded_field",
+    "backlog_policy",
+    "text_only",
+    "allowed_origins",
+    "subprotocols",
+    "compression",
+    "mode",
+    "level",
+    "threshold_bytes",
+    "server_window_bits",
+    "client_window_bits",
+];
+
+/// The public fields of a structure of the configuration.
+fn fields(structure: &str) -> Vec<String> {
+    let source = fs::read_to_string(root().join("src/config.rs")).expect("a source file");
+    let begin = format!("pub struct {structure} {{\n");
+    let (_, rest) = source.split_once(&begin).expect("a structure");
+    let (body, _) = rest.split_once("\n}\n").expect("its end");
+    let names = body.lines().filter_map(|line| {
+        let (name, _) = line.strip_prefix("    pub ")?.split_once(':')?;
+        Some(name.to_owned())
+    });
+    names.collect()
+}
+
+/// Each limit has one row, with both of its tests, and names the flag that there is.
+#[test]
+fn every_limit_has_its_row_and_both_of_its_tests() {
+    let page = page("limits.md");
+    let flags = self::page("configuration.md");
+    let (function_count, _) = expect_tests(&page);
+    assert!(function_count > 80, "{function_count}");
+    for structure in ["Config", "WebSocketConfig", "Compression"] {
+        let heading = format!("`{structure}`\n");
+        let section = page.split("\n## ").find(|section| {
+            let heading_end = section.find('\n').map_or(0, |end| end + 1);
+            section[..heading_end].ends_with(&heading)
+        });
+        let section = section.unwrap_or_else(|| panic!("no section on {structure}"));
+        let mut rows: Vec<_> = section
+            .lines()
+            .filter(|line| line.starts_with("| `"))
+            .collect();
+        for field in fields(structure) {
+            if NO_LIMITS.contains(&&*field) {
+                continue;
+            }
+            let begin = format!("| `{field}` |");
+            let row = rows.iter().position(|row| row.starts_with(&begin));
+            let row = row.unwrap_or_else(|| panic!("{structure}: no row of {field}"));
+            let cells: Vec<_> = rows.remove(row).split(" | ").collect();
+            let &[_, flag, _, default, beyond, holds, honest] = &cells[..] else {
+                panic!("{field}: {cells:?}");
+            };
+            assert!(!default.is_empty() && !beyond.is_empty(), "{field}");
+            for tests in [holds, honest] {
+                assert!(!named_tests(tests).is_empty(), "{field}: {tests}");
+            }
+            let flag = flag.trim();
+            assert!(
+                flag.is_empty() || flags.contains(&format!("| {flag} |")),
+                "{field}: there is no {flag}"
+            );
+        }
+        assert!(rows.is_empty(), "{structure} has no such fields: {rows:?}");
+    }
 }
 
 /// All sources below a folder, by their path.

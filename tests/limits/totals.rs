@@ -80,8 +80,17 @@ fn delayed_sends_of_more_bytes_than_there_may_be_are_dropped() {
     }
     world.pass(seconds(1));
     assert_eq!(world.frames(peer).len(), 9, "each has a header");
+}
+
+/// What is sent makes room.
+#[test]
+fn delayed_sends_of_as_many_bytes_as_there_may_be_come_second_after_second() {
+    let mut world = start(Config {
+        max_delayed_bytes: 100_000,
+        ..Config::default()
+    });
+    let peer = world.open();
     for _ in 0..100 {
-        // What is sent makes room.
         for _ in 0..9 {
             world.send(peer, &frame(0x2, &[7; 10_000]));
         }

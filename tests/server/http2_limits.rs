@@ -80,6 +80,20 @@ fn a_stream_too_many_is_refused_and_may_be_tried_again() {
 
 /// Section 9.1: a connection that carries a stream is in use, however long nothing happens.
 #[test]
+fn as_many_streams_as_there_may_be_are_answered_round_after_round() {
+    let server = pages(Config {
+        http2_max_streams: 3,
+        ..Config::default()
+    });
+    let mut client = Http2Client::connect(server.address);
+    for round in 0..300 {
+        for stream in [(); 3].map(|()| client.ask("/")) {
+            assert_eq!(client.read_response(stream).status, 200, "round {round}");
+        }
+    }
+}
+
+#[test]
 fn an_idle_connection_is_told_to_go_away() {
     let server = limited(Config {
         keep_alive_timeout: Duration::from_millis(300),

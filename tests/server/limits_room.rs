@@ -112,3 +112,33 @@ fn an_idle_connection_of_tls_leaves_for_a_newcomer_too() {
     refused.try_send_raw(handshake("/"));
     assert_eq!(refused.read_to_end_or_reset(), b"");
 }
+
+/// Of a Unix socket the kernel says so at once; of TCP it lets newcomers wait.
+#[cfg(target_os = "linux")]
+#[test]
+fn those_who_wait_in_the_kernel_are_as_many_as_may() {
+    use socket2::{Domain, SockAddr, Socket, Type};
+    let path = std::env::temp_dir().join(format!("aerys-backlog-{}", std::process::id()));
+    let begun = std::time::Instant::now();
+    let config = Config {
+        listen_backlog: 5,
+        // Others wait.
+        max_connections_per_second: Some(1),
+        ..Config::default()
+    };
+    let _server = TestServer::start_at(&format!("unix:{}", path.display()), |host, _| {
+        Server::new().config(config).host(host)
+    });
+    let address = SockAddr::unix(&path).expect("a short path");
+    let connected: Vec<_> = (0..30)
+        .filter_map(|_| {
+            let socket = Socket::new(Domain::UNIX, Type::STREAM, None).expect("a socket");
+            socket.set_nonblocking(true).expect("a socket");
+            socket.connect(&address).is_ok().then_some(socket)
+        })
+        .collect();
+    let accepted = usize::try_from(begun.elapsed().as_secs()).expect("few") + 1;
+    // Linux lets one more wait than it is told.
+    let expected = 5..=6 + accepted;
+    assert!(expected.contains(&connected.len()), "{}", connected.len());
+}
