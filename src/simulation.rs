@@ -162,6 +162,13 @@ impl Simulation {
         self.event_loop.counted_addresses()
     }
 
+    /// How many entries there are in the tables of what few clients have at a time: none without
+    /// clients.
+    #[must_use]
+    pub fn aside_count(&self) -> usize {
+        self.event_loop.aside_count()
+    }
+
     /// How many clients are connected.
     #[must_use]
     pub fn client_count(&self) -> usize {

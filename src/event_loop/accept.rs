@@ -64,6 +64,12 @@ impl<S: System> EventLoop<S> {
         }
     }
 
+    /// The one behind the listener `index`, in a ring of all.
+    pub(super) fn listener_after(&self, index: usize) -> usize {
+        let next = index + 1;
+        if next < self.listeners.len() { next } else { 0 }
+    }
+
     /// Clients that have a connection of their own, and are not refused.
     fn connection_count(&self) -> usize {
         self.clients.len() - self.asides.streams.len() - self.asides.refused.len()
@@ -114,11 +120,11 @@ impl<S: System> EventLoop<S> {
         let origin = address.ip().filter(|_| !is_proxied);
         let origin = origin.and_then(|ip| self.origin_of(ip));
         let is_refused = origin.is_some_and(|origin| self.is_too_many(origin)) || self.is_full();
-        let has_room = !is_refused || self.asides.refused.len() < REFUSED_AT_ONCE;
-        let id = self.clients.next_id().filter(|_| has_room);
         let is_encrypted = self.listeners[index].acceptor.is_some();
-        let Some(id) = id else {
-            // Who speaks TLS could not read it.
+        // Who speaks TLS could not read it.
+        let is_told = !is_encrypted && self.asides.refused.len() < REFUSED_AT_ONCE;
+        let id = self.clients.next_id();
+        let Some(id) = id.filter(|_| is_told || !is_refused) else {
             if !is_encrypted {
                 socket.write(REFUSAL);
             }
@@ -142,15 +148,12 @@ impl<S: System> EventLoop<S> {
             encrypted: is_encrypted,
             is_anonymous: false,
         };
-        let session = listening.acceptor.as_ref().filter(|_| !is_refused);
-        let session = session.and_then(Session::new);
+        let session = listening.acceptor.as_ref().and_then(Session::new);
         let now = self.hub.now.get();
         let mut output = self.hub.output.borrow_mut();
         output.open(id.slot());
         let protocol = if is_refused {
-            if !is_encrypted {
-                output.send(id.slot(), Unit::default(), Bytes::Parts(REFUSAL, b""));
-            }
+            output.send(id.slot(), Unit::default(), Bytes::Parts(REFUSAL, b""));
             Protocol::Lingering(None)
         } else if listening.proxy_protocol {
             Protocol::proxied(listening.host, info, now)

@@ -54,6 +54,20 @@ impl Asides {
         self.count_buffered(slot, 0);
     }
 
+    /// How many entries there are in all: none without clients.
+    pub(super) fn len(&self) -> usize {
+        let (addresses, clients) = self.addresses.len();
+        self.held.len()
+            + self.buffered.len()
+            + self.uploads.len()
+            + self.streams.len()
+            + self.sessions.len()
+            + addresses
+            + clients
+            + self.refused.len()
+            + self.idle.len()
+    }
+
     /// Notes how many bytes of half-read input a client holds now; how many before.
     pub(super) fn count_buffered(&mut self, slot: u32, bytes: usize) -> usize {
         let before = if bytes > 0 {

@@ -99,15 +99,14 @@ impl<S: System> EventLoop<S> {
         if is_busy {
             idle.since = now;
         }
-        let end = idle.since + timeout;
-        if end <= now {
+        if idle.since + timeout <= now {
             self.send_away(id, "Idle for too long");
             return true;
         }
         idle = Idle {
             messages,
             unfinished,
-            next_look: end.min(now + timeout / LOOKS),
+            next_look: now + timeout / LOOKS,
             ..idle
         };
         self.asides.idle.insert(slot, idle);

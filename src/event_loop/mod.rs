@@ -124,6 +124,8 @@ pub(crate) struct EventLoop<S: System> {
     accept_paused: bool,
     /// How often somebody may come, if that is limited.
     arrivals: Option<Bucket>,
+    /// Whose newcomers are the first in the next turn.
+    next_listener: usize,
     /// Where the search for an idle client goes on.
     next_look: u32,
     warnings: Warnings,
@@ -232,6 +234,7 @@ impl<S: System> EventLoop<S> {
             started,
             accept_paused: false,
             arrivals,
+            next_listener: 0,
             next_look: 0,
             warnings: Warnings::default(),
             polled_at: Moment::START,
@@ -363,6 +366,11 @@ impl<S: System> EventLoop<S> {
         self.clients.len()
     }
 
+    /// How many entries the tables have of what few clients have at a time.
+    pub(crate) fn aside_count(&self) -> usize {
+        self.asides.len()
+    }
+
     /// How many messages were compressed so far.
     pub(crate) fn compressed_count(&self) -> u64 {
         self.hub.compressors.borrow().compressed_count()
@@ -442,10 +450,14 @@ impl<S: System> EventLoop<S> {
             }
         }
         self.read_ready(left_over);
-        for index in 0..self.listeners.len() {
+        let mut index = self.next_listener;
+        for _ in 0..self.listeners.len() {
             if self.listeners[index].ready && self.may_accept() {
                 self.accept_from(index);
+                // If not all may come, those of the others are next.
+                self.next_listener = self.listener_after(index);
             }
+            index = self.listener_after(index);
         }
         Ok(())
     }

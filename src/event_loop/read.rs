@@ -166,7 +166,7 @@ impl<S: System> EventLoop<S> {
     }
 
     /// What is to be done for a client that was read.
-    fn finish_read(&mut self, slot: u32) {
+    pub(super) fn finish_read(&mut self, slot: u32) {
         if self.flush_answers(slot) {
             return;
         }
@@ -214,7 +214,7 @@ impl<S: System> EventLoop<S> {
     }
 
     /// What a read of a client brought. Whether it is to be read once more.
-    fn take_in(&mut self, id: ClientId, outcome: ReadOutcome) -> bool {
+    pub(super) fn take_in(&mut self, id: ClientId, outcome: ReadOutcome) -> bool {
         let slot = id.slot();
         let Some(client) = self.clients.get_mut(slot) else {
             return false;

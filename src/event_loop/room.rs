@@ -3,7 +3,7 @@
 
 use crate::event_loop::EventLoop;
 use crate::event_loop::clients::fact;
-use crate::event_loop::system::System;
+use crate::event_loop::system::{ReadOutcome, Socket as _, System};
 use crate::moment::Moment;
 
 /// Slots that are looked at before the one that idles longest among them is asked.
@@ -46,7 +46,6 @@ impl<S: System> EventLoop<S> {
             | fact::LISTED
             | fact::HELD
             | fact::BUFFERED
-            | fact::WAITING
             | fact::CARRIED;
         let client = self
             .clients
@@ -56,15 +55,21 @@ impl<S: System> EventLoop<S> {
         (!self.hub.output.borrow().has_output(slot)).then_some(since)
     }
 
-    /// Closes the connection in `slot`, unless it asked for something that nobody has read yet.
+    /// Closes the connection in `slot`, unless it asked for something that nobody has read yet: then
+    /// that is served. Whether there is room.
     fn close_if_idle(&mut self, slot: u32) -> bool {
         let Some((id, client)) = self.clients.entry(slot) else {
             return false;
         };
-        client.set(fact::READABLE);
-        self.read_client(id);
-        if self.idle_since(slot).is_none() {
-            return false;
+        let outcome = client.socket.read(&mut self.buffer);
+        if outcome != ReadOutcome::Drained {
+            client.set(fact::READABLE);
+            if self.take_in(id, outcome) {
+                self.read_client(id);
+            } else {
+                self.finish_read(slot);
+            }
+            return self.clients.by_id(id).is_none(); // it may have left
         }
         log::debug!("the idle client in slot {slot} makes room for another");
         // Of HTTP/2, which says so.

@@ -134,7 +134,10 @@ fn whoever_leaves_in_whatever_way_makes_room_and_the_table_is_empty_at_the_end()
         }
     }
     world.pass(seconds(60));
-    assert_eq!(world.server.client_count(), 0);
+    assert_eq!(
+        (world.server.client_count(), world.server.aside_count()),
+        (0, 0)
+    );
 }
 
 /// From one address, up to what it may have, for a long time.

@@ -103,7 +103,7 @@ pub(crate) fn close_code(payload: &[u8]) -> (u16, String) {
     (u16::from_be_bytes([code[0], code[1]]), reason)
 }
 
-/// Sends each message back; a binary one to everybody.
+/// Sends each text back that is not empty, and a binary message to everybody.
 pub(crate) struct Echo {
     ws: Endpoint,
 }
@@ -117,6 +117,7 @@ impl WebSocketHandler for Echo {
 
     fn on_data(&mut self, client: ClientId, message: Message<'_>) {
         match message {
+            Message::Text("") => {}
             Message::Text(text) => self.ws.send(client, text),
             Message::Binary(bytes) => self.ws.broadcast(bytes),
         }

@@ -131,6 +131,18 @@ fn close_of(world: &mut World, peer: aerys::internals::Peer) -> Option<u16> {
 }
 
 #[test]
+fn who_only_speaks_is_not_idle() {
+    let mut world = start_with_idle_time();
+    let speaker = world.open();
+    for _ in 0..10 {
+        world.pass_ponging(&[speaker], seconds(79));
+        world.send(speaker, &frame(TEXT, b""));
+    }
+    assert_eq!(world.frames(speaker), []);
+    assert!(!world.server.is_closed(speaker));
+}
+
+#[test]
 fn who_only_listens_is_not_idle_and_who_hears_nothing_is() {
     let mut world = start_with_idle_time();
     let (speaker, listener) = (world.open(), world.open());
@@ -146,6 +158,12 @@ fn who_only_listens_is_not_idle_and_who_hears_nothing_is() {
     world.pass(seconds(11));
     assert_eq!(close_of(&mut world, speaker), Some(1001));
     assert_eq!(close_of(&mut world, listener), Some(1001));
+    assert_eq!(world.server.aside_count(), 2);
+    world.pass(seconds(3));
+    assert_eq!(
+        (world.server.client_count(), world.server.aside_count()),
+        (0, 0)
+    );
 }
 
 /// Its message takes seven times the idle time, and what it is sent does.
@@ -179,6 +197,26 @@ fn who_is_amid_a_message_either_way_is_not_idle() {
     received.extend(world.server.take_output(receiver));
     assert_eq!(crate::frames(&received)[0], echo);
     world.expect_echo(sender, "and on");
+}
+
+/// What it said lies in its socket, and it is we who do not read it.
+#[test]
+fn who_sends_faster_than_it_may_is_not_idle_meanwhile() {
+    let mut world = start(WebSocketConfig {
+        heartbeat: None,
+        max_bytes_per_second: Some(100),
+        idle_timeout: Some(seconds(20)),
+        ..WebSocketConfig::default()
+    });
+    let fast = world.open();
+    // A debt of more than a minute.
+    world.send(fast, &frame(TEXT, b"a").repeat(1000));
+    world.pass(seconds(69));
+    assert_eq!(world.frames(fast), []);
+    world.pass(seconds(2));
+    assert_eq!(world.frames(fast).len(), 1000);
+    world.pass(seconds(23));
+    assert_eq!(world.expect_close(fast).0, 1001);
 }
 
 /// Half a message that does not go on is none.

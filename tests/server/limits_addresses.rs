@@ -296,16 +296,17 @@ fn behind_a_proxy_it_is_the_client_that_counts_over_tls_too() {
         client
     };
     for _ in 0..5 {
-        let mut clients = ["192.0.2.1", "192.0.2.2"].map(connect);
-        for client in &mut clients {
+        let clients = ["192.0.2.1", "192.0.2.2"].map(|ip| {
+            let mut client = connect(ip);
             wait_until("it is served", || {
-                let is_served = shakes_hands(client);
+                let is_served = shakes_hands(&mut client);
                 if !is_served {
-                    *client = connect("192.0.2.1");
+                    client = connect(ip);
                 }
                 is_served
             });
-        }
+            client
+        });
         assert!(!shakes_hands(&mut connect("192.0.2.1")));
         assert!(!shakes_hands(&mut connect("192.0.2.2")));
         drop(clients);

@@ -142,6 +142,25 @@ fn refusals_are_logged_a_line_a_second_of_each_kind() {
     }
 }
 
+/// They never read, and never leave.
+#[cfg(target_os = "linux")]
+#[test]
+fn few_of_those_who_are_refused_keep_a_descriptor() {
+    for limit in ["--max-connections", "--max-connections-per-address"] {
+        let program = Program::serve(&[limit, "3"]);
+        let before = program.descriptor_count();
+        let clients: Vec<_> = (0..3)
+            .map(|_| Client::open(program.address, "/echo"))
+            .collect();
+        let refused: Vec<_> = (0..200).map(|_| Client::connect(program.address)).collect();
+        // All of these were accepted, since the last one was, and that is told.
+        Client::connect(program.address).read_to_end_or_reset();
+        let count = program.descriptor_count() - before;
+        assert!(count <= clients.len() + 17, "{limit}: {count}");
+        drop(refused);
+    }
+}
+
 /// Whoever is counted by its address is so under the name that the program is given, too.
 #[test]
 fn connections_of_an_address_are_limited() {

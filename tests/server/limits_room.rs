@@ -7,7 +7,7 @@ use crate::client::{Client, handshake};
 use crate::http2_client::{Http2Client, NO_ERROR};
 use crate::support::{Recorder, TestServer, echo};
 #[cfg(feature = "tls")]
-use crate::tls_client::{TlsClient, localhost};
+use crate::tls_client::{End, TlsClient, localhost};
 
 fn start(places: usize) -> TestServer {
     TestServer::start(move |host, events| {
@@ -96,14 +96,26 @@ fn an_idle_connection_of_tls_leaves_for_a_newcomer_too() {
         (server, authority)
     };
     let (server, authority) = start();
-    let mut idle = TlsClient::open(server.address, &authority.config()).into_client();
+    let open = || TlsClient::open(server.address, &authority.config());
+    let mut idle = open();
     for _ in 0..10 {
-        assert_eq!(idle.get("/").status, 200);
-        let newcomer = TlsClient::open(server.address, &authority.config());
-        idle.expect_eof();
-        idle = newcomer.into_client();
+        idle.send("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n");
+        while !idle.read(1).ends_with(b"\n") {}
+        let newcomer = open();
+        let (rest, end) = idle.read_to_end();
+        assert!(rest.ends_with(b"page"));
+        assert_eq!(end, End::Orderly);
+        idle = newcomer;
     }
-    // Amid its handshake nobody is idle.
+    // With a part of a record nobody is idle, nor amid a handshake.
+    let record = idle.seal("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    idle.send_raw(&record[..20]);
+    for _ in 0..10 {
+        let mut refused = Client::connect(server.address);
+        assert_eq!(refused.read_to_end_or_reset(), b"");
+    }
+    idle.send_raw(&record[20..]);
+    assert_eq!(idle.read(15), b"HTTP/1.1 200 OK");
     let (server, authority) = start();
     let mut slow = TlsClient::connect(server.address, &authority.config(), "localhost");
     let hello = slow.records();
@@ -111,6 +123,32 @@ fn an_idle_connection_of_tls_leaves_for_a_newcomer_too() {
     let mut refused = Client::connect(server.address);
     refused.try_send_raw(handshake("/"));
     assert_eq!(refused.read_to_end_or_reset(), b"");
+}
+
+/// They wait for as long as they are many, whoever comes to another address does not.
+#[test]
+fn a_crowd_at_one_address_does_not_keep_those_out_who_come_to_another() {
+    let server = TestServer::start(|host, _| {
+        let config = Config {
+            max_connections_per_second: Some(20),
+            ..Config::default()
+        };
+        let host = host
+            .listen("127.0.0.1:0")
+            .add(|_: &mut Request, response: &mut Response| {
+                response.end("page");
+            });
+        Server::new().config(config).host(host)
+    });
+    let mut crowd: Vec<_> = (0..100).map(|_| Client::connect(server.address)).collect();
+    for client in &mut crowd {
+        client.send_raw("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    }
+    let mut other = Client::connect(server.other_address.expect("another"));
+    assert_eq!(other.get("/").status, 200);
+    let last = crowd.last_mut().expect("one");
+    assert!(!last.has_input(), "the whole crowd came first");
+    assert_eq!(last.read_response().status, 200);
 }
 
 /// Of a Unix socket the kernel says so at once; of TCP it lets newcomers wait.
