@@ -51,7 +51,7 @@ fn named_tests(page: &str) -> Vec<Named<'_>> {
             && name != "name"
         {
             tests.push(Named::Function(module_file(module), name));
-        } else if piece.ends_with(".rs") && index > 0 && is_name(code[index - 1]) {
+        } else if piece.strip_suffix(".rs").is_some() && index > 0 && is_name(code[index - 1]) {
             let file = if piece.starts_with("tests/") {
                 (*piece).to_owned()
             } else {

@@ -120,6 +120,9 @@ pub(crate) mod connection {
         pub(crate) fn is_idle(&self) -> bool {
             match self.0 {}
         }
+        pub(crate) fn idle_since(&self) -> Option<Moment> {
+            match self.0 {}
+        }
         pub(crate) fn slots(&self) -> std::iter::Empty<u32> {
             match self.0 {}
         }

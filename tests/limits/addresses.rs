@@ -94,12 +94,14 @@ fn a_proxy_that_speaks_for_nobody_is_not_counted() {
     assert!(statuses[1..].iter().all(|status| *status == 503));
 }
 
+/// How somebody leaves.
+type Leave = fn(&mut World, Peer);
+
 /// Nothing is left over in any of these ways to leave.
 #[test]
 fn whoever_leaves_in_whatever_way_makes_room_and_the_table_is_empty_at_the_end() {
     let ip = "192.0.2.7";
     let mut world = start(1);
-    type Leave = fn(&mut World, Peer);
     let ways: [(&[u8], Leave); 9] = [
         // It ends its side: between requests, amid one, behind one.
         (GET, |world, peer| world.server.end(peer)),

@@ -3,6 +3,7 @@
 use crate::{GET, World, answer_count, status};
 use aerys::{Config, Request, Response, ResponseStream, Router, StreamError};
 use std::cell::RefCell;
+use std::fmt::Write as _;
 use std::rc::Rc;
 
 /// A head with so many fields beside `Host`, which is so long in all.
@@ -12,7 +13,7 @@ fn head(target_len: usize, field_count: usize, len: usize) -> Vec<u8> {
         "a".repeat(target_len - 1)
     );
     for number in 0..field_count {
-        head.push_str(&format!("X-{number:03}: b\r\n"));
+        write!(head, "X-{number:03}: b\r\n").expect("memory");
     }
     let missing = len.saturating_sub(head.len() + 2);
     head.insert_str(head.len() - 2, &"b".repeat(missing));

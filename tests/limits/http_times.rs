@@ -1,6 +1,6 @@
 //! How long heads, bodies, answers and idle connections may take.
 
-use crate::{GET, World, answer_count, echo, greeting, millis, seconds, status};
+use crate::{GET, World, answer_count, echo, greeting, just_before, millis, seconds, status};
 use aerys::{BodyHandler, Config, Request, Response, StatusCode, WebSocketConfig, upload};
 
 /// Takes a body as a whole at `/whole`, and in pieces at `/pieces`.
@@ -79,7 +79,7 @@ fn a_body_below_the_least_rate_is_answered_408_however_it_is_taken() {
         world.send(peer, head.as_bytes());
         // The grace, and what was sent by then at the least rate.
         world.send(peer, &[b'x'; 2048]);
-        world.pass(seconds(10) - millis(1));
+        world.pass(just_before(seconds(10)));
         assert_eq!(world.server.take_output(peer), b"", "{path}");
         world.pass(millis(1));
         assert_eq!(status(&world.server.take_output(peer)), 408, "{path}");
@@ -97,7 +97,7 @@ fn a_body_at_the_least_rate_is_taken_however_long_it_is() {
         for _ in 0..120 {
             assert_eq!(world.ask(peer, &[b'x'; 1023]), b"", "{path}");
             world.send(peer, b"x");
-            world.pass(seconds(1) - millis(1));
+            world.pass(just_before(seconds(1)));
         }
         let answer = world.server.take_output(peer);
         assert!(
@@ -121,7 +121,7 @@ fn a_body_in_pieces_that_stands_still_is_answered_408() {
     );
     // Enough for minutes of the least rate.
     world.send(peer, &vec![b'x'; 900_000]);
-    world.pass(seconds(30) - millis(1));
+    world.pass(just_before(seconds(30)));
     assert_eq!(world.server.take_output(peer), b"");
     world.pass(millis(1));
     assert_eq!(status(&world.server.take_output(peer)), 408);
@@ -140,7 +140,7 @@ fn a_body_in_pieces_that_goes_on_just_before_is_taken() {
     );
     world.send(peer, &vec![b'x'; 900_000]);
     for _ in 0..20 {
-        world.pass(seconds(30) - millis(1));
+        world.pass(just_before(seconds(30)));
         world.send(peer, b"x");
     }
     assert!(world.server.take_output(peer).ends_with(b"900020"));
@@ -150,7 +150,7 @@ fn a_body_in_pieces_that_goes_on_just_before_is_taken() {
 fn a_connection_is_closed_when_it_was_idle_so_long() {
     let mut world = start(Config::default());
     let idle = world.visitor();
-    world.pass(seconds(15) - millis(1));
+    world.pass(just_before(seconds(15)));
     assert!(!world.server.is_closed(idle));
     world.pass(millis(1));
     assert!(world.server.is_closed(idle));
@@ -162,7 +162,7 @@ fn a_connection_that_asks_just_before_is_kept_for_hours() {
     let mut world = start(Config::default());
     let steady = world.visitor();
     for _ in 0..500 {
-        world.pass(seconds(15) - millis(1));
+        world.pass(just_before(seconds(15)));
         assert_eq!(status(&world.ask(steady, GET)), 200);
     }
 }
@@ -173,7 +173,7 @@ fn a_client_that_takes_nothing_of_its_answer_is_dropped() {
     let stuck = world.connect();
     world.server.set_room(stuck, 100);
     world.send(stuck, b"GET /long HTTP/1.1\r\nHost: a\r\n\r\n");
-    world.pass(seconds(30) - millis(1));
+    world.pass(just_before(seconds(30)));
     assert_eq!(world.server.client_count(), 1);
     world.pass(millis(1));
     assert_eq!(world.server.client_count(), 0);
@@ -187,7 +187,7 @@ fn a_client_that_takes_a_byte_just_before_gets_all_of_it() {
     world.server.set_room(slow, 100);
     world.send(slow, b"GET /long HTTP/1.1\r\nHost: a\r\n\r\n");
     for _ in 0..100 {
-        world.pass(seconds(30) - millis(1));
+        world.pass(just_before(seconds(30)));
         world.server.set_room(slow, 1);
         world.settle();
     }
@@ -231,7 +231,7 @@ fn who_takes_its_last_answer_slowly_is_not_cut_for_lingering() {
         answer.extend(world.server.take_output(slow));
         assert_eq!(world.server.client_count(), 1);
     }
-    world.pass(seconds(2) - millis(1));
+    world.pass(just_before(seconds(2)));
     assert_eq!(world.server.client_count(), 1);
     world.server.end(slow);
     world.settle();
@@ -249,7 +249,7 @@ fn what_a_stop_waits_for_is_cut_at_its_timeout() {
     world.server.set_room(websocket, 0);
     world.server.stop();
     world.settle();
-    world.pass(seconds(5) - millis(1));
+    world.pass(just_before(seconds(5)));
     assert!(world.server.client_count() >= 1);
     world.pass(millis(1));
     assert_eq!(world.server.client_count(), 0);
@@ -268,7 +268,7 @@ fn what_is_done_just_before_the_stop_timeout_is_whole() {
     world.settle();
     world.server.stop();
     world.settle();
-    world.pass(seconds(5) - millis(1));
+    world.pass(just_before(seconds(5)));
     for peer in crowd {
         world.server.set_room(peer, u64::MAX);
         world.settle();

@@ -35,6 +35,11 @@ pub(crate) const fn millis(count: u64) -> Duration {
     Duration::from_millis(count)
 }
 
+/// A millisecond less.
+pub(crate) const fn just_before(time: Duration) -> Duration {
+    time.saturating_sub(millis(1))
+}
+
 /// A whole frame, masked with a key of 0.
 pub(crate) fn frame(opcode: u8, payload: &[u8]) -> Vec<u8> {
     let mut frame = begin_of_frame(0x80 | opcode, payload.len());
@@ -164,7 +169,7 @@ impl World {
         let step = millis(100);
         while !time.is_zero() {
             let step = time.min(step);
-            time -= step;
+            time = time.saturating_sub(step);
             self.server.advance(step);
             self.settle();
         }
@@ -218,7 +223,7 @@ impl World {
         let mut left = time;
         while !left.is_zero() {
             let step = left.min(seconds(1));
-            left -= step;
+            left = left.saturating_sub(step);
             self.pass(step);
             for peer in peers {
                 for (opcode, payload) in self.frames(*peer) {

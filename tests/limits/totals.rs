@@ -105,7 +105,7 @@ fn who_brings_more_half_read_input_than_there_may_be_is_told_when_to_try_again()
         max_buffered_input_bytes: 100_000,
         ..Config::default()
     });
-    let half = [&begin_of_frame(0x82, 100_000)[..], &[0; 60_000]].concat();
+    let half = [&begin_of_frame(0x82, 100_000)[..], &vec![0; 60_000]].concat();
     let first = world.open();
     world.send(first, &half);
     let second = world.open();
@@ -116,12 +116,12 @@ fn who_brings_more_half_read_input_than_there_may_be_is_told_when_to_try_again()
         third,
         b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 100000\r\n\r\n",
     );
-    let answer = world.ask(third, &[b'x'; 60_000]);
+    let answer = world.ask(third, &vec![b'x'; 60_000]);
     assert_eq!(status(&answer), 503);
     let text = String::from_utf8_lossy(&answer).to_lowercase();
     assert!(text.contains("\r\nretry-after: 1\r\n"), "{text}");
     // The first one is not disturbed.
-    world.send(first, &[0; 40_000]);
+    world.send(first, &vec![0; 40_000]);
     world.pass(seconds(1));
     assert_eq!(world.frames(first), [(0x2, vec![0; 100_000])]);
 }

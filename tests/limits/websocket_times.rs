@@ -1,6 +1,6 @@
 //! How long WebSocket clients may be silent, idle, open, and closing.
 
-use crate::{CLOSE, PING, PONG, TEXT, World, begin_of_frame, frame, millis, seconds};
+use crate::{CLOSE, PING, PONG, TEXT, World, begin_of_frame, frame, just_before, millis, seconds};
 use aerys::{Config, WebSocketConfig};
 
 fn start(options: WebSocketConfig) -> World {
@@ -74,7 +74,7 @@ fn thousands_whose_lifetime_ends_at_once_are_all_closed_then() {
         ..WebSocketConfig::default()
     });
     let crowd: Vec<_> = (0..3000).map(|_| world.open()).collect();
-    world.pass(seconds(60) - millis(1));
+    world.pass(just_before(seconds(60)));
     assert_eq!(world.server.client_count(), 3000);
     world.pass(millis(1));
     for peer in crowd {
@@ -99,10 +99,14 @@ fn start_with_idle_time() -> World {
 fn a_client_without_messages_is_closed_with_1001_though_it_answers_every_ping() {
     let mut world = start_with_idle_time();
     let silent = world.open();
-    world.pass_ponging(&[silent], seconds(80) - millis(1));
+    world.pass_ponging(&[silent], seconds(75));
     // Nor do its own pings count, whole or in pieces.
     world.send(silent, &frame(PING, b"?"));
     assert_eq!(world.frames(silent), [(PONG, b"?".to_vec())]);
+    world.send(silent, &begin_of_frame(0x80 | PING, 2));
+    world.send(silent, b"?");
+    world.pass(just_before(seconds(5)));
+    assert_eq!(world.frames(silent), []);
     world.pass(millis(1));
     let reason = (1001, "Idle for too long".to_owned());
     assert_eq!(world.expect_close(silent), reason);
@@ -117,7 +121,7 @@ fn a_client_is_idle_from_its_last_message_on_and_closed_at_most_an_eighth_late()
         world.pass_ponging(&[client], seconds(79) + millis(900));
         world.expect_echo(client, "in time");
     }
-    world.pass_ponging(&[client], seconds(80) - millis(1));
+    world.pass_ponging(&[client], just_before(seconds(80)));
     assert!(!world.server.is_closed(client));
     world.pass(seconds(10));
     assert_eq!(close_of(&mut world, client), Some(1001));
@@ -174,7 +178,7 @@ fn who_is_amid_a_message_either_way_is_not_idle() {
     world.send(sender, &begin_of_frame(0x80 | TEXT, 20));
     world.server.set_room(receiver, 1);
     world.send(receiver, &frame(TEXT, &[b'a'; 20]));
-    let mut received = world.server.take_output(receiver);
+    let mut bytes = world.server.take_output(receiver);
     for _ in 0..20 {
         for _ in 0..29 {
             world.pass(seconds(1));
@@ -187,15 +191,15 @@ fn who_is_amid_a_message_either_way_is_not_idle() {
             world.settle();
             world.send(receiver, &frame(PONG, b""));
             world.pass(millis(1));
-            received.extend(world.server.take_output(receiver));
+            bytes.extend(world.server.take_output(receiver));
         }
     }
     let echo = (TEXT, vec![b'a'; 20]);
     assert!(world.frames(sender).contains(&echo));
     world.server.set_room(receiver, u64::MAX);
     world.settle();
-    received.extend(world.server.take_output(receiver));
-    assert_eq!(crate::frames(&received)[0], echo);
+    bytes.extend(world.server.take_output(receiver));
+    assert_eq!(crate::frames(&bytes)[0], echo);
     world.expect_echo(sender, "and on");
 }
 
@@ -230,7 +234,7 @@ fn who_stopped_amid_a_message_is_idle() {
     let client = world.open();
     world.send(client, &begin_of_frame(0x80 | TEXT, 20));
     world.send(client, b"half");
-    world.pass(seconds(90) - millis(1));
+    world.pass(just_before(seconds(90)));
     assert_eq!(world.frames(client), []);
     world.pass(millis(1));
     assert_eq!(world.expect_close(client).0, 1001);
@@ -264,7 +268,7 @@ fn a_peer_that_answers_no_close_is_cut_at_the_close_timeout() {
     let silent = world.open();
     world.pass(seconds(1));
     assert_eq!(world.expect_close(silent).0, 1001);
-    world.pass(seconds(3) - millis(1));
+    world.pass(just_before(seconds(3)));
     assert_eq!(world.server.client_count(), 1);
     world.pass(millis(1));
     assert_eq!(world.server.client_count(), 0);

@@ -102,7 +102,7 @@ fn all_addresses_of_a_network_of_ipv6_are_one() {
 #[test]
 fn whoever_leaves_over_plain_tcp_makes_room() {
     let server = start(at_most(1));
-    let served = |before: &str| {
+    let come = |before: &str| {
         wait_until(&format!("somebody is served after {before}"), || {
             is_served(&mut Client::connect(server.address))
         });
@@ -116,36 +116,36 @@ fn whoever_leaves_over_plain_tcp_makes_room() {
         client.expect("it is served")
     };
     for _ in 0..5 {
-        drop(served("nothing"));
-        served("a FIN").reset();
-        let mut client = served("a reset");
+        drop(come("nothing"));
+        come("a FIN").reset();
+        let mut client = come("a reset");
         client.send_raw(&GET[..9]);
         client.reset();
-        let mut client = served("a reset amid a request");
+        let mut client = come("a reset amid a request");
         client.send_raw("GET /large HTTP/1.1\r\nHost: localhost\r\n\r\n");
         client.read_bytes(1000);
         client.reset();
-        let mut client = served("a reset amid an answer");
+        let mut client = come("a reset amid an answer");
         client.send_raw("nonsense\r\n\r\n");
         client.read_to_end_or_reset();
         drop(client);
-        let mut client = served("a refusal");
+        let mut client = come("a refusal");
         client.send_raw("POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\nhalf");
         client.shut_down_write();
         client.read_to_end_or_reset();
         drop(client);
-        let mut client = served("half of a body");
+        let mut client = come("half of a body");
         client.send_raw(handshake("/ws"));
         assert_eq!(client.read_response().status, 101);
         client.send_close(1000);
         client.expect_close(1000);
         client.expect_eof();
         drop(client);
-        let mut client = served("a closing handshake");
+        let mut client = come("a closing handshake");
         client.send_raw(handshake("/ws"));
         assert_eq!(client.read_response().status, 101);
         client.reset();
-        let mut client = served("a WebSocket that was reset");
+        let mut client = come("a WebSocket that was reset");
         client.send_raw("GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
         assert_eq!(client.read_response().status, 200);
         client.expect_eof();
@@ -154,7 +154,7 @@ fn whoever_leaves_over_plain_tcp_makes_room() {
         for _ in 0..20 {
             Client::connect(server.address).reset();
         }
-        drop(served("clients that were gone at once"));
+        drop(come("clients that were gone at once"));
     }
 }
 

@@ -91,7 +91,7 @@ fn sizes_and_counts_are_kept() {
 
     let program = Program::serve(&["--max-buffered-input-bytes", "10000"]);
     let mut client = Client::open(program.address, "/echo");
-    client.send_raw(&frame(true, BINARY, &[0; 20_000])[..15_000]);
+    client.send_raw(&frame(true, BINARY, &vec![0; 20_000])[..15_000]);
     client.expect_close(1013);
 
     let program = Program::serve(&["--max-unanswered-pings", "0", "--heartbeat", "100ms"]);
