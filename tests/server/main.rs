@@ -70,6 +70,8 @@ mod http2_uploads;
 mod http2_websockets;
 #[cfg(feature = "cli")]
 mod log_lines;
+#[cfg(feature = "cli")]
+mod log_output;
 mod slow_reader;
 mod stop;
 #[cfg(feature = "tls")]
