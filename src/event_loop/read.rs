@@ -1,6 +1,7 @@
 //! From sockets to events to callbacks.
 
 use crate::app::directory::Uncounted;
+use crate::app::running::Callback;
 use crate::client_id::ClientId;
 use crate::config::Settings;
 use crate::event_loop::clients::{Client, fact};
@@ -378,7 +379,7 @@ impl<S: System> EventLoop<S> {
                     if lends {
                         self.hub.output.borrow_mut().offer(message.as_bytes());
                     }
-                    self.call("on_data", endpoint, Some(id), |application| {
+                    self.call(Callback::Data, endpoint, Some(id), |application| {
                         application.data(id, message);
                     });
                     let (frame, rest) = bytes.split_at_mut(len);
@@ -486,7 +487,7 @@ impl<S: System> EventLoop<S> {
         let Some(endpoint) = client.protocol.endpoint() else {
             return;
         };
-        self.call("on_data", endpoint, Some(id), |application| {
+        self.call(Callback::Data, endpoint, Some(id), |application| {
             application.data(id, message);
         });
     }
@@ -499,7 +500,7 @@ impl<S: System> EventLoop<S> {
         });
         self.note_tunnel(id.slot());
         self.arm(id.slot());
-        self.call("on_open", endpoint, Some(id), |application| {
+        self.call(Callback::Open, endpoint, Some(id), |application| {
             application.open(id);
         });
     }

@@ -6,6 +6,7 @@ mod client;
 mod http2_client;
 #[cfg(feature = "http2")]
 mod http2_fields;
+mod logged;
 #[cfg(feature = "cli")]
 mod program;
 mod support;
@@ -39,9 +40,11 @@ mod utf8;
 mod backlog;
 mod broadcast;
 mod endpoint;
+mod misbehaving;
 mod panics;
 mod stalls;
 mod timers;
+mod watchdog;
 
 #[cfg(all(feature = "cli", target_os = "linux"))]
 mod changed_files;

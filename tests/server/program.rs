@@ -114,6 +114,19 @@ impl Program {
             .count()
     }
 
+    /// What its threads are called.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn thread_names(&self) -> Vec<String> {
+        let threads = std::fs::read_dir(format!("/proc/{}/task", self.child.id()));
+        let name = |thread: std::io::Result<std::fs::DirEntry>| {
+            let name = thread.expect("it runs").path().join("comm");
+            // One that has ended meanwhile has none.
+            let name = std::fs::read_to_string(name).unwrap_or_default();
+            name.trim().to_owned()
+        };
+        threads.expect("it runs").map(name).collect()
+    }
+
     /// Its resident memory in KiB.
     #[cfg(target_os = "linux")]
     pub(crate) fn resident_kib(&self) -> u64 {
