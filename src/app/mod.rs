@@ -133,14 +133,11 @@ impl App {
         let host = self.host_of(host, request);
         // Filled where it stays: handed on, it would be copied each time.
         let responders = &mut self.hosts[host];
-        let entered = self.running.enter(Callback::Responder, None);
+        self.running.enter(Callback::Responder, None);
         let is_answered = panics::catch(Callback::Responder.name(), || {
             handler::ask_each(responders, request, response)
         });
-        self.running.leave(entered);
-        if self.running.is_told_of(entered) {
-            note_long(request);
-        }
+        self.running.leave();
         match is_answered {
             Some(true) => {}
             Some(false) => {
@@ -204,24 +201,23 @@ impl App {
         endpoint: Option<u16>,
         code: impl FnOnce() -> R,
     ) -> Option<R> {
-        let entered = self.running.enter(what, endpoint);
+        self.running.enter(what, endpoint);
         let result = panics::catch(what.name(), code);
-        self.running.leave(entered);
+        self.running.leave();
         result
+    }
+
+    /// Drops what it is, one after the other: each may panic in that, and two at once would end the
+    /// process.
+    pub(crate) fn bury(&mut self) {
+        self.hosts.drain(..).flatten().for_each(panics::bury);
+        self.endpoints.drain(..).for_each(panics::bury);
     }
 
     /// What of it runs now.
     pub(crate) const fn running(&self) -> &Arc<Running> {
         &self.running
     }
-}
-
-/// A responder took so long that the watchdog told of it, which does not know what it was asked.
-#[cold]
-fn note_long(request: &Request) {
-    // Neither can have anything in it that does not belong in a line.
-    let (method, path) = (request.method(), request.path());
-    log::warn!("a responder took long: it was asked {method} {path}");
 }
 
 /// The answer where no responder started one. What their silence depended on is said.

@@ -12,6 +12,7 @@ use crate::app::handler::Responder;
 use crate::app::middleware::{Layers, Middleware, ask_within};
 use crate::app::websocket::AnyApplication;
 use crate::http::{BodyPlan, Method, Request, Response};
+use crate::panics::bury;
 
 mod pattern;
 mod table;
@@ -191,6 +192,13 @@ impl Responder for Router {
         let (index, _) = self.table.find(0, request.method(), request.path())?;
         let plan = self.responders[index].body_plan(request);
         Some(plan.unwrap_or_default())
+    }
+}
+
+/// A responder may panic when it is dropped, and two that do at once would end the process.
+impl Drop for Router {
+    fn drop(&mut self) {
+        self.responders.drain(..).for_each(bury);
     }
 }
 

@@ -3,7 +3,7 @@
 
 use crate::app::endpoint::{Endpoint, EndpointState, TimerId};
 use crate::app::handler::{Responder, StartError, WebSocketHandler};
-use crate::app::running::{Callback, Place};
+use crate::app::running::Callback;
 use crate::client_id::ClientId;
 use crate::config::WebSocketConfig;
 use crate::http::response::UpgradeTo;
@@ -131,10 +131,9 @@ impl<H: WebSocketHandler> Application<H> {
             }
         };
         *response = Response::switching_protocols();
-        let place = Place::new(Callback::Handshake, Some(*index));
-        let outside = hub.running.move_to(place);
+        hub.running.enter(Callback::Handshake, Some(*index));
         let data = self.handler.borrow_mut().on_handshake(request, response);
-        hub.running.move_to(outside);
+        hub.running.enter(Callback::Responder, None); // which is around it
         match response.status().as_u16() {
             101 if response.content().len() > 0 || response.content().is_stream() => {
                 log::error!("on_handshake gave a 101 a body, which no 101 can have");

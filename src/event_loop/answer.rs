@@ -76,6 +76,7 @@ impl<S: System> EventLoop<S> {
         }
         let mut response = Response::new();
         self.app.respond(host, &mut request, &mut response);
+        self.note_returned(Some(&request));
         self.carry_out();
         if request.is_incoming() {
             return self.begin_upload(id, request, response);
@@ -111,13 +112,9 @@ impl<S: System> EventLoop<S> {
         let Upload {
             handler, response, ..
         } = &mut *upload;
-        let taken = bytes.is_empty()
-            || self
-                .app
-                .call(Callback::BodyData, None, || {
-                    handler.on_data(bytes, response)
-                })
-                .is_some();
+        let take = || handler.on_data(bytes, response);
+        let app = &self.app;
+        let taken = bytes.is_empty() || app.call(Callback::BodyData, None, take).is_some();
         self.carry_out();
         if taken && !is_last && !upload.response.is_started() {
             return self.keep_upload(id.slot(), upload);

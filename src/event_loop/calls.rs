@@ -22,10 +22,9 @@ impl<S: System> EventLoop<S> {
         code: impl FnOnce(&dyn AnyApplication),
     ) {
         let application = self.app.endpoint(endpoint);
-        if self
-            .app
-            .call(what, Some(endpoint), || code(application))
-            .is_none()
+        let call = || code(application);
+        let returned = self.app.call(what, Some(endpoint), call);
+        if returned.is_none()
             && let Some(client) = client
         {
             let reason = Cow::Borrowed("The application failed");
@@ -77,9 +76,8 @@ impl<S: System> EventLoop<S> {
     fn tell_closed(&mut self, endpoint: u16, client: ClientId, code: CloseCode, reason: &str) {
         log::debug!("client {client} closes with {code}");
         let application = self.app.endpoint(endpoint);
-        self.app.call(Callback::Close, Some(endpoint), || {
-            application.close(client, code, reason)
-        });
+        let call = || application.close(client, code, reason);
+        self.app.call(Callback::Close, Some(endpoint), call);
     }
 
     /// The close of a WebSocket connection began by the peer, or for its fault.

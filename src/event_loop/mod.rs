@@ -341,7 +341,7 @@ impl<S: System> EventLoop<S> {
             }
             return Err(Error::Start(error));
         }
-        self.note_returned();
+        self.note_returned(None);
         self.close_idle_files();
         Ok(())
     }
@@ -358,7 +358,7 @@ impl<S: System> EventLoop<S> {
             self.tell_all_drained(); // what is sent now has its turn in the next one
         }
         self.reap_doomed(); // slots are freed last, so no event of this turn meets a stranger
-        self.note_returned(); // what the watchdog told of
+        self.note_returned(None); // what the watchdog told of
         Ok(())
     }
 
@@ -651,6 +651,7 @@ impl<S: System> Drop for EventLoop<S> {
         }
         let calls = self.hub.schedule.borrow_mut().take_calls();
         bury(calls);
+        self.app.bury();
     }
 }
 

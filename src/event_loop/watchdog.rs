@@ -1,13 +1,15 @@
 //! A thread that watches the loop's: a callback that does not return holds up everybody, and who waits
 //! for it cannot say so.
 //!
-//! It looks once per period, and more often where something runs. Once a turn of the loop has taken a
-//! period, what ran when it looked and still does is named; once more when the time has doubled. A loop
-//! that waits in its poll has no turn, and one that is busy with many short calls is not stuck.
+//! It looks once per period, and more often where something runs. What runs at two looks in the same
+//! turn of the loop, which has taken a period by then, is named; once more when the time has doubled.
+//! Many short calls in such a turn are named as one that is long: nobody is served by either. A loop
+//! that waits in its poll is in none.
 
-use crate::app::running::{Place, Running, Sample};
+use crate::app::running::{Callback, Place, Running};
 use crate::event_loop::EventLoop;
 use crate::event_loop::system::System;
+use crate::http::Request;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
@@ -31,8 +33,8 @@ struct Names(Vec<String>);
 impl Names {
     /// A callback with the endpoint that it is one of.
     fn name(&self, place: Place) -> String {
-        let callback = place.callback().map_or("a callback", |it| it.name());
-        let endpoint = place.endpoint().map(usize::from);
+        let callback = place.callback.name();
+        let endpoint = place.endpoint.map(usize::from);
         match endpoint.and_then(|index| self.0.get(index)) {
             Some(endpoint) => format!("{callback} of {endpoint}"),
             None => callback.to_owned(),
@@ -76,14 +78,11 @@ fn watch(
 ) {
     let mut watch = Watch::new(period, clock());
     while ended.recv_timeout(watch.interval()) == Err(RecvTimeoutError::Timeout) {
-        let (turn_began, sample) = (running.turn_began(), running.sample());
-        if let Some(time) = watch.look(sample, turn_began, clock()) {
-            running.tell(sample);
-            let name = names.name(sample.place());
-            log::warn!(
-                "nobody has been served for {}: {name} is running",
-                Seconds(time)
-            );
+        let (turn_began, place) = (running.turn_began(), running.place());
+        if let Some((place, time)) = watch.look(place, turn_began, clock()) {
+            running.tell(place);
+            let (name, time) = (names.name(place), Seconds(time));
+            log::warn!("nobody has been served for {time}: {name} is running");
         }
     }
 }
@@ -91,7 +90,8 @@ fn watch(
 /// What was seen so far. Times are in nanoseconds of the loop's clock.
 struct Watch {
     period: Duration,
-    sample: Sample,
+    /// What ran at the last look, and when its turn began.
+    seen: Option<(Place, u64)>,
     looked_at: u64,
     /// Since when this thread has slept as long as it wants to.
     awake_since: u64,
@@ -103,7 +103,7 @@ impl Watch {
     fn new(period: Duration, now: u64) -> Self {
         Self {
             period,
-            sample: Sample::default(),
+            seen: None,
             looked_at: now,
             awake_since: now,
             limit: period,
@@ -112,15 +112,21 @@ impl Watch {
 
     /// How long to sleep before the next look.
     fn interval(&self) -> Duration {
-        if self.sample.place().is_none() {
+        if self.seen.is_none() {
             return self.period;
         }
         let interval = self.period / LOOKS_PER_PERIOD;
         interval.max(Duration::from_millis(1))
     }
 
-    /// Looks at what runs, in a turn that began then. How long that takes by now, if it is to be told.
-    fn look(&mut self, sample: Sample, turn_began: u64, now: u64) -> Option<Duration> {
+    /// Looks at what runs, if something does, in a turn that began then. That and how long the turn
+    /// takes by now, if it is to be told.
+    fn look(
+        &mut self,
+        place: Option<Place>,
+        turn_began: u64,
+        now: u64,
+    ) -> Option<(Place, Duration)> {
         let since = |then: u64| Duration::from_nanos(now.saturating_sub(then));
         // Whoever sleeps much longer than it wants to stands still, and the loop may have, too: the
         // process was stopped, or the machine has too much to do.
@@ -128,8 +134,8 @@ impl Watch {
             self.awake_since = now;
         }
         self.looked_at = now;
-        if sample != self.sample || sample.place().is_none() {
-            self.sample = sample;
+        let seen = place.map(|place| (place, turn_began));
+        if seen != std::mem::replace(&mut self.seen, seen) {
             self.limit = self.period;
             return None;
         }
@@ -138,7 +144,7 @@ impl Watch {
             return None;
         }
         self.limit = 2 * time;
-        Some(time)
+        Some((place?, time))
     }
 }
 
@@ -164,27 +170,35 @@ impl<S: System> EventLoop<S> {
         self.watchdog = Watchdog::start(period, names, running, self.clock);
     }
 
-    /// The turn ends. If the watchdog told of something in it, that has returned.
+    /// Application code has returned, or the turn ends: tells so if the watchdog told of it. A responder
+    /// was asked something.
     #[inline]
-    pub(super) fn note_returned(&self) {
+    pub(super) fn note_returned(&self, asked: Option<&Request>) {
         if self.app.running().is_told() {
-            self.tell_returned();
+            self.tell_returned(asked);
         }
     }
 
-    /// The turn is as long as nobody else was served, as the clock says.
+    /// Since the turn began nobody else was served.
     #[cold]
-    fn tell_returned(&self) {
-        let place = self.app.running().take_told();
-        let turn = Duration::from_nanos((self.clock)().saturating_sub(self.polled));
-        if let Some(watchdog) = &self.watchdog
-            && turn >= watchdog.period
-        {
-            let name = watchdog.names.name(place);
-            log::warn!(
-                "nobody was served for {}: {name} has returned",
-                Seconds(turn)
-            );
+    fn tell_returned(&self, asked: Option<&Request>) {
+        let (Some(watchdog), Some(place)) = (&self.watchdog, self.app.running().take_told()) else {
+            return;
+        };
+        let time = Duration::from_nanos((self.clock)().saturating_sub(self.polled));
+        if time < watchdog.period {
+            return; // It was told when the turn was over just then.
+        }
+        let (name, time) = (watchdog.names.name(place), Seconds(time));
+        let is_asked = matches!(place.callback, Callback::Responder | Callback::Handshake);
+        match asked.filter(|_| is_asked) {
+            // Neither can have anything in it that has no place in a line.
+            Some(request) => log::warn!(
+                "nobody was served for {time}: {name} has returned, asked {} {}",
+                request.method(),
+                request.path()
+            ),
+            None => log::warn!("nobody was served for {time}: {name} has returned"),
         }
     }
 }
@@ -218,8 +232,8 @@ mod tests {
             self.running.begin_turn(self.nanos());
         }
 
-        fn enter(&self) -> Sample {
-            self.running.enter(Callback::Data, Some(0))
+        fn enter(&self) {
+            self.running.enter(Callback::Data, Some(0));
         }
 
         fn nanos(&self) -> u64 {
@@ -229,8 +243,9 @@ mod tests {
         /// What is told of the next look, after such a sleep.
         fn look_after(&mut self, slept: Duration) -> Option<Duration> {
             self.now += slept;
-            let (sample, turn_began) = (self.running.sample(), self.running.turn_began());
-            self.watch.look(sample, turn_began, self.nanos())
+            let (place, turn_began) = (self.running.place(), self.running.turn_began());
+            let told = self.watch.look(place, turn_began, self.nanos());
+            told.map(|(_, time)| time)
         }
 
         /// The same of so many looks, each after a sleep as it is asked for.
@@ -266,16 +281,31 @@ mod tests {
     }
 
     #[test]
-    fn many_short_calls_and_a_loop_that_waits_are_never_told_of() {
+    fn a_loop_that_waits_is_never_told_of_nor_one_whose_turns_are_short() {
         let mut test = Test::new();
-        test.begin_turn();
         for _ in 0..100 {
-            let entered = test.enter();
+            test.begin_turn();
+            test.enter();
             assert_eq!(test.told(1), NONE);
-            test.running.leave(entered);
+            test.running.leave();
         }
         assert_eq!(test.told(100), NONE);
         assert_eq!(test.watch.interval(), PERIOD);
+    }
+
+    #[test]
+    fn many_short_calls_in_one_turn_are_told_of_as_one_that_is_long() {
+        let mut test = Test::new();
+        test.begin_turn();
+        test.enter();
+        assert_eq!(test.told(1), NONE);
+        test.running.leave();
+        test.enter();
+        assert_eq!(test.told(1), [PERIOD + QUARTER]);
+        test.running.leave();
+        test.running.enter(Callback::Close, Some(0));
+        assert_eq!(test.told(1), NONE, "of another kind");
+        assert_eq!(test.told(1), [PERIOD + 3 * QUARTER]);
     }
 
     /// SIGSTOP, or a machine that was suspended.
@@ -305,7 +335,7 @@ mod tests {
     #[test]
     fn a_call_is_named_with_its_endpoint() {
         let names = Names(vec!["/chat".to_owned()]);
-        let name = |callback, endpoint| names.name(Place::new(callback, endpoint));
+        let name = |callback, endpoint| names.name(Place { callback, endpoint });
         assert_eq!(name(Callback::Data, Some(0)), "on_data of /chat");
         assert_eq!(name(Callback::Responder, None), "a responder");
     }

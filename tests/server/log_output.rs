@@ -2,7 +2,7 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::net::UnixStream;
-use std::process::{Child, Stdio};
+use std::process::Stdio;
 use std::sync::mpsc::channel;
 use std::time::Duration;
 
@@ -140,16 +140,6 @@ fn nobody_there_for_a_word_on_arguments_is_no_panic() {
     assert_eq!(status.code(), Some(2));
 }
 
-/// A process that ends with the test.
-struct Ended(Child);
-
-impl Drop for Ended {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
 /// F30.
 #[test]
 fn a_standard_output_that_nobody_reads_does_not_hold_up_the_start() {
@@ -161,7 +151,7 @@ fn a_standard_output_that_nobody_reads_does_not_hold_up_the_start() {
     let address = format!("unix:{}", folder.display());
     let mut command = program::command();
     command.args(["serve", "--listen", &address]).stdout(end);
-    let child = Ended(command.spawn().expect("it starts"));
+    let mut child = Program::start_unheard(command);
     wait_until("it serves", || {
         let Ok(mut stream) = UnixStream::connect(&folder) else {
             return false;
@@ -173,7 +163,8 @@ fn a_standard_output_that_nobody_reads_does_not_hold_up_the_start() {
         stream.read_to_string(&mut answer).expect("text");
         answer.starts_with("HTTP/1.1 200 ")
     });
-    drop(child);
-    let _ = std::fs::remove_file(&folder);
+    // Nor the end.
+    child.signal(Signal::TERM);
+    assert_eq!(child.wait().0.code(), Some(0));
     drop(output);
 }

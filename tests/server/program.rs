@@ -13,7 +13,7 @@ use crate::support::wait_until;
 pub(crate) struct Program {
     pub(crate) address: SocketAddr,
     child: Child,
-    output: BufReader<ChildStdout>,
+    output: Option<BufReader<ChildStdout>>,
 }
 
 impl Program {
@@ -71,19 +71,30 @@ impl Program {
         Self {
             address,
             child,
-            output,
+            output: Some(output),
+        }
+    }
+
+    /// The same where the test does not hear what it prints, and knows where it listens.
+    pub(crate) fn start_unheard(mut command: Command) -> Self {
+        let child = command.stdin(Stdio::null()).spawn();
+        Self {
+            address: SocketAddr::from(([0; 4], 0)),
+            child: child.expect("the program starts"),
+            output: None,
         }
     }
 
     /// The address of a further `--listen`.
     pub(crate) fn next_address(&mut self) -> SocketAddr {
-        read_address(&mut self.output)
+        read_address(self.output.as_mut().expect("it is heard"))
     }
 
     /// The next line that it prints.
     pub(crate) fn next_line(&mut self) -> String {
         let mut line = String::new();
-        self.output.read_line(&mut line).expect("a pipe");
+        let output = self.output.as_mut().expect("it is heard");
+        output.read_line(&mut line).expect("a pipe");
         line
     }
 
