@@ -360,15 +360,15 @@ fn panics_in_the_callbacks_of_streams_cost_those_alone() {
         let router = fragile_http().get("/stream", respond(fragile_streams));
         Server::new().host(host.add(router))
     });
-    const ASK: &str = "GET /stream HTTP/1.1\r\nHost: a\r\n\r\n";
+    let ask = "GET /stream HTTP/1.1\r\nHost: a\r\n\r\n";
     for _ in 0..20 {
         // It leaves, or it takes all that there is: it is told that it may be sent more.
         let mut leaving = Client::connect(server.address);
-        leaving.send_raw(ASK);
+        leaving.send_raw(ask);
         assert_eq!(leaving.read_response_head().status, 200);
         leaving.reset();
         let mut drained = Client::connect(server.address);
-        drained.send_raw(ASK);
+        drained.send_raw(ask);
         let all = drained.read_to_end_or_reset();
         assert!(
             !all.ends_with(b"\r\n0\r\n\r\n"),
@@ -377,7 +377,7 @@ fn panics_in_the_callbacks_of_streams_cost_those_alone() {
     }
     assert_eq!(Client::connect(server.address).get("/alive").body, b"alive");
     let mut stopped = Client::connect(server.address);
-    stopped.send_raw(ASK);
+    stopped.send_raw(ask);
     assert_eq!(stopped.read_response_head().status, 200);
     server.stop();
     assert!(!stopped.read_to_end_or_reset().ends_with(b"\r\n0\r\n\r\n"));

@@ -67,9 +67,9 @@ impl Model {
             0..=2 => {
                 let text = self.text("to all");
                 ws.broadcast(&text);
-                clients
-                    .iter()
-                    .for_each(|client| self.expect(*client, &text));
+                for client in &clients {
+                    self.expect(*client, &text);
+                }
             }
             3 | 4 => {
                 let text = self.text("to others");
@@ -77,8 +77,9 @@ impl Model {
                 except.extend(self.dead.last());
                 except.extend(self.any_of(&clients));
                 ws.send(Everyone.except(&except), &text);
-                let others = clients.iter().filter(|client| !except.contains(client));
-                others.for_each(|client| self.expect(*client, &text));
+                for client in clients.iter().filter(|client| !except.contains(client)) {
+                    self.expect(*client, &text);
+                }
             }
             5 | 6 => {
                 let text = self.text("to some");
@@ -87,7 +88,9 @@ impl Model {
                 listed.extend(clients.first());
                 ws.send(&listed, &text);
                 let listed: HashSet<_> = listed.into_iter().collect();
-                listed.iter().for_each(|client| self.expect(*client, &text));
+                for client in listed {
+                    self.expect(client, &text);
+                }
             }
             7 => {
                 // Perhaps nobody's, perhaps its own.
