@@ -119,6 +119,10 @@ pub struct Config {
     /// once. Half of a lone round trip is going to sleep and waking up; a loop that spins spares
     /// it and takes a whole processor as long as somebody sends.
     pub busy_poll: Duration,
+    /// How long a callback of the application may run before it is named in the log, since nobody
+    /// else is served meanwhile: that long after it was noticed, which takes that long at most, and
+    /// again when it has returned. Default 1 s; `None` (or zero): no thread watches.
+    pub watchdog: Option<Duration>,
     /// Proxies whose word on their clients is believed. Default: none, since anybody can send those
     /// fields. See [`Request::client_address`](crate::Request::client_address).
     pub trusted_proxies: Vec<TrustedProxy>,
@@ -148,6 +152,10 @@ impl Config {
             write_timeout: self.write_timeout.min(CENTURY),
             linger_timeout: self.linger_timeout.min(CENTURY),
             stop_timeout: self.stop_timeout.min(CENTURY),
+            watchdog: self
+                .watchdog
+                .filter(|period| !period.is_zero())
+                .map(|period| period.min(CENTURY)),
             ..self
         }
     }
@@ -223,6 +231,7 @@ impl Default for Config {
             max_remote_bytes: 16 * MIB,
             listen_backlog: 4096,
             busy_poll: Duration::ZERO,
+            watchdog: Some(Duration::from_secs(1)),
             trusted_proxies: Vec::new(),
             forwarded_field: ForwardedField::default(),
         }

@@ -79,6 +79,8 @@ mod moment;
 
 mod rate;
 
+mod printable;
+
 mod panics;
 
 mod input;
@@ -138,10 +140,11 @@ pub mod middleware {
     pub use crate::app::middleware::{After, Before, Middleware, after, before};
 }
 
-/// For this crate's own benches and fuzz targets: promises nothing.
+/// For this crate's own program, benches and fuzz targets: promises nothing.
 #[doc(hidden)]
 pub mod internals {
     pub use crate::moment::Moment;
+    pub use crate::printable::Printable;
     pub use crate::simulation::{Peer, Simulation};
     pub use crate::timer_wheel::{TimerKey, TimerWheel};
     pub use crate::websocket::deflate::codec::{Deflater, Inflated, Inflater};

@@ -1,8 +1,8 @@
 //! Where a panic of the application's code ends, wherever that runs: in a callback, and in the drop of
 //! what it captured.
 
+use crate::printable::Printable;
 use std::any::Any;
-use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// Runs application code; `None` if it panicked, which is logged.
@@ -28,19 +28,14 @@ pub(crate) fn bury<T>(thing: T) {
 
 #[cold]
 fn log_panic(what: &str, panic: Box<dyn Any + Send>) {
-    log::error!("{what} panicked: {}", printable(panic_message(&*panic)));
+    // A text that was cut within a character, perhaps a peer's, is part of the message.
+    let message = Printable(panic_message(&*panic));
+    log::error!("{what} panicked: {message}");
     // Dropping a payload may panic too, in a payload's own drop.
     if let Err(panic) = catch_unwind(AssertUnwindSafe(|| drop(panic))) {
         // And that panic's payload again: let it be.
         std::mem::forget(panic);
     }
-}
-
-/// `message` as one line of what can be printed. It may hold what a peer sent (a text that was cut
-/// within a character is part of the message): line breaks would forge entries of the log, and
-/// escape sequences command the terminal that shows it.
-fn printable(message: &str) -> impl fmt::Display {
-    message.escape_debug()
 }
 
 fn panic_message(panic: &(dyn Any + Send)) -> &str {
@@ -67,7 +62,7 @@ mod tests {
     fn a_panic_is_logged_in_one_line_whatever_a_peer_sent() {
         let text = "\u{e4}\r\n[ERROR] forged\u{1b}[31m\u{202e}\u{2028}\u{9b}\0";
         let panic = catch_unwind(|| _ = text[..1].to_owned()).expect_err("within a character");
-        let line = printable(panic_message(&*panic)).to_string();
+        let line = Printable(panic_message(&*panic)).to_string();
         assert!(
             line.contains(r"\r\n[ERROR] forged\u{1b}[31m\u{202e}\u{2028}\u{9b}\0"),
             "{line}"

@@ -229,6 +229,8 @@ pub(crate) struct EndpointState {
     server: OnceCell<(Rc<Hub>, u16)>,
     pub(crate) remote: Arc<RemoteQueue>,
     pub(crate) config: RefCell<Rc<crate::WebSocketConfig>>,
+    /// The path of the first route that leads there.
+    route: OnceCell<String>,
 }
 
 impl EndpointState {
@@ -237,7 +239,19 @@ impl EndpointState {
             server: OnceCell::new(),
             remote: Arc::new(RemoteQueue::default()),
             config: RefCell::default(),
+            route: OnceCell::new(),
         })
+    }
+
+    /// A route of that path leads there.
+    pub(crate) fn mount(&self, route: impl fmt::Display) {
+        self.route.get_or_init(|| route.to_string());
+    }
+
+    /// What it is called in the log.
+    pub(crate) fn name(&self) -> String {
+        let route = self.route.get().cloned();
+        route.unwrap_or_else(|| "an endpoint without a route".to_owned())
     }
 
     /// The hub that the endpoint belongs to, and its index there.

@@ -12,9 +12,12 @@ pub type StartError = Box<dyn std::error::Error + Send + Sync>;
 /// A WebSocket application: what happens to the clients of one endpoint.
 ///
 /// Methods run on the event loop's thread, one at a time, none from inside another. None may
-/// block: while one runs, nobody else is served. What they send reaches sockets after they
+/// block: while one runs, nobody else is served, which is logged after a while (see
+/// [`Config::watchdog`](crate::Config::watchdog)). What they send reaches sockets after they
 /// return. A panic is caught and logged; it closes the client that the call was about with
-/// 1011 and nobody else.
+/// 1011 and nobody else: none in a timer, in [`on_stop`](Self::on_stop), or in
+/// [`on_start`](Self::on_start), which has failed then. What is dropped may panic, too; only two
+/// panics at once, one in a drop while another unwinds, end the process, as everywhere in Rust.
 ///
 /// All but [`on_handshake`](Self::on_handshake) and [`on_data`](Self::on_data) do nothing
 /// unless they are written.

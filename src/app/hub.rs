@@ -7,6 +7,7 @@
 use crate::app::compression::Compressors;
 use crate::app::directory::{ClientInfo, Directory, Uncounted};
 use crate::app::endpoint::{Content, OwnedRecipients, Recipients, TimerId};
+use crate::app::running::Running;
 use crate::app::schedule::{Delayed, Due, Schedule};
 use crate::app::stream::{StreamSink, Streams};
 use crate::client_id::ClientId;
@@ -28,6 +29,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::fmt;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// A client that is to be closed; its id is dead already.
@@ -78,6 +80,8 @@ pub(crate) struct Hub {
     waker: Box<dyn Fn(ClientId) -> Wake>,
     /// What came of the client that is being served and the directory does not count yet.
     uncounted: Cell<Uncounted>,
+    /// What the application's code is doing.
+    pub(crate) running: Arc<Running>,
     /// Slots of the recipients of one send, kept for its allocation.
     slots: RefCell<Vec<u32>>,
 }
@@ -104,6 +108,7 @@ impl Hub {
             streams: Streams::default(),
             max_stream_backlog_bytes: config.max_stream_backlog_bytes,
             uncounted: Cell::default(),
+            running: Arc::default(),
             slots: RefCell::default(),
         })
     }

@@ -10,8 +10,9 @@ use std::rc::Rc;
 
 use crate::app::handler::{Responder, ask_each, first_plan, visit_each};
 use crate::app::websocket::AnyApplication;
-use crate::app::{App, failed, not_found};
+use crate::app::{failed, not_found};
 use crate::http::{BodyPlan, Request, Response, StatusCode};
+use crate::panics;
 
 pub(crate) mod basic_auth;
 pub(crate) mod cors;
@@ -242,7 +243,7 @@ fn surround(
     let mut passed = 0;
     for index in 0..layers.len() {
         let before = || layers.0.borrow_mut()[index].before(request, response);
-        if App::call("a middleware's before", before).is_none() {
+        if panics::catch("a middleware's before", before).is_none() {
             *response = failed();
             break;
         }
@@ -254,7 +255,7 @@ fn surround(
     }
     if !response.is_started() {
         // Its panic ends here, and not further out: the 500 is an answer that `after` is to see.
-        if App::call("a responder", || ask(request, response)).is_none() {
+        if panics::catch("a responder", || ask(request, response)).is_none() {
             *response = failed();
         }
         settle(response);
@@ -281,7 +282,7 @@ fn leave(
     let handshake = Handshake::of(response);
     for index in (0..passed).rev() {
         let after = || layers.0.borrow_mut()[index].after(request, response);
-        if App::call("a middleware's after", after).is_none() {
+        if panics::catch("a middleware's after", after).is_none() {
             *response = failed();
         }
         settle(response);

@@ -13,6 +13,7 @@ pub(crate) mod middleware;
 pub(crate) mod names;
 pub(crate) mod remote;
 pub(crate) mod router;
+pub(crate) mod running;
 pub(crate) mod schedule;
 pub(crate) mod static_files;
 pub(crate) mod stream;
@@ -26,10 +27,12 @@ use crate::trust::{ForwardedField, TrustedProxy, is_trusted};
 use handler::Responder;
 use hub::Hub;
 use names::Names;
+use running::{Callback, Running};
 use static_files::StaticFiles;
 use std::any::Any;
 use std::fmt;
 use std::rc::Rc;
+use std::sync::Arc;
 use websocket::AnyApplication;
 
 /// Everything of the application that the loop calls.
@@ -39,6 +42,8 @@ pub(crate) struct App {
     /// The choices among hosts that share a listener: their numbers go on behind the hosts'.
     names: Vec<Names>,
     endpoints: Vec<Rc<dyn AnyApplication>>,
+    /// What of it runs now.
+    running: Arc<Running>,
     /// Peers whose word on their clients is believed, and in which fields they give it.
     trusted: Vec<TrustedProxy>,
     forwarded_field: ForwardedField,
@@ -80,6 +85,7 @@ impl App {
             hosts,
             names,
             endpoints: found,
+            running: Arc::clone(&hub.running),
             trusted: config.trusted_proxies.clone(),
             forwarded_field: config.forwarded_field,
         })
@@ -126,9 +132,12 @@ impl App {
     pub(crate) fn respond(&mut self, host: u16, request: &mut Request, response: &mut Response) {
         let host = self.host_of(host, request);
         // Filled where it stays: handed on, it would be copied each time.
-        let is_answered = Self::call("a responder", || {
-            handler::ask_each(&mut self.hosts[host], request, response)
+        let responders = &mut self.hosts[host];
+        self.running.enter(Callback::Responder, None);
+        let is_answered = panics::catch(Callback::Responder.name(), || {
+            handler::ask_each(responders, request, response)
         });
+        self.running.leave();
         match is_answered {
             Some(true) => {}
             Some(false) => {
@@ -143,7 +152,8 @@ impl App {
     /// How the body of a request to `host` is taken, if one of its responders says so.
     pub(crate) fn body_plan(&self, host: u16, request: &mut Request) -> Option<BodyPlan> {
         let responders = &self.hosts[self.host_of(host, request)];
-        Self::call("a responder", || handler::first_plan(responders, request))?
+        let plan = || handler::first_plan(responders, request);
+        self.call(Callback::Responder, None, plan)?
     }
 
     /// The host that is asked: the only one of its listener, or the one that `request` is for.
@@ -182,11 +192,31 @@ impl App {
             .into()
     }
 
-    /// Calls application code; `None` if it panicked, which is logged.
+    /// Calls application code, an endpoint's or nobody's; `None` if it panicked, which is logged.
     #[inline(always)]
     #[expect(clippy::inline_always, reason = "on the straight path of each message")]
-    pub(crate) fn call<R>(what: &str, code: impl FnOnce() -> R) -> Option<R> {
-        panics::catch(what, code)
+    pub(crate) fn call<R>(
+        &self,
+        what: Callback,
+        endpoint: Option<u16>,
+        code: impl FnOnce() -> R,
+    ) -> Option<R> {
+        self.running.enter(what, endpoint);
+        let result = panics::catch(what.name(), code);
+        self.running.leave();
+        result
+    }
+
+    /// Drops what it is, one after the other: each may panic in that, and two at once would end the
+    /// process.
+    pub(crate) fn bury(&mut self) {
+        self.hosts.drain(..).flatten().for_each(panics::bury);
+        self.endpoints.drain(..).for_each(panics::bury);
+    }
+
+    /// What of it runs now.
+    pub(crate) const fn running(&self) -> &Arc<Running> {
+        &self.running
     }
 }
 

@@ -6,10 +6,13 @@
 
 use std::any::Any;
 use std::fmt;
+use std::rc::Rc;
 
-use crate::app::handler::{Responder, visit_each};
+use crate::app::handler::Responder;
 use crate::app::middleware::{Layers, Middleware, ask_within};
+use crate::app::websocket::AnyApplication;
 use crate::http::{BodyPlan, Method, Request, Response};
+use crate::panics::bury;
 
 mod pattern;
 mod table;
@@ -173,7 +176,15 @@ impl Responder for Router {
     }
 
     fn visit_endpoints(&self, visit: &mut dyn FnMut(&dyn Any)) {
-        visit_each(&self.responders, visit);
+        let entries = self.table.entries.iter();
+        for ((_, pattern), responder) in entries.zip(&self.responders) {
+            responder.visit_endpoints(&mut |inside| {
+                if let Some(endpoint) = inside.downcast_ref::<Rc<dyn AnyApplication>>() {
+                    endpoint.state().mount(pattern);
+                }
+                visit(inside);
+            });
+        }
     }
 
     /// That of the first route for the request: it is the one that answers, unless it keeps silent.
@@ -181,6 +192,13 @@ impl Responder for Router {
         let (index, _) = self.table.find(0, request.method(), request.path())?;
         let plan = self.responders[index].body_plan(request);
         Some(plan.unwrap_or_default())
+    }
+}
+
+/// A responder may panic when it is dropped, and two that do at once would end the process.
+impl Drop for Router {
+    fn drop(&mut self) {
+        self.responders.drain(..).for_each(bury);
     }
 }
 

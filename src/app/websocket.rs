@@ -1,14 +1,15 @@
 //! A WebSocket endpoint as a responder: the opening handshake's way to a handler, and the
 //! handler's type forgotten, so that the loop can keep endpoints of any kind.
 
-use crate::app::App;
 use crate::app::endpoint::{Endpoint, EndpointState, TimerId};
 use crate::app::handler::{Responder, StartError, WebSocketHandler};
+use crate::app::running::Callback;
 use crate::client_id::ClientId;
 use crate::config::WebSocketConfig;
 use crate::http::response::UpgradeTo;
 use crate::http::{Request, Response, StatusCode};
 use crate::moment::Moment;
+use crate::panics;
 use crate::rate::Bucket;
 use crate::websocket::{CloseCode, Message, handshake};
 use std::any::Any;
@@ -152,7 +153,9 @@ impl<H: WebSocketHandler> Application<H> {
             return;
         }
         *response = Response::switching_protocols();
+        hub.running.enter(Callback::Handshake, Some(*index));
         let data = self.handler.borrow_mut().on_handshake(request, response);
+        hub.running.enter(Callback::Responder, None); // which is around it
         match response.status().as_u16() {
             101 if response.content().len() > 0 || response.content().is_stream() => {
                 log::error!("on_handshake gave a 101 a body, which no 101 can have");
@@ -203,7 +206,7 @@ impl<H: WebSocketHandler> AnyApplication for Application<H> {
     fn forget_handshake(&self) {
         let data = self.handshake_data.take();
         // Its drop is code of the application.
-        App::call("what on_handshake returned", || drop(data));
+        panics::catch("what on_handshake returned", || drop(data));
     }
 
     fn open(&self, client: ClientId) {

@@ -104,6 +104,7 @@ fn config(flags: &ServeArgs) -> Config {
         write_timeout: flags.write_timeout,
         stop_timeout: flags.stop_timeout,
         busy_poll: flags.busy_poll,
+        watchdog: flags.watchdog.0,
         ..Config::default()
     }
 }

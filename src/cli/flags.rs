@@ -182,6 +182,10 @@ pub(crate) struct ServeArgs {
     #[arg(long, value_name = "SECONDS", default_value = "5s", value_parser = duration, help_heading = LIMITS)]
     pub(crate) stop_timeout: Duration,
 
+    /// Time that a handler may hold up everybody before the log names it, in seconds, or `off`
+    #[arg(long, value_name = "SECONDS", default_value = "1s", value_parser = duration_or_off, help_heading = LIMITS)]
+    pub(crate) watchdog: Switchable,
+
     /// Spin that long after the last event before sleeping, in microseconds, or `off`
     #[arg(long, value_name = "MICROSECONDS", default_value = "off", value_parser = micros_or_off, help_heading = LIMITS)]
     pub(crate) busy_poll: Duration,

@@ -10,6 +10,7 @@ mod file;
 mod flags;
 mod forms;
 mod host;
+mod log_output;
 mod schemes;
 mod secure;
 mod serve;
@@ -21,6 +22,8 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::parser::ValueSource;
 use clap::{Arg, CommandFactory, FromArgMatches, Parser, Subcommand, ValueHint};
 use flags::{FileDefaults, ServeArgs};
+use log_output::LogOutput;
+use std::cell::OnceCell;
 use std::env;
 use std::ffi::OsString;
 use std::io::{self, Write};
@@ -95,19 +98,26 @@ impl Serve {
 /// Runs what the command line asks for.
 pub(crate) fn run() -> ExitCode {
     let arguments: Vec<OsString> = env::args_os().collect();
+    // Dropped behind the last word, which may be on its way through it.
+    let log = OnceCell::new();
+    let say = |line: &str| match log.get() {
+        Some(log) => LogOutput::say(log, line),
+        // Nobody may be there to read it.
+        None => drop(writeln!(io::stderr(), "{line}")),
+    };
     let outcome = parse(&arguments, &FileDefaults::default()).and_then(|task| match task {
         Task::Check(file) => check(&file),
-        Task::Serve(first) => serve(&first, &arguments),
+        Task::Serve(first) => serve(&first, &arguments, &log),
     });
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(Failure::AtRunTime(error)) => {
-            eprintln!("aerys: {error}");
+            say(&format!("aerys: {error}"));
             ExitCode::FAILURE
         }
         Err(Failure::Arguments(lines)) => {
             for line in lines {
-                eprintln!("{line}");
+                say(&line);
             }
             ExitCode::from(2)
         }
@@ -115,9 +125,9 @@ pub(crate) fn run() -> ExitCode {
 }
 
 /// Serves by the command line, the variables, and the file that they name.
-fn serve(first: &Serve, arguments: &[OsString]) -> Result<(), Failure> {
+fn serve(first: &Serve, arguments: &[OsString], log: &OnceCell<LogOutput>) -> Result<(), Failure> {
     let Some(path) = first.flags.config.clone() else {
-        return serve::serve(first, Vec::new());
+        return serve::serve(first, Vec::new(), log);
     };
     let file = settings::read(&path)?;
     // Once more, now that the defaults are known. It is `serve` again.
@@ -130,7 +140,7 @@ fn serve(first: &Serve, arguments: &[OsString]) -> Result<(), Failure> {
              says it itself",
             path.display()
         )])),
-        _ => serve::serve(&serve, file.hosts),
+        _ => serve::serve(&serve, file.hosts, log),
     }
 }
 

@@ -2,26 +2,35 @@
 
 use crate::cli::flags::{self, ServeArgs};
 use crate::cli::host::{FileSettings, HostSettings, Located, TlsSettings};
+use crate::cli::log_output::LogOutput;
 use crate::cli::{Failure, Serve, build, schemes};
 use aerys::{Address, Bound};
+use std::cell::OnceCell;
 use std::env;
 use std::io::{self, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::thread;
 
-/// Serves until a signal stops it: the hosts of a file, if it has some, else the one of the flags.
+/// Serves until a signal stops it: the hosts of a file, if it has some, else the one of the flags. Its
+/// log begins there.
 ///
 /// # Errors
 ///
 /// One line that says what failed.
-pub(crate) fn serve(serve: &Serve, hosts: Vec<HostSettings>) -> Result<(), Failure> {
+pub(crate) fn serve(
+    serve: &Serve,
+    hosts: Vec<HostSettings>,
+    log: &OnceCell<LogOutput>,
+) -> Result<(), Failure> {
     let flags = &serve.flags;
     let mut hosts = hosts;
     if hosts.is_empty() {
         hosts.push(host_of_flags(flags));
     }
-    env_logger::Builder::new()
-        .filter_level(flags.log_level)
-        .init();
+    let no_thread =
+        |error: io::Error| Failure::AtRunTime(format!("no thread can be started: {error}"));
+    let started = LogOutput::start(flags.log_level).map_err(no_thread)?;
+    log.get_or_init(|| started);
     for word in flags::words_on_variables(env::vars_os().map(|(name, _)| name)) {
         log::warn!("{word}");
     }
@@ -33,8 +42,7 @@ pub(crate) fn serve(serve: &Serve, hosts: Vec<HostSettings>) -> Result<(), Failu
     let failed = |error: aerys::Error| Failure::AtRunTime(error.to_string());
     let bound = built.server.bind().map_err(failed)?;
     built.https_port.set(https_port(&bound));
-    // Who starts the program in a script waits for this line, but need not read it.
-    let _ = announce(&bound, &built.fingerprints);
+    announce(&bound, &built.fingerprints).map_err(no_thread)?;
     bound.run().map_err(failed)
 }
 
@@ -121,24 +129,38 @@ fn host_of_flags(flags: &ServeArgs) -> HostSettings {
     }
 }
 
+/// Prints where clients can connect. Who starts the program in a script waits for these lines, but
+/// need not read them: a thread does it, which may wait for that as long as it takes.
+///
+/// # Errors
+///
+/// The system has no thread left.
 fn announce(bound: &Bound, fingerprints: &[String]) -> io::Result<()> {
-    let mut out = io::stdout().lock();
-    for address in bound.addresses() {
+    let line = |address: &Address| {
         let scheme = if bound.is_encrypted(address) {
             "https"
         } else {
             "http"
         };
         match address {
-            Address::Ip(address) => writeln!(out, "{scheme}://{}/", openable(*address))?,
-            Address::Unix(address) => writeln!(out, "{address}")?,
+            Address::Ip(address) => format!("{scheme}://{}/\n", openable(*address)),
+            Address::Unix(address) => format!("{address}\n"),
         }
-    }
-    for fingerprint in fingerprints {
-        // As `openssl x509 -fingerprint -sha256` has it, to be compared with that.
-        writeln!(out, "sha256 Fingerprint={fingerprint}")?;
-    }
-    out.flush()
+    };
+    // As `openssl x509 -fingerprint -sha256` has it, to be compared with that.
+    let known = |fingerprint| format!("sha256 Fingerprint={fingerprint}\n");
+    let lines: String = bound
+        .addresses()
+        .iter()
+        .map(line)
+        .chain(fingerprints.iter().map(known))
+        .collect();
+    let print = move || {
+        let mut out = io::stdout();
+        let _ = out.write_all(lines.as_bytes()).and_then(|()| out.flush());
+    };
+    let thread = thread::Builder::new().name("announcement".to_owned());
+    thread.spawn(print).map(drop)
 }
 
 /// An address that a browser on this machine can open.

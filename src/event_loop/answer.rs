@@ -1,6 +1,7 @@
 //! From requests to responders to responses, whole and in pieces.
 
-use crate::app::{App, failed, upload};
+use crate::app::running::Callback;
+use crate::app::{failed, upload};
 use crate::client_id::ClientId;
 use crate::event_loop::EventLoop;
 use crate::event_loop::clients::fact;
@@ -75,6 +76,7 @@ impl<S: System> EventLoop<S> {
         }
         let mut response = Response::new();
         self.app.respond(host, &mut request, &mut response);
+        self.note_returned(Some(&request));
         self.carry_out();
         if request.is_incoming() {
             return self.begin_upload(id, request, response);
@@ -95,7 +97,8 @@ impl<S: System> EventLoop<S> {
                 self.protocol(id.slot(), Protocol::accept_body);
                 return self.keep_upload(id.slot(), Box::new(upload));
             }
-            App::call("on_abort", || handler.on_abort());
+            self.app
+                .call(Callback::BodyAbort, None, || handler.on_abort());
             self.carry_out();
         }
         self.send_response(id, request, &mut response);
@@ -109,8 +112,9 @@ impl<S: System> EventLoop<S> {
         let Upload {
             handler, response, ..
         } = &mut *upload;
-        let taken =
-            bytes.is_empty() || App::call("on_data", || handler.on_data(bytes, response)).is_some();
+        let take = || handler.on_data(bytes, response);
+        let app = &self.app;
+        let taken = bytes.is_empty() || app.call(Callback::BodyData, None, take).is_some();
         self.carry_out();
         if taken && !is_last && !upload.response.is_started() {
             return self.keep_upload(id.slot(), upload);
@@ -121,7 +125,7 @@ impl<S: System> EventLoop<S> {
             handler,
             ..
         } = *upload;
-        let ended = App::call("on_end", || {
+        let ended = self.app.call(Callback::BodyEnd, None, || {
             if taken && !response.is_started() {
                 upload::end(handler, &mut request, &mut response);
             } // else it is dropped here, which is code of the application, too
@@ -131,7 +135,8 @@ impl<S: System> EventLoop<S> {
             response = failed();
         }
         for witness in request.take_witnesses() {
-            App::call("a middleware's after", || witness(&request, &mut response));
+            self.app
+                .call(Callback::After, None, || witness(&request, &mut response));
         }
         self.carry_out();
         self.send_response(id, request, &mut response);
@@ -195,11 +200,13 @@ impl<S: System> EventLoop<S> {
             handler,
             ..
         } = *upload;
-        App::call("on_abort", || handler.on_abort());
+        self.app
+            .call(Callback::BodyAbort, None, || handler.on_abort());
         // Who saw the request sees that it is over, if not what the client may be told.
         response.end_with_error(StatusCode::BAD_REQUEST, "the body did not come");
         for witness in request.take_witnesses() {
-            App::call("a middleware's after", || witness(&request, &mut response));
+            self.app
+                .call(Callback::After, None, || witness(&request, &mut response));
         }
         // What the application keeps in them may panic when it is dropped.
         bury((request, response));
@@ -243,7 +250,8 @@ impl<S: System> EventLoop<S> {
             Some(Answered::Whole) | None => self.drop_stream(response),
         }
         if request.has_values() {
-            App::call("what a request kept", || request.drop_values());
+            self.app
+                .call(Callback::RequestValues, None, || request.drop_values());
         }
         self.spare = request.into_spare();
     }
@@ -283,7 +291,7 @@ impl<S: System> EventLoop<S> {
             return self.disconnected(slot);
         }
         if !matches!(self.stop, Stop::Running) {
-            self.call_stream("on_stop", stream, || stream.stopped());
+            self.call_stream(Callback::StreamStop, stream, || stream.stopped());
         }
         if !self.is_above_soft(slot) {
             self.tell_drained(slot);
@@ -298,7 +306,7 @@ impl<S: System> EventLoop<S> {
                 continue;
             };
             match client.protocol.endpoint() {
-                Some(endpoint) => self.call("on_drain", endpoint, Some(id), |application| {
+                Some(endpoint) => self.call(Callback::Drain, endpoint, Some(id), |application| {
                     application.drain(id);
                 }),
                 None => self.tell_drained(slot),
@@ -312,18 +320,18 @@ impl<S: System> EventLoop<S> {
             && stream.take_refused()
         {
             stream.take_in();
-            self.call_stream("on_drain", &stream, || stream.drained());
+            self.call_stream(Callback::StreamDrain, &stream, || stream.drained());
         }
     }
 
     /// Runs what a response in pieces asked for. A panic cuts it off: it must not look complete.
     pub(super) fn call_stream(
         &mut self,
-        what: &'static str,
+        what: Callback,
         stream: &ResponseStream,
         code: impl FnOnce(),
     ) {
-        if App::call(what, code).is_none()
+        if self.app.call(what, None, code).is_none()
             && let Some(slot) = self.hub.streams.slot_of(stream)
         {
             self.doom(slot);
@@ -350,7 +358,7 @@ impl<S: System> EventLoop<S> {
     /// A response in pieces cannot go on.
     fn close_stream(&mut self, stream: &ResponseStream) {
         if let Some(close) = stream.close() {
-            App::call("on_close", close);
+            self.app.call(Callback::StreamClose, None, close);
             self.carry_out();
         }
     }

@@ -1,5 +1,6 @@
 //! What is due: one timer per client, for the nearest of its deadlines, and what handlers asked for.
 
+use crate::app::running::Callback;
 use crate::app::schedule::Due;
 use crate::app::static_files::SWEEP_INTERVAL;
 use crate::event_loop::EventLoop;
@@ -76,7 +77,7 @@ impl<S: System> EventLoop<S> {
                 Due::Timer(endpoint) => {
                     if self.hub.schedule.borrow_mut().timer_expired() {
                         let timer = crate::TimerId(Some(key));
-                        self.call("on_timer", endpoint, None, |application| {
+                        self.call(Callback::Timer, endpoint, None, |application| {
                             application.timer(timer);
                         });
                     }
@@ -87,7 +88,7 @@ impl<S: System> EventLoop<S> {
                     if let Some(stream) = call.stream.open() {
                         stream.note_due(index.into());
                         let later = call.later;
-                        self.call_stream("a delayed call", &stream, || later(&stream));
+                        self.call_stream(Callback::StreamCall, &stream, || later(&stream));
                     } else {
                         bury(call.later);
                     }

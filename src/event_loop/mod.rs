@@ -7,6 +7,7 @@ mod accept;
 mod addresses;
 mod answer;
 mod asides;
+mod calls;
 mod carried;
 pub(crate) mod clients;
 pub(crate) mod control;
@@ -26,12 +27,13 @@ pub(crate) mod system;
 pub(crate) mod tls;
 mod unix;
 mod warnings;
+mod watchdog;
 
 use crate::app::App;
-use crate::app::hub::{CloseRequest, Hub, Pending};
+use crate::app::hub::Hub;
 use crate::app::names::Names;
 use crate::app::remote::RemoteCommand;
-use crate::app::websocket::AnyApplication;
+use crate::app::running::Callback;
 use crate::client_id::ClientId;
 use crate::config::{Config, Settings};
 use crate::error::Error;
@@ -49,7 +51,6 @@ use asides::{Asides, Held};
 use clients::{Client, Clients, fact};
 use control::Control;
 pub(crate) use listening::Listening;
-use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -59,6 +60,8 @@ use stop::Stop;
 use system::{Socket as _, System};
 use tls::Pump;
 use warnings::Warnings;
+
+use watchdog::Watchdog;
 
 /// Length of the read buffer, and so what one client may bring in a turn.
 const READ_BUFFER_BYTES: usize = 256 * 1024;
@@ -145,6 +148,8 @@ pub(crate) struct EventLoop<S: System> {
     long_turn: bool,
     /// A signal came: the next one ends the server at once.
     signalled: bool,
+    /// Who sees that a callback does not return.
+    watchdog: Option<Watchdog>,
 }
 
 impl<S: System> EventLoop<S> {
@@ -245,6 +250,7 @@ impl<S: System> EventLoop<S> {
             full_polls: 0,
             long_turn: false,
             signalled: false,
+            watchdog: None,
             system,
         })
     }
@@ -260,6 +266,7 @@ impl<S: System> EventLoop<S> {
     ///
     /// An endpoint that did not start, a poll that failed, or a stop cut short.
     pub(crate) fn run(mut self) -> Result<(), Error> {
+        self.begin_watch();
         self.start()?;
         while !self.is_stopped() {
             self.turn()?;
@@ -269,19 +276,21 @@ impl<S: System> EventLoop<S> {
 
     /// Calls every `on_start`; after a failure `on_stop` of those that started.
     pub(crate) fn start(&mut self) -> Result<(), Error> {
-        for index in 0..self.app.endpoints().len() {
-            let endpoint = &self.app.endpoints()[index];
-            let started = App::call("on_start", || endpoint.start());
-            let error = match started {
+        for (index, endpoint) in (0..).zip(self.app.endpoints()) {
+            let start = || endpoint.start();
+            let error = match self.app.call(Callback::Start, Some(index), start) {
                 Some(Ok(())) => continue,
                 Some(Err(error)) => error,
                 None => "on_start panicked".into(),
             };
-            for started in self.app.endpoints().iter().take(index).rev() {
-                App::call("on_stop", || started.stop());
+            for index in (0..index).rev() {
+                let started = self.app.endpoint(index);
+                self.app
+                    .call(Callback::Stop, Some(index), || started.stop());
             }
             return Err(Error::Start(error));
         }
+        self.note_returned(None);
         self.close_idle_files();
         Ok(())
     }
@@ -298,6 +307,7 @@ impl<S: System> EventLoop<S> {
             self.tell_all_drained(); // what is sent now has its turn in the next one
         }
         self.reap_doomed(); // slots are freed last, so no event of this turn meets a stranger
+        self.note_returned(None); // what the watchdog told of
         Ok(())
     }
 
@@ -311,6 +321,7 @@ impl<S: System> EventLoop<S> {
             self.system.poll(events, timeout).map_err(Error::Poll)?;
         }
         self.polled = (self.clock)();
+        self.app.running().begin_turn(self.polled);
         self.read_clock_at(self.polled);
         let now = self.hub.now.get();
         self.since_last_poll = now.as_millis() - self.polled_at.as_millis();
@@ -531,86 +542,6 @@ impl<S: System> EventLoop<S> {
         Some(result)
     }
 
-    /// The one place where an endpoint's code runs: catches its panic, which fails `client`'s
-    /// connection, and carries out what it asked for before anything else happens.
-    #[inline(always)]
-    #[expect(clippy::inline_always, reason = "on the straight path")]
-    fn call(
-        &mut self,
-        what: &'static str,
-        endpoint: u16,
-        client: Option<ClientId>,
-        code: impl FnOnce(&dyn AnyApplication),
-    ) {
-        let application = self.app.endpoint(endpoint);
-        if App::call(what, || code(application)).is_none()
-            && let Some(client) = client
-        {
-            let reason = Cow::Borrowed("The application failed");
-            self.hub.fail(client, CloseCode::INTERNAL_ERROR, reason);
-        }
-        self.carry_out();
-    }
-
-    /// Closes and ends what callbacks asked to be closed or ended, telling their endpoints, until
-    /// nothing is left.
-    #[inline]
-    fn carry_out(&mut self) {
-        if self.hub.has_pending() {
-            self.carry_out_pending();
-        }
-    }
-
-    #[inline(never)]
-    fn carry_out_pending(&mut self) {
-        while let Some(pending) = self.hub.next_pending() {
-            match pending {
-                Pending::Close(request) => self.carry_out_close(request),
-                Pending::EndStream(client) => self.end_stream(client),
-                Pending::CutStream(client) => self.cut_stream(client),
-            }
-        }
-    }
-
-    fn carry_out_close(&mut self, request: CloseRequest) {
-        let CloseRequest {
-            client,
-            endpoint,
-            code,
-            reason,
-            fails,
-        } = request;
-        let slot = client.slot();
-        if self.clients.by_id(client).is_some() {
-            self.protocol(slot, |protocol, cx| {
-                protocol.close(code, &reason, fails, cx);
-            });
-            self.arm(slot);
-            self.resume(slot);
-        }
-        self.tell_closed(endpoint, client, code, &reason);
-    }
-
-    /// Calls `on_close`. Its panic harms nobody: the client is gone already.
-    fn tell_closed(&mut self, endpoint: u16, client: ClientId, code: CloseCode, reason: &str) {
-        log::debug!("client {client} closes with {code}");
-        let application = self.app.endpoint(endpoint);
-        App::call("on_close", || application.close(client, code, reason));
-    }
-
-    /// The close of a WebSocket connection began by the peer, or for its fault.
-    fn closed(&mut self, slot: u32, code: CloseCode, reason: &str) {
-        let client = self.hub.directory.borrow().id_at(slot);
-        let Some(client) = client else { return };
-        let endpoint = self.hub.directory.borrow().endpoint_of(client);
-        if self.hub.retire(client)
-            && let Some(endpoint) = endpoint
-        {
-            self.tell_closed(endpoint, client, code, reason);
-            self.carry_out();
-        }
-    }
-
     /// A client whose connection is lost, or over: freed at the end of the turn.
     fn doom(&mut self, slot: u32) {
         self.part(slot);
@@ -663,7 +594,7 @@ impl<S: System> Drop for EventLoop<S> {
         // Streams hold what holds them.
         for stream in self.hub.streams.take_all() {
             if let Some(close) = stream.close() {
-                App::call("on_close", close);
+                self.app.call(Callback::StreamClose, None, close);
             }
         }
         for (_, upload) in std::mem::take(&mut self.asides.uploads) {
@@ -671,6 +602,7 @@ impl<S: System> Drop for EventLoop<S> {
         }
         let calls = self.hub.schedule.borrow_mut().take_calls();
         bury(calls);
+        self.app.bury();
     }
 }
 

@@ -1,6 +1,6 @@
 //! From sockets to events to callbacks.
 
-use crate::app::directory::Uncounted;
+use crate::app::{directory::Uncounted, running::Callback};
 use crate::client_id::ClientId;
 use crate::config::Settings;
 use crate::event_loop::clients::{Client, fact};
@@ -378,7 +378,7 @@ impl<S: System> EventLoop<S> {
                     if lends {
                         self.hub.output.borrow_mut().offer(message.as_bytes());
                     }
-                    self.call("on_data", endpoint, Some(id), |application| {
+                    self.call(Callback::Data, endpoint, Some(id), |application| {
                         application.data(id, message);
                     });
                     let (frame, rest) = bytes.split_at_mut(len);
@@ -436,7 +436,7 @@ impl<S: System> EventLoop<S> {
         let Some(endpoint) = client.protocol.endpoint() else {
             return;
         };
-        self.call("on_data", endpoint, Some(id), |application| {
+        self.call(Callback::Data, endpoint, Some(id), |application| {
             application.data(id, message);
         });
     }
@@ -450,7 +450,7 @@ impl<S: System> EventLoop<S> {
         self.note_tunnel(id.slot());
         self.begin_idle_time(id.slot(), endpoint);
         self.arm(id.slot());
-        self.call("on_open", endpoint, Some(id), |application| {
+        self.call(Callback::Open, endpoint, Some(id), |application| {
             application.open(id);
         });
     }

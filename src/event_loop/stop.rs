@@ -1,7 +1,7 @@
 //! The graceful stop: nobody comes in, everybody gets what is queued and a farewell, and what
 //! takes too long is cut.
 
-use crate::app::App;
+use crate::app::running::Callback;
 use crate::app::schedule::Due;
 use crate::event_loop::EventLoop;
 use crate::event_loop::system::System;
@@ -34,15 +34,18 @@ impl<S: System> EventLoop<S> {
         // Closed sockets refuse; those that wait in the backlog are reset by the system.
         self.listeners.clear();
         for index in 0..self.app.endpoints().len() {
-            let endpoint = &self.app.endpoints()[index];
-            App::call("on_stop", || endpoint.stop());
-            self.carry_out();
+            let Ok(endpoint) = u16::try_from(index) else {
+                continue;
+            };
+            self.call(Callback::Stop, endpoint, None, |application| {
+                application.stop();
+            });
         }
         for endpoint in self.app.endpoints() {
             endpoint.state().remote.stop();
         }
         for stream in self.hub.streams.all() {
-            self.call_stream("on_stop", &stream, || stream.stopped());
+            self.call_stream(Callback::StreamStop, &stream, || stream.stopped());
         }
         self.hub.schedule.borrow_mut().stop();
         let deadline = self.hub.now.get() + self.settings.server.stop_timeout;

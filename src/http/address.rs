@@ -1,5 +1,6 @@
 //! Where one end of a connection is: an IP address with a port, or a Unix socket.
 
+use crate::printable::Printable;
 use std::ffi::OsStr;
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
@@ -109,7 +110,7 @@ impl fmt::Debug for Address {
 }
 
 impl fmt::Display for UnixAddress {
-    /// A name that is no text is written with escapes: a peer may have chosen it.
+    /// What is no text, or cannot be printed, is written with escapes: a peer may have chosen it.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("unix:")?;
         let (mark, name) = match self.abstract_name() {
@@ -118,8 +119,8 @@ impl fmt::Display for UnixAddress {
         };
         f.write_str(mark)?;
         match std::str::from_utf8(name) {
-            Ok(text) if !text.contains(char::is_control) => f.write_str(text),
-            _ => name.escape_ascii().fmt(f),
+            Ok(text) => Printable(text).fmt(f),
+            Err(_) => name.escape_ascii().fmt(f),
         }
     }
 }
@@ -145,6 +146,7 @@ mod tests {
             (unix(b"/run/a\xc3\xa4.sock"), "unix:/run/a\u{e4}.sock"),
             (unix(b"\0name"), "unix:@name"),
             (unix(b"/a\n\xff"), "unix:/a\\n\\xff"),
+            (unix("\0a\n\u{202e}".as_bytes()), "unix:@a\\n\\u{202e}"),
             (unix(b""), "unix:"),
         ] {
             assert_eq!(address.to_string(), text);

@@ -6,6 +6,7 @@ mod client;
 mod http2_client;
 #[cfg(feature = "http2")]
 mod http2_fields;
+mod logged;
 #[cfg(feature = "cli")]
 mod program;
 mod support;
@@ -41,9 +42,11 @@ mod utf8;
 mod backlog;
 mod broadcast;
 mod endpoint;
+mod misbehaving;
 mod panics;
 mod stalls;
 mod timers;
+mod watchdog;
 
 #[cfg(all(feature = "cli", target_os = "linux"))]
 mod changed_files;
@@ -74,6 +77,8 @@ mod http2_websockets;
 mod limits_program;
 #[cfg(feature = "cli")]
 mod log_lines;
+#[cfg(feature = "cli")]
+mod log_output;
 mod slow_reader;
 mod stop;
 #[cfg(feature = "tls")]

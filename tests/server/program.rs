@@ -13,7 +13,7 @@ use crate::support::wait_until;
 pub(crate) struct Program {
     pub(crate) address: SocketAddr,
     child: Child,
-    output: BufReader<ChildStdout>,
+    output: Option<BufReader<ChildStdout>>,
 }
 
 impl Program {
@@ -71,19 +71,30 @@ impl Program {
         Self {
             address,
             child,
-            output,
+            output: Some(output),
+        }
+    }
+
+    /// The same where the test does not hear what it prints, and knows where it listens.
+    pub(crate) fn start_unheard(mut command: Command) -> Self {
+        let child = command.stdin(Stdio::null()).spawn();
+        Self {
+            address: SocketAddr::from(([0; 4], 0)),
+            child: child.expect("the program starts"),
+            output: None,
         }
     }
 
     /// The address of a further `--listen`.
     pub(crate) fn next_address(&mut self) -> SocketAddr {
-        read_address(&mut self.output)
+        read_address(self.output.as_mut().expect("it is heard"))
     }
 
     /// The next line that it prints.
     pub(crate) fn next_line(&mut self) -> String {
         let mut line = String::new();
-        self.output.read_line(&mut line).expect("a pipe");
+        let output = self.output.as_mut().expect("it is heard");
+        output.read_line(&mut line).expect("a pipe");
         line
     }
 
@@ -112,6 +123,19 @@ impl Program {
         std::fs::read_dir(format!("/proc/{}/fd", self.child.id()))
             .expect("it runs")
             .count()
+    }
+
+    /// What its threads are called.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn thread_names(&self) -> Vec<String> {
+        let threads = std::fs::read_dir(format!("/proc/{}/task", self.child.id()));
+        let name = |thread: std::io::Result<std::fs::DirEntry>| {
+            let name = thread.expect("it runs").path().join("comm");
+            // One that has ended meanwhile has none.
+            let name = std::fs::read_to_string(name).unwrap_or_default();
+            name.trim().to_owned()
+        };
+        threads.expect("it runs").map(name).collect()
     }
 
     /// Its resident memory in KiB.
