@@ -10,10 +10,14 @@ mod file;
 mod flags;
 mod forms;
 mod host;
+#[cfg_attr(not(target_os = "linux"), path = "identity_absent.rs")]
+mod identity;
+mod privileges;
 mod schemes;
 mod secure;
 mod serve;
 mod settings;
+mod systemd;
 mod together;
 mod units;
 
@@ -97,7 +101,7 @@ pub(crate) fn run() -> ExitCode {
     let arguments: Vec<OsString> = env::args_os().collect();
     let outcome = parse(&arguments, &FileDefaults::default()).and_then(|task| match task {
         Task::Check(file) => check(&file),
-        Task::Serve(first) => serve(&first, &arguments),
+        Task::Serve(first) => serve(*first, &arguments),
     });
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
@@ -115,7 +119,7 @@ pub(crate) fn run() -> ExitCode {
 }
 
 /// Serves by the command line, the variables, and the file that they name.
-fn serve(first: &Serve, arguments: &[OsString]) -> Result<(), Failure> {
+fn serve(first: Serve, arguments: &[OsString]) -> Result<(), Failure> {
     let Some(path) = first.flags.config.clone() else {
         return serve::serve(first, Vec::new());
     };
@@ -130,7 +134,7 @@ fn serve(first: &Serve, arguments: &[OsString]) -> Result<(), Failure> {
              says it itself",
             path.display()
         )])),
-        _ => serve::serve(&serve, file.hosts),
+        _ => serve::serve(*serve, file.hosts),
     }
 }
 

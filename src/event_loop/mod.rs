@@ -12,6 +12,8 @@ mod deadlines;
 mod flush;
 pub(crate) mod kernel;
 pub(crate) mod listener;
+pub(crate) mod observer;
+pub(crate) mod passed;
 mod read;
 mod signals;
 pub(crate) mod simulated;
@@ -40,6 +42,7 @@ use crate::websocket::{CloseCode, Received};
 use answer::Upload;
 use clients::{Client, Clients, fact};
 use control::Control;
+use observer::Observer;
 use rustc_hash::FxHashMap;
 use std::borrow::Cow;
 use std::collections::VecDeque;
@@ -156,6 +159,7 @@ pub(crate) struct EventLoop<S: System> {
     events_per_poll: usize,
     listeners: Vec<Listening<S::Listener>>,
     control: Arc<Control>,
+    observer: Observer,
     clients: Clients<S::Socket>,
     asides: Asides,
     max_clients: usize,
@@ -264,6 +268,7 @@ impl<S: System> EventLoop<S> {
             events_per_poll,
             listeners,
             control,
+            observer: Observer::default(),
             clients: Clients::with_capacity(max_clients),
             asides: Asides::default(),
             max_clients,
@@ -335,6 +340,7 @@ impl<S: System> EventLoop<S> {
             return Err(Error::Start(error));
         }
         self.close_idle_files();
+        self.tell_ready();
         Ok(())
     }
 

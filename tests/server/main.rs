@@ -39,10 +39,13 @@ mod utf8;
 mod backlog;
 mod broadcast;
 mod endpoint;
+mod observers;
 mod panics;
 mod stalls;
 mod timers;
 
+#[cfg(all(feature = "cli", target_os = "linux"))]
+mod activation;
 #[cfg(all(feature = "cli", target_os = "linux"))]
 mod changed_files;
 mod churn;
@@ -70,6 +73,10 @@ mod http2_uploads;
 mod http2_websockets;
 #[cfg(feature = "cli")]
 mod log_lines;
+#[cfg(all(feature = "cli", target_os = "linux"))]
+mod notifications;
+#[cfg(all(feature = "cli", target_os = "linux"))]
+mod privileges;
 mod slow_reader;
 mod stop;
 #[cfg(feature = "tls")]
