@@ -40,7 +40,7 @@ use crate::websocket::deflate::Inflaters;
 use crate::websocket::encoded::ToSend;
 use crate::websocket::{CloseCode, Received};
 use answer::Upload;
-use clients::{Client, Clients, fact};
+use clients::{Client, Clients, client_of, fact, token_of};
 use control::Control;
 use observer::Observer;
 use rustc_hash::FxHashMap;
@@ -729,17 +729,3 @@ impl<S: System> Drop for EventLoop<S> {
         bury(calls);
     }
 }
-
-/// The token of a client's events: its id, so that an event of a client that left is nobody's.
-fn token_of(client: ClientId) -> usize {
-    usize::try_from(client.as_u64()).expect("64-bit tokens: see the assertion")
-}
-
-fn client_of(token: usize) -> ClientId {
-    ClientId::from_u64(token as u64)
-}
-
-const _: () = assert!(
-    usize::BITS >= 64,
-    "ids have 64 bits, and so must the tokens of the poll"
-);
