@@ -117,6 +117,8 @@ pub use app::websocket::{WebSocket, websocket};
 pub use client_id::ClientId;
 pub use config::{BacklogPolicy, Compression, CompressionMode, Config, WebSocketConfig};
 pub use error::Error;
+pub use event_loop::observer::ServerEvent;
+pub use event_loop::passed::PassedListener;
 pub use http::{
     Address, Body, BodyFlow, BodyHandler, BodyPlan, ConnectionInfo, Cookie, Form, FormError,
     FormField, HeaderName, HeaderValue, Headers, InvalidCookie, InvalidField, Method, RemoteStream,

@@ -12,6 +12,8 @@ use crate::error::Error;
 use crate::event_loop::control::Control;
 use crate::event_loop::kernel::Kernel;
 use crate::event_loop::listener::ListeningSocket;
+use crate::event_loop::observer::{Observer, ServerEvent};
+use crate::event_loop::passed::PassedListener;
 use crate::event_loop::system::Listener;
 use crate::event_loop::{EventLoop, Listening, SIGNALS, WAKER};
 use crate::http::Address;
@@ -22,6 +24,7 @@ use plan::Sites;
 use secure::{Acceptors, Certificates, Reload};
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Addresses to listen on, names, and who answers to them.
 ///
@@ -165,6 +168,8 @@ pub struct Server {
     hosts: Vec<Host>,
     config: Config,
     stop_on_signals: bool,
+    passed: Vec<PassedListener>,
+    observer: Observer,
 }
 
 impl Server {
@@ -197,6 +202,30 @@ impl Server {
         self
     }
 
+    /// Listens by `listener`, which does already, where a host [listens](Host::listen) at its address,
+    /// in place of a socket that would be bound: how a service manager hands them over. Options of the
+    /// address (TLS, the PROXY protocol) are those of the hosts; a Unix socket's file stays what and
+    /// where it is. An address of IPv6 may take IPv4 too, as its maker chose.
+    #[must_use]
+    pub fn listener(mut self, listener: PassedListener) -> Self {
+        self.passed.push(listener);
+        self
+    }
+
+    /// Has `observer` told how the server is, on its thread and between two turns of its loop: it may
+    /// not block. With an `alive_interval`, [`ServerEvent::Alive`] is told once in each, as long as
+    /// nothing holds up the loop; who misses it knows that something does. Where signals are taken,
+    /// `SIGHUP` is too, with certificates or without.
+    #[must_use]
+    pub fn observe(
+        mut self,
+        alive_interval: Option<Duration>,
+        observer: impl Fn(ServerEvent) + 'static,
+    ) -> Self {
+        self.observer = Observer::new(alive_interval, observer);
+        self
+    }
+
     /// Binds every address.
     ///
     /// # Errors
@@ -208,6 +237,8 @@ impl Server {
             hosts,
             config,
             stop_on_signals,
+            mut passed,
+            observer,
         } = self;
         let planned = plan::plan(&hosts)?;
         if planned.is_empty() {
@@ -228,13 +259,23 @@ impl Server {
                 Some(true) => Some(acceptors.acceptor(&hosts, planned)?),
                 Some(false) | None => None,
             };
-            let backlog = config.listen_backlog;
-            let listener = ListeningSocket::bind(&planned.address, mode, backlog);
+            let is_passed = |passed: &PassedListener| *passed.address() == planned.address;
+            let listener = match passed.iter().position(is_passed) {
+                Some(_) if mode.is_some() => Err(plan::invalid(MODE_OF_PASSED)),
+                Some(index) => ListeningSocket::passed(passed.swap_remove(index)),
+                None => ListeningSocket::bind(&planned.address, mode, config.listen_backlog),
+            };
             let listener = listener.map_err(|source| Error::Bind {
                 address: planned.text.clone(),
                 source,
             })?;
             listeners.push(Listening::new(listener, site, proxy_protocol).secured(acceptor));
+        }
+        if let Some(unused) = passed.first() {
+            return Err(Error::Bind {
+                address: unused.address().to_string(),
+                source: plan::invalid("a socket was passed for it, and no host listens there"),
+            });
         }
         let names = sites.into_names();
         let responders = hosts.into_iter().map(Host::into_responders).collect();
@@ -248,10 +289,11 @@ impl Server {
         if stop_on_signals {
             let reload = reload.clone();
             kernel
-                .take_signals(SIGNALS, reload.on_hangup())
+                .take_signals(SIGNALS, observer.on_hangup(reload.on_hangup()))
                 .map_err(Error::Poll)?;
         }
-        let event_loop = EventLoop::new(kernel, control, listeners, responders, names, config)?;
+        let mut event_loop = EventLoop::new(kernel, control, listeners, responders, names, config)?;
+        event_loop.observe(observer);
         Ok(Bound {
             event_loop,
             addresses,
@@ -286,6 +328,9 @@ impl Server {
         self.bind()?.run()
     }
 }
+
+/// Of `?mode=`, at a socket whose file is there.
+const MODE_OF_PASSED: &str = "the socket was passed: its file has the mode that its maker chose";
 
 /// See [`Server::into_parts`].
 type Parts<L> = (

@@ -171,6 +171,32 @@ fn every_limit_has_its_row_and_both_of_its_tests() {
     }
 }
 
+/// Each that `Cargo.toml` asks for has a row, with the version that is asked for; and nothing else has.
+#[test]
+fn every_dependency_is_on_its_page() {
+    let manifest = fs::read_to_string(root().join("Cargo.toml")).expect("a manifest");
+    let mut asked = Vec::new();
+    let mut is_within = false;
+    for line in manifest.lines() {
+        if line.starts_with('[') {
+            is_within = line.ends_with("dependencies]") && !line.contains("dev-");
+        } else if let Some((name, version)) = line.split_once(" = ").filter(|_| is_within) {
+            let version = version.split('"').nth(1).expect("a version");
+            asked.push((name.to_owned(), version.to_owned()));
+        }
+    }
+    let page = page("dependencies.md");
+    let mut told = Vec::new();
+    for row in page.lines().filter(|line| line.starts_with("| `")) {
+        let cells: Vec<_> = row.split('|').collect();
+        let versions = cells[2].split(',').map(|version| version.trim().to_owned());
+        told.extend(code(cells[1]).map(str::to_owned).zip(versions));
+    }
+    asked.sort_unstable();
+    told.sort_unstable();
+    assert_eq!(told, asked);
+}
+
 /// All sources below a folder, by their path.
 fn sources(folder: PathBuf, sources: &mut HashMap<PathBuf, String>) {
     for entry in fs::read_dir(folder).expect("a folder") {

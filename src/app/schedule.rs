@@ -53,6 +53,8 @@ pub(crate) enum Due {
     ResumeAccepting,
     /// The graceful stop has taken long enough.
     StopTimeout,
+    /// Who observes the server is to be told that its loop turns.
+    Alive,
 }
 
 /// A message that waits for its time.

@@ -11,6 +11,9 @@ use std::path::{Component, Path, PathBuf};
 /// What the address of a Unix socket begins with. Its path follows, or its name behind an `@`.
 const UNIX: &str = "unix:";
 
+/// What stands for the sockets that systemd passes. The name of some of them follows, behind a colon.
+const SYSTEMD: &str = "systemd";
+
 /// Longest name of a Unix socket, in bytes: what the system has room for, less a zero.
 const MAX_UNIX_NAME_BYTES: usize = 107;
 
@@ -37,10 +40,12 @@ pub(crate) enum Place {
     Name(String, u16),
     /// What stands behind `unix:`, a path without needless parts.
     Unix(String),
+    /// Sockets that were passed: those of that name, or all.
+    Systemd(Option<String>),
 }
 
 impl ListenAddress {
-    /// Understands `HOST:PORT` or `unix:PATH`, and options behind a question mark.
+    /// Understands `HOST:PORT`, `unix:PATH` or `systemd`, and options behind a question mark.
     ///
     /// # Errors
     ///
@@ -53,14 +58,17 @@ impl ListenAddress {
             (_, Some(place)) => (place, Some(false)),
             (None, None) => (place, None),
         };
-        let place = match place.strip_prefix(UNIX) {
-            Some(name) => unix_place(name)?,
-            None => ip_place(place).ok_or_else(|| {
+        let place = if let Some(name) = place.strip_prefix(UNIX) {
+            unix_place(name)?
+        } else if let Some(name) = place.strip_prefix(SYSTEMD).and_then(systemd_name) {
+            Place::Systemd(name?)
+        } else {
+            ip_place(place).ok_or_else(|| {
                 format!(
                     "'{place}' is no address: write HOST:PORT, as 127.0.0.1:1337, [::1]:80 or \
                      localhost:8080, or unix:PATH"
                 )
-            })?,
+            })?
         };
         let mut address = Self {
             place,
@@ -92,6 +100,11 @@ impl ListenAddress {
             }
         }
         Ok(())
+    }
+
+    /// The same somewhere else.
+    pub(crate) fn at(self, place: Place) -> Self {
+        Self { place, ..self }
     }
 
     /// The same without TLS.
@@ -152,7 +165,7 @@ impl Place {
         match self {
             Self::Ip(address) => address.port() == 0,
             Self::Name(_, port) => *port == 0,
-            Self::Unix(_) => false,
+            Self::Unix(_) | Self::Systemd(_) => false,
         }
     }
 
@@ -185,6 +198,8 @@ impl fmt::Display for Place {
             Self::Ip(address) => address.fmt(f),
             Self::Name(name, port) => write!(f, "{name}:{port}"),
             Self::Unix(name) => write!(f, "{UNIX}{name}"),
+            Self::Systemd(None) => f.write_str(SYSTEMD),
+            Self::Systemd(Some(name)) => write!(f, "{SYSTEMD}:{name}"),
         }
     }
 }
@@ -208,6 +223,25 @@ fn ip_place(text: &str) -> Option<Place> {
     let last = name.rsplit('.').next().unwrap_or_default();
     let is_name = is_domain(name) && !last.bytes().all(|byte| byte.is_ascii_digit());
     is_name.then(|| Place::Name(host.to_ascii_lowercase(), port))
+}
+
+/// What stands behind `systemd`: nothing, or a colon and a name as systemd takes it, which may be a
+/// number too. `None`: it is the begin of another word.
+fn systemd_name(rest: &str) -> Option<Result<Option<String>, String>> {
+    let Some(name) = rest.strip_prefix(':') else {
+        return rest.is_empty().then_some(Ok(None));
+    };
+    let is_name = matches!(name.len(), 1..=255)
+        && name
+            .bytes()
+            .all(|byte| matches!(byte, b' '..=b'~') && byte != b':');
+    Some(if is_name {
+        Ok(Some(name.to_owned()))
+    } else {
+        Err(format!(
+            "'{name}' is no name of a socket: write systemd:NAME as FileDescriptorName= has it"
+        ))
+    })
 }
 
 /// What stands behind `unix:`.
@@ -266,6 +300,11 @@ mod tests {
             "https://127.0.0.1:443",
             "http://a:80",
             "https://unix:/run/a.sock?mode=660",
+            "systemd",
+            "systemd:web",
+            "systemd:80",
+            "https://systemd:aerys.socket?proxy-protocol",
+            "systemd.example:80",
             &longest,
         ] {
             assert_eq!(spelt(text).as_deref(), Ok(text));
@@ -295,6 +334,11 @@ mod tests {
             "http://a:80/",
             "ws://a:80",
             "127.0.0.1:80?mode=660",
+            "systemd:",
+            "systemd:a:b",
+            "systemd:\u{e4}",
+            "systemd?mode=660",
+            "Systemd",
             "unix:",
             "unix:@",
             "unix:.",

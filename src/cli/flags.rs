@@ -6,6 +6,7 @@
 use crate::cli::address::ListenAddress;
 use crate::cli::build;
 use crate::cli::file::nearest;
+use crate::cli::identity::{self, Group, User};
 use crate::cli::units::{
     Switchable, bytes, count, duration, duration_or_off, micros_or_off, some, trusted_proxy,
 };
@@ -25,8 +26,8 @@ pub(crate) struct ServeArgs {
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub(crate) config: Option<PathBuf>,
 
-    /// Address to listen on, port 0 for a free one, or `unix:PATH`; with TLS, `http://` in front of
-    /// it makes it a plain one; may be given several times
+    /// Address to listen on, port 0 for a free one, `unix:PATH`, or `systemd` for the sockets that it
+    /// passes; with TLS, `http://` in front of it makes it a plain one; may be given several times
     #[arg(long, value_name = "ADDRESS", default_value = DEFAULT_ADDRESS, value_parser = listed_address)]
     pub(crate) listen: Vec<ListenAddress>,
 
@@ -41,6 +42,14 @@ pub(crate) struct ServeArgs {
     /// Log what is at least as grave: error, warn, info, debug, trace or off
     #[arg(long, value_name = "LEVEL", default_value = "info", value_parser = log_level())]
     pub(crate) log_level: log::LevelFilter,
+
+    /// User to become once all addresses are bound and all keys are read, by name or number
+    #[arg(long, value_name = "USER", value_parser = identity::user)]
+    pub(crate) user: Option<User>,
+
+    /// Group to become with `--user` in place of that user's primary one, by name or number
+    #[arg(long, value_name = "GROUP", value_parser = identity::group)]
+    pub(crate) group: Option<Group>,
 
     /// Proxy that is believed whom it speaks for: addresses as 10.0.0.0/8, or `unix` for those on
     /// Unix sockets; may be given several times

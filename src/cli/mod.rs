@@ -10,11 +10,15 @@ mod file;
 mod flags;
 mod forms;
 mod host;
+#[cfg_attr(not(target_os = "linux"), path = "identity_absent.rs")]
+mod identity;
 mod log_output;
+mod privileges;
 mod schemes;
 mod secure;
 mod serve;
 mod settings;
+mod systemd;
 mod together;
 mod units;
 
@@ -107,7 +111,7 @@ pub(crate) fn run() -> ExitCode {
     };
     let outcome = parse(&arguments, &FileDefaults::default()).and_then(|task| match task {
         Task::Check(file) => check(&file),
-        Task::Serve(first) => serve(&first, &arguments, &log),
+        Task::Serve(first) => serve(*first, &arguments, &log),
     });
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
@@ -125,7 +129,7 @@ pub(crate) fn run() -> ExitCode {
 }
 
 /// Serves by the command line, the variables, and the file that they name.
-fn serve(first: &Serve, arguments: &[OsString], log: &OnceCell<LogOutput>) -> Result<(), Failure> {
+fn serve(first: Serve, arguments: &[OsString], log: &OnceCell<LogOutput>) -> Result<(), Failure> {
     let Some(path) = first.flags.config.clone() else {
         return serve::serve(first, Vec::new(), log);
     };
@@ -140,7 +144,7 @@ fn serve(first: &Serve, arguments: &[OsString], log: &OnceCell<LogOutput>) -> Re
              says it itself",
             path.display()
         )])),
-        _ => serve::serve(&serve, file.hosts, log),
+        _ => serve::serve(*serve, file.hosts, log),
     }
 }
 

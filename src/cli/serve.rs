@@ -1,10 +1,12 @@
 //! `aerys serve`: the server by its settings, its addresses on standard output.
 
+use crate::cli::address::{ListenAddress, Place};
 use crate::cli::flags::{self, ServeArgs};
 use crate::cli::host::{FileSettings, HostSettings, Located, TlsSettings};
 use crate::cli::log_output::LogOutput;
-use crate::cli::{Failure, Serve, build, schemes};
-use aerys::{Address, Bound};
+use crate::cli::systemd::{self, Notifier, Sockets};
+use crate::cli::{Failure, Serve, build, privileges, schemes};
+use aerys::{Address, Bound, Server};
 use std::cell::OnceCell;
 use std::env;
 use std::io::{self, Write};
@@ -18,15 +20,18 @@ use std::thread;
 ///
 /// One line that says what failed.
 pub(crate) fn serve(
-    serve: &Serve,
-    hosts: Vec<HostSettings>,
+    mut serve: Serve,
+    mut hosts: Vec<HostSettings>,
     log: &OnceCell<LogOutput>,
 ) -> Result<(), Failure> {
-    let flags = &serve.flags;
-    let mut hosts = hosts;
     if hosts.is_empty() {
-        hosts.push(host_of_flags(flags));
+        hosts.push(host_of_flags(&serve.flags));
     }
+    // Before there is a second thread, which would keep what this one gives up.
+    privileges::refuse_new()?;
+    let passed = take_passed(&mut serve.flags, &mut hosts).map_err(Failure::AtRunTime)?;
+    let serve = &serve;
+    let flags = &serve.flags;
     let no_thread =
         |error: io::Error| Failure::AtRunTime(format!("no thread can be started: {error}"));
     let started = LogOutput::start(flags.log_level).map_err(no_thread)?;
@@ -34,16 +39,52 @@ pub(crate) fn serve(
     for word in flags::words_on_variables(env::vars_os().map(|(name, _)| name)) {
         log::warn!("{word}");
     }
+    let identity = privileges::named(flags)?;
     raise_descriptor_limit(flags.max_connections);
     judge_root(serve)?;
     judge_tls(serve)?;
     judge_schemes(serve, &hosts)?;
     let built = build::server(flags, &hosts).map_err(Failure::AtRunTime)?;
     let failed = |error: aerys::Error| Failure::AtRunTime(error.to_string());
-    let bound = built.server.bind().map_err(failed)?;
+    let listeners = passed.into_listeners(&hosts, &flags.tls_redirect);
+    let are_passed: Vec<Address> = listeners
+        .iter()
+        .map(|passed| passed.address().clone())
+        .collect();
+    let mut server = listeners.into_iter().fold(built.server, Server::listener);
+    if let Some(notifier) = Notifier::from_environment() {
+        server = server.observe(systemd::watchdog_interval(), move |event| {
+            notifier.tell(event);
+        });
+    }
+    let bound = server.bind().map_err(failed)?;
+    privileges::leave(identity.as_ref(), &bound, |address| {
+        are_passed.contains(address)
+    })?;
     built.https_port.set(https_port(&bound));
     announce(&bound, &built.fingerprints).map_err(no_thread)?;
     bound.run().map_err(failed)
+}
+
+/// Takes the sockets that systemd passed, if an address asks for them, and puts their addresses in the
+/// place of that.
+///
+/// # Errors
+///
+/// One line that says what is wrong with them.
+fn take_passed(flags: &mut ServeArgs, hosts: &mut [HostSettings]) -> Result<Sockets, String> {
+    let is_wanted = |address: &ListenAddress| matches!(address.place, Place::Systemd(_));
+    let mut of_hosts = hosts.iter().flat_map(|host| host.listen.iter().flatten());
+    let are_wanted = of_hosts.any(|address| is_wanted(&address.value))
+        || flags.tls_redirect.iter().any(is_wanted);
+    let sockets = Sockets::take(are_wanted)?;
+    sockets.put_into(hosts)?;
+    let mut redirects = Vec::new();
+    for address in flags.tls_redirect.drain(..) {
+        redirects.extend(sockets.found_for(address)?);
+    }
+    flags.tls_redirect = redirects;
+    Ok(sockets)
 }
 
 /// Judges the root that a flag or a variable names: one of the file was judged with the file.

@@ -4,6 +4,7 @@ use crate::app::schedule::Due;
 use crate::app::static_files::kept_open_at_most;
 use crate::event_loop::addresses::Origin;
 use crate::event_loop::clients::{Client, fact};
+use crate::event_loop::listener::without_mapping;
 use crate::event_loop::system::{Accepted, Listener, Socket, System};
 use crate::event_loop::tls::Session;
 use crate::event_loop::warnings::Warning;
@@ -139,7 +140,7 @@ impl<S: System> EventLoop<S> {
         if local_address.ip().is_some_and(|ip| ip.is_unspecified())
             && let Ok(address) = socket.local_address()
         {
-            local_address = address.into();
+            local_address = without_mapping(address).into();
         }
         log::debug!("client {id} connected from {address}");
         let info = ConnectionInfo {

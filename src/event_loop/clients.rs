@@ -258,6 +258,20 @@ impl<S> Clients<S> {
     }
 }
 
+/// The token of a client's events: its id, so that an event of a client that left is nobody's.
+pub(super) fn token_of(client: ClientId) -> usize {
+    usize::try_from(client.as_u64()).expect("64-bit tokens: see the assertion")
+}
+
+pub(super) fn client_of(token: usize) -> ClientId {
+    ClientId::from_u64(token as u64)
+}
+
+const _: () = assert!(
+    usize::BITS >= 64,
+    "ids have 64 bits, and so must the tokens of the poll"
+);
+
 #[cfg(test)]
 mod tests {
     use super::*;

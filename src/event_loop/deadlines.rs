@@ -97,6 +97,7 @@ impl<S: System> EventLoop<S> {
                 Due::IdleFiles => self.close_idle_files(),
                 Due::ResumeAccepting => self.accept_paused = false,
                 Due::StopTimeout => self.cut_all(),
+                Due::Alive => self.tell_alive(),
             }
         }
         if any {

@@ -1,5 +1,6 @@
 //! Listening sockets: bound with what their clients inherit, accepting so many a turn.
 
+use crate::event_loop::passed::PassedListener;
 use crate::event_loop::socket::StreamSocket;
 use crate::event_loop::system::{Accepted, Listener};
 use crate::event_loop::unix::{self, SocketFile};
@@ -8,6 +9,7 @@ use mio::{Interest, Registry, Token};
 use socket2::{Domain, Protocol, Type};
 use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
 
 /// One listening socket.
 #[derive(Debug)]
@@ -44,6 +46,27 @@ impl ListeningSocket {
                 })
             }
         }
+    }
+
+    /// The same of one that listens already. A Unix socket's file is its maker's.
+    ///
+    /// # Errors
+    ///
+    /// Whatever the system says.
+    pub(crate) fn passed(listener: PassedListener) -> io::Result<Self> {
+        let (socket, address) = listener.into_parts()?;
+        let socket = match &address {
+            Address::Ip(_) => Kind::Tcp(mio::net::TcpListener::from_std(socket.into())),
+            Address::Unix(_) => {
+                let socket = std::os::unix::net::UnixListener::from(OwnedFd::from(socket));
+                Kind::Unix(mio::net::UnixListener::from_std(socket))
+            }
+        };
+        Ok(Self {
+            _file: None,
+            socket,
+            address,
+        })
     }
 
     fn bind_tcp(address: SocketAddr, backlog: i32) -> io::Result<Self> {
@@ -91,7 +114,7 @@ impl Listener for ListeningSocket {
         let accepted = match &self.socket {
             Kind::Tcp(socket) => socket
                 .accept()
-                .map(|(stream, peer)| (StreamSocket::new(stream), peer.into())),
+                .map(|(stream, peer)| (StreamSocket::new(stream), without_mapping(peer).into())),
             Kind::Unix(socket) => socket
                 .accept()
                 .map(|(stream, peer)| (StreamSocket::new(stream), unix::peer(&peer).into())),
@@ -105,6 +128,18 @@ impl Listener for ListeningSocket {
                 _ => Accepted::Lost(error),
             },
         }
+    }
+}
+
+/// The same address, of IPv4 if it only stands in one of IPv6: a socket that was passed may take both,
+/// and whom one trusts and logs is one client either way.
+pub(super) fn without_mapping(address: SocketAddr) -> SocketAddr {
+    match address {
+        SocketAddr::V6(mapped) => match mapped.ip().to_ipv4_mapped() {
+            Some(ip) => (ip, mapped.port()).into(),
+            None => address,
+        },
+        SocketAddr::V4(_) => address,
     }
 }
 

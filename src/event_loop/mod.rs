@@ -17,6 +17,8 @@ pub(crate) mod kernel;
 mod lifetimes;
 pub(crate) mod listener;
 mod listening;
+pub(crate) mod observer;
+pub(crate) mod passed;
 mod read;
 mod room;
 mod signals;
@@ -34,7 +36,6 @@ use crate::app::hub::Hub;
 use crate::app::names::Names;
 use crate::app::remote::RemoteCommand;
 use crate::app::running::Callback;
-use crate::client_id::ClientId;
 use crate::config::{Config, Settings};
 use crate::error::Error;
 use crate::http::Request;
@@ -48,9 +49,10 @@ use crate::websocket::encoded::ToSend;
 use crate::websocket::{CloseCode, Received};
 use addresses::Addresses;
 use asides::{Asides, Held};
-use clients::{Client, Clients, fact};
+use clients::{Client, Clients, client_of, fact, token_of};
 use control::Control;
 pub(crate) use listening::Listening;
+use observer::Observer;
 use std::collections::VecDeque;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -60,7 +62,6 @@ use stop::Stop;
 use system::{Socket as _, System};
 use tls::Pump;
 use warnings::Warnings;
-
 use watchdog::Watchdog;
 
 /// Length of the read buffer, and so what one client may bring in a turn.
@@ -92,6 +93,7 @@ pub(crate) struct EventLoop<S: System> {
     events_per_poll: usize,
     listeners: Vec<Listening<S::Listener>>,
     control: Arc<Control>,
+    observer: Observer,
     clients: Clients<S::Socket>,
     asides: Asides,
     max_clients: usize,
@@ -214,6 +216,7 @@ impl<S: System> EventLoop<S> {
             events_per_poll,
             listeners,
             control,
+            observer: Observer::default(),
             clients: Clients::with_capacity(max_clients),
             asides,
             max_clients,
@@ -292,6 +295,7 @@ impl<S: System> EventLoop<S> {
         }
         self.note_returned(None);
         self.close_idle_files();
+        self.tell_ready();
         Ok(())
     }
 
@@ -605,17 +609,3 @@ impl<S: System> Drop for EventLoop<S> {
         self.app.bury();
     }
 }
-
-/// The token of a client's events: its id, so that an event of a client that left is nobody's.
-fn token_of(client: ClientId) -> usize {
-    usize::try_from(client.as_u64()).expect("64-bit tokens: see the assertion")
-}
-
-fn client_of(token: usize) -> ClientId {
-    ClientId::from_u64(token as u64)
-}
-
-const _: () = assert!(
-    usize::BITS >= 64,
-    "ids have 64 bits, and so must the tokens of the poll"
-);

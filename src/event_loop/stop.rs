@@ -4,6 +4,7 @@
 use crate::app::running::Callback;
 use crate::app::schedule::Due;
 use crate::event_loop::EventLoop;
+use crate::event_loop::observer::ServerEvent;
 use crate::event_loop::system::System;
 use crate::protocol::Protocol;
 use crate::websocket::CloseCode;
@@ -29,6 +30,7 @@ impl<S: System> EventLoop<S> {
         if self.stop == Stop::Stopping {
             return;
         }
+        self.observer.tell(ServerEvent::Stopping);
         log::info!("stopping: {} clients are connected", self.clients.len());
         self.stop = Stop::Stopping;
         // Closed sockets refuse; those that wait in the backlog are reset by the system.

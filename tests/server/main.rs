@@ -43,11 +43,14 @@ mod backlog;
 mod broadcast;
 mod endpoint;
 mod misbehaving;
+mod observers;
 mod panics;
 mod stalls;
 mod timers;
 mod watchdog;
 
+#[cfg(all(feature = "cli", target_os = "linux"))]
+mod activation;
 #[cfg(all(feature = "cli", target_os = "linux"))]
 mod changed_files;
 mod churn;
@@ -79,6 +82,10 @@ mod limits_program;
 mod log_lines;
 #[cfg(feature = "cli")]
 mod log_output;
+#[cfg(all(feature = "cli", target_os = "linux"))]
+mod notifications;
+#[cfg(all(feature = "cli", target_os = "linux"))]
+mod privileges;
 mod slow_reader;
 mod stop;
 #[cfg(feature = "tls")]

@@ -61,8 +61,13 @@ impl Program {
 
     /// The same by a command of one's own, which has to say where it listens.
     pub(crate) fn start(mut command: Command) -> Self {
+        command.stdin(Stdio::null());
+        Self::start_with_input(command)
+    }
+
+    /// The same where the command says what its standard input is.
+    pub(crate) fn start_with_input(mut command: Command) -> Self {
         let mut child = command
-            .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .spawn()
             .expect("the program starts");
@@ -117,6 +122,31 @@ impl Program {
         (status.expect("it ended"), begun.elapsed())
     }
 
+    /// What the system says of it: a line of that name in `/proc/PID/status`.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn status(&self, name: &str) -> Vec<String> {
+        status_of(&format!("/proc/{}/status", self.child.id()), name)
+    }
+
+    /// The same of each of its threads.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn status_of_threads(&self, name: &str) -> Vec<Vec<String>> {
+        let tasks = std::fs::read_dir(format!("/proc/{}/task", self.child.id()));
+        let task = |entry: std::io::Result<std::fs::DirEntry>| {
+            let path = entry.expect("it runs").path().join("status");
+            status_of(path.to_str().expect("UTF-8"), name)
+        };
+        tasks.expect("it runs").map(task).collect()
+    }
+
+    /// What the flags of one of its descriptors are, as `open` takes them.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn descriptor_flags(&self, fd: u32) -> u32 {
+        let path = format!("/proc/{}/fdinfo/{fd}", self.child.id());
+        let flags = status_of(&path, "flags:");
+        u32::from_str_radix(&flags[0], 8).expect("octal digits")
+    }
+
     /// How many descriptors it has open.
     #[cfg(target_os = "linux")]
     pub(crate) fn descriptor_count(&self) -> usize {
@@ -152,17 +182,7 @@ impl Program {
 
     #[cfg(target_os = "linux")]
     fn status_kib(&self, name: &str) -> u64 {
-        let status =
-            std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).expect("it runs");
-        let value = status
-            .lines()
-            .find_map(|line| line.strip_prefix(name))
-            .expect("a line of that name");
-        value
-            .trim()
-            .trim_end_matches(" kB")
-            .parse()
-            .expect("a number")
+        self.status(name)[0].parse().expect("a number")
     }
 
     /// Processor time that it has used, in ticks of a hundredth of a second.
@@ -186,6 +206,15 @@ impl Drop for Program {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// The words behind `name` in such a file.
+#[cfg(target_os = "linux")]
+fn status_of(path: &str, name: &str) -> Vec<String> {
+    let status = std::fs::read_to_string(path).expect("it runs");
+    let value = status.lines().find_map(|line| line.strip_prefix(name));
+    let words = value.expect("a line of that name").split_whitespace();
+    words.map(str::to_owned).collect()
 }
 
 pub(crate) fn command() -> Command {
@@ -231,8 +260,13 @@ pub(crate) fn run_with_descriptors(count: u32, arguments: &[&str]) -> (Option<i3
 
 /// The same for a command of one's own.
 pub(crate) fn run_command(mut command: Command) -> (Option<i32>, String, String) {
+    command.stdin(Stdio::null());
+    run_with_input(command)
+}
+
+/// The same where the command says what its standard input is.
+pub(crate) fn run_with_input(mut command: Command) -> (Option<i32>, String, String) {
     let mut child = command
-        .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
