@@ -109,17 +109,23 @@ impl<S: System> EventLoop<S> {
             self.clients.next_id()
         };
         let is_encrypted = self.listeners[index].acceptor.is_some();
-        let Some(id) = id else {
+        let registered = id.filter(|id| {
+            let registered = self.system.register(&mut socket, token_of(*id));
+            if let Err(error) = &registered {
+                // Of the poll's watches or memory there is no more, perhaps for long.
+                self.warn(&format!(
+                    "a client is refused, its socket could not be registered: {error}"
+                ));
+            }
+            registered.is_ok()
+        });
+        let Some(id) = registered else {
             // Who speaks TLS could not read it.
             if !is_encrypted {
                 socket.write(REFUSAL);
             }
             return;
         };
-        if let Err(error) = self.system.register(&mut socket, token_of(id)) {
-            log::error!("a client was lost, its socket could not be registered: {error}");
-            return;
-        }
         let listening = &self.listeners[index];
         let mut local_address = listening.listener.address().clone();
         if local_address.ip().is_some_and(|ip| ip.is_unspecified())

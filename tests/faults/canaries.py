@@ -9,7 +9,7 @@ from common import CLOSE, PATIENCE, PING, PONG, TEXT, Client, Wrong, cut_frame, 
 
 INTERVAL = 0.1
 # How often in a row one may be cut off before it is open.
-ATTEMPTS = 5
+ATTEMPTS = 50
 
 Report = collections.namedtuple("Report", "sent echoed cut wrong worst median")
 

@@ -18,6 +18,8 @@ import time
 PATIENCE = 10
 # Of a processor, what a server may take that has nothing to do.
 CALM = 0.05
+# The same while strace stops it at each of its calls: a loop that spins takes all that strace leaves it.
+CALM_AND_TRACED = 0.3
 KIB, MIB = 1 << 10, 1 << 20
 
 
@@ -155,6 +157,12 @@ class Server:
         after = self.sample()
         return (after.processor - before.processor) / (after.at - before.at)
 
+    def is_alive(self):
+        return self.process.poll() is None
+
+    def is_traced(self):
+        return not re.search(r"TracerPid:\s+0\n", pathlib.Path(f"/proc/{self.pid}/status").read_text())
+
     def limit(self, kind, soft):
         """Sets one of its limits while it runs; returns what it was."""
         before, hard = resource.prlimit(self.pid, kind)
@@ -176,9 +184,10 @@ class Faults:
     strace's, as `accept4:error=EMFILE:when=2+3`; `also` is seen and left alone."""
 
     def __init__(self, server, *rules, also=(), path=None):
+        self.server, self.lines = server, None
         names = [rule.split(":")[0] for rule in rules]
         self.out = server.log.with_name(f"strace-{time.monotonic_ns()}")
-        command = ["strace", "-f", "-q", "-p", str(server.pid), "-o", str(self.out), "-e", "signal=none"]
+        command = ["strace", "-f", "-q", "-p", str(server.pid), "-o", str(self.out), "-e", "signal=SIGSTOP"]
         command += ["-e", f"trace={','.join([*names, *also])}"]
         command += [part for rule in rules for part in ("-e", f"inject={rule}")]
         command += ["-P", str(path)] if path else []
@@ -199,8 +208,13 @@ class Faults:
         self.stop()
 
     def stop(self):
-        """Detaches, so that all is written."""
+        """Detaches, so that all is written. While the server stands still: in the midst of a call that is
+        made to fail, the error would be another one (ENOSYS)."""
         if self.process.poll() is None:
+            stops = len(self.calls("stopped by SIGSTOP"))
+            self.server.process.send_signal(signal.SIGSTOP)
+            with contextlib.suppress(Wrong):
+                wait_until("it stands still", lambda: len(self.calls("stopped by SIGSTOP")) > stops or not self.server.is_alive())
             self.process.send_signal(signal.SIGINT)
             try:
                 self.process.wait(PATIENCE)
@@ -208,10 +222,15 @@ class Faults:
                 self.process.kill()
                 self.process.wait()
         self.process.stderr.close()
+        self.lines = self.calls()
+        self.server.go_on()
 
     def calls(self, pattern=""):
         """The calls that have it, in order; `INJECTED` those that were made to fail."""
-        lines = self.out.read_text(errors="replace").splitlines() if self.out.exists() else []
+        if self.lines is None:
+            lines = self.out.read_text(errors="replace").splitlines() if self.out.exists() else []
+        else:
+            lines = self.lines
         return [line for line in lines if re.search(pattern, line)]
 
     def injected(self, pattern=""):

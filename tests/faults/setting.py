@@ -3,7 +3,7 @@
 import contextlib
 
 from canaries import Canaries
-from common import CALM, KIB, Server, expect, serves, wait_until
+from common import CALM, CALM_AND_TRACED, KIB, Server, expect, serves, wait_until
 
 # Tables grow in pages, and an allocator keeps some: not less than that is growth.
 LEAST_GROWTH = 512 * KIB
@@ -21,7 +21,7 @@ class Setting:
     def expect_calm(self, what, seconds=1.0):
         """It takes hardly more of a processor than the canaries took before. Returns the difference."""
         share = self.server.share(seconds) - self.share
-        expect(share < CALM, f"{what}: {100 * share:.0f} % of a processor beside the canaries")
+        expect(share < (CALM_AND_TRACED if self.server.is_traced() else CALM), f"{what}: {100 * share:.0f} % of a processor beside the canaries")
         return f"{max(0, 100 * share):.0f} % of a processor"
 
     def expect_descriptors(self):
@@ -42,6 +42,7 @@ class Setting:
 
     def finish(self):
         """The fault is over."""
+        self.expect_calm("afterwards")
         serves(self.server)
         self.expect_base_line()
         if self.canaries:
