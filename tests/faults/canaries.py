@@ -70,6 +70,7 @@ class Flock:
                 if not self.revive or attempt == ATTEMPTS - 1:
                     raise
                 self.cut += 1
+                time.sleep(0.02)
         self.selector.register(canary.client.socket, selectors.EVENT_READ, canary)
         self.due.append((at, canary))
 

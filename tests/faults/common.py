@@ -35,14 +35,15 @@ class Skip(Exception):
     """The case does not apply to this machine."""
 
 
-Case = collections.namedtuple("Case", "title run long")
+Case = collections.namedtuple("Case", "title run long awaits")
 CASES = []
 
 
-def case(title, long=False):
-    """Makes a function that takes the program a case. It returns what it measured, in one line."""
+def case(title, long=False, awaits=None):
+    """Makes a function that takes the program a case. It returns what it measured, in one line. It may fail
+    as long as what it awaits is not there."""
     def add(run):
-        CASES.append(Case(title, run, long))
+        CASES.append(Case(title, run, long, awaits))
         return run
     return add
 
@@ -85,7 +86,7 @@ class Server:
         self.log = pathlib.Path(self.folder.name) / "log"
         self.command = [*wrapped, program, "serve", "--root", self.root, "--log-level", "debug"]
         for address in listen:
-            self.command += ["--listen", address]
+            self.command += ["--listen", address.format(folder=self.folder.name)]
         self.command = [str(part) for part in [*self.command, *options]]
         self.environment, self.stderr = {**os.environ, **(environment or {})}, stderr
         self.listener_count = len(listen)
@@ -107,6 +108,8 @@ class Server:
             self.kill()
             raise Trouble(f"the server printed {said} and no address; its log: {self.said()[-500:]}")
         self.port = int(found[1])
+        # Started once more, it has the same.
+        self.command = [part.replace("127.0.0.1:0", f"127.0.0.1:{self.port}") for part in self.command]
 
     def kill(self):
         self.process.kill()
@@ -116,7 +119,7 @@ class Server:
     def __enter__(self):
         return self
 
-    def __exit__(self, kind, *_):
+    def __exit__(self, kind, error, _):
         """Stops it, and judges how it ended: a crash must not hide behind what came before."""
         died = self.process.poll()
         try:
@@ -130,7 +133,7 @@ class Server:
             said = self.said()
             self.folder.cleanup()
         if kind is None or died is not None:
-            expect(died is None, f"the server ended early with {died}: {said[-500:]}")
+            expect(died is None, f"the server ended early with {died}, {f'then: {error}' if error else ''} {said[-500:]}")
             expect(status == 0, f"the server ended with {status}: {said[-500:]}")
             expect("panicked" not in said, f"something panicked: {said[-500:]}")
 
@@ -352,11 +355,14 @@ class Client:
         return Answer(int(head.split()[1]), head, length, content)
 
     def message(self):
-        """The next frame: opcode and payload, or `None` at the end."""
-        while (found := cut_frame(self.received)) is None:
-            if not self.more():
-                return None
-        return found
+        """The next message or Close: opcode and payload, or `None` at the end. Pings are answered."""
+        while True:
+            while (found := cut_frame(self.received)) is None:
+                if not self.more():
+                    return None
+            if found[0] != PING:
+                return found
+            self.send(frame(found[1], PONG))
 
     def echo(self, text=b"hello"):
         self.send(frame(text))
