@@ -93,10 +93,7 @@ def stand_still(program, seconds, *options):
     """It stands still for longer than any of its timeouts, while clients do what they should."""
     large = b"x" * (12 * MIB)
     with setting(program, *LARGE, *options) as it, contextlib.ExitStack() as stack:
-        with Client(it.server) as client:
-            # Has memory grow that the allocator keeps.
-            client.upgrade().echo(large)
-        it.settle()
+        it.rehearse(large)
 
         def some(count=5, **more):
             return stack.enter_context(clients(it.server, count, **more))
