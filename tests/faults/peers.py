@@ -79,7 +79,5 @@ def network_is_gone(program):
             ip("up")
         # What they sent is sent again less and less often; the next time it is answered by RST.
         it.expect_descriptors(30)
-        # What the allocator keeps of the message is not always the same.
-        it.settle()
         it.cuts = None
     return f"26 clients were closed within {seconds:.1f} s; {calm}; with a network again 20 canaries went on"
