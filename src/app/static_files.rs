@@ -321,16 +321,14 @@ impl StaticFiles {
             self.cache.get_mut().forget(path.as_key());
         }
         let opened = opened?;
+        let calendar = (self.clock.calendar)();
         if let Some(known) = known
-            && known.is_still(&opened)
+            && known.is_still(&opened, calendar)
         {
             self.cache.get_mut().renew(path.as_key(), now);
             return Ok(known);
         }
-        let (max_bytes, calendar) = (
-            self.cache.get_mut().max_memory_bytes(),
-            (self.clock.calendar)(),
-        );
+        let max_bytes = self.cache.get_mut().max_memory_bytes();
         let found = Arc::new(self.site.load(opened, max_bytes, calendar)?);
         self.cache
             .get_mut()

@@ -125,16 +125,26 @@ impl<S: System> EventLoop<S> {
         // Who speaks TLS could not read it.
         let is_told = !is_encrypted && self.asides.refused.len() < REFUSED_AT_ONCE;
         let id = self.clients.next_id();
-        let Some(id) = id.filter(|_| is_told || !is_refused) else {
+        let id = id.filter(|_| is_told || !is_refused);
+        let registered = id.filter(|id| {
+            let registered = self.system.register(&mut socket, token_of(*id));
+            if let Err(error) = &registered {
+                // Of the poll's watches or memory there is no more, perhaps for long.
+                self.warn(
+                    Warning::Unregistered,
+                    format_args!(
+                        "a client is refused, its socket could not be registered: {error}"
+                    ),
+                );
+            }
+            registered.is_ok()
+        });
+        let Some(id) = registered else {
             if !is_encrypted {
                 socket.write(REFUSAL);
             }
             return;
         };
-        if let Err(error) = self.system.register(&mut socket, token_of(id)) {
-            log::error!("a client was lost, its socket could not be registered: {error}");
-            return;
-        }
         let listening = &self.listeners[index];
         let mut local_address = listening.listener.address().clone();
         if local_address.ip().is_some_and(|ip| ip.is_unspecified())

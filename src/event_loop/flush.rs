@@ -316,7 +316,10 @@ impl<S: System> EventLoop<S> {
         client.set(fact::WATCHED);
         let watched = self.system.watch_writable(&mut client.socket, token_of(id));
         if let Err(error) = watched {
-            log::error!("client {id} was lost, its socket could not be watched: {error}");
+            // Of the poll's memory there is no more, perhaps for long.
+            self.warn(&format!(
+                "client {id} was lost, its socket could not be watched: {error}"
+            ));
             self.doom(slot);
         }
     }

@@ -18,6 +18,8 @@ pub(super) enum Warning {
     Full,
     /// A client is refused, its address has as many connections as it may.
     FullAddress,
+    /// A client is refused, its socket could not be registered.
+    Unregistered,
     /// Half-read input passed its limit.
     BufferedInput,
 }

@@ -205,9 +205,10 @@ impl Representation {
         }
     }
 
-    /// Whether it is right still, as the file is now.
-    pub(super) fn is_still(&self, stamp: &Stamp) -> bool {
-        self.is_settled && self.stamp == *stamp
+    /// Whether it is right still, as the file is now. Its date may be later than that, once the
+    /// calendar was set back.
+    pub(super) fn is_still(&self, stamp: &Stamp, now: SystemTime) -> bool {
+        self.is_settled && self.stamp == *stamp && self.validators.modified <= now
     }
 
     /// Its open `file`, to be sent from.

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::sync::OnceLock;
+use std::time::SystemTime;
 
 use super::file::{Description, OpenFile, Representation};
 use super::site::Siblings;
@@ -68,11 +69,11 @@ impl Gzip {
 
 impl ServedFile {
     /// Whether all of it is right still.
-    pub(super) fn is_still(&self, opened: &OpenFile, siblings: &Siblings) -> bool {
+    pub(super) fn is_still(&self, opened: &OpenFile, siblings: &Siblings, now: SystemTime) -> bool {
         let mut pairs = self.coded.iter().zip(siblings);
-        self.plain.is_still(&opened.stamp)
+        self.plain.is_still(&opened.stamp, now)
             && pairs.all(|pair| match pair {
-                (Some(coded), Some(sibling)) => coded.is_still(&sibling.stamp),
+                (Some(coded), Some(sibling)) => coded.is_still(&sibling.stamp, now),
                 (None, None) => true,
                 _ => false,
             })

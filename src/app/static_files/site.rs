@@ -66,9 +66,11 @@ impl Found {
     }
 
     /// Whether it is right still.
-    pub(super) fn is_still(&self, opened: &Opened) -> bool {
+    pub(super) fn is_still(&self, opened: &Opened, now: SystemTime) -> bool {
         match (self, opened) {
-            (Self::File(file), Opened::File(opened, siblings)) => file.is_still(opened, siblings),
+            (Self::File(file), Opened::File(opened, siblings)) => {
+                file.is_still(opened, siblings, now)
+            }
             (Self::DirectoryWithoutSlash, Opened::DirectoryWithoutSlash) => true,
             // What is in a directory has times of its own.
             _ => false,

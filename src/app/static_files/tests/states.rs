@@ -152,3 +152,18 @@ fn an_open_file_of_other_bytes_is_noticed_though_its_time_was_set_back() {
     scene.set_modified("large.bin", fixed());
     assert_ne!(tag(&mut files, "/large.bin"), before);
 }
+
+/// RFC 9110 section 8.8.2.1: the date was right when the file was read.
+#[test]
+fn no_date_is_later_than_an_answer_after_the_calendar_was_set_back() {
+    let scene = Scene::new();
+    let mut files = scene.files();
+    let before = ask(&mut files, "GET", "/svg.svg", &[]).unwrap();
+    assert!(before.headers().contains("last-modified"));
+    files.clock.calendar = || SystemTime::now() - Duration::from_secs(24 * 3600);
+    pass(TRUSTED);
+    let after = ask(&mut files, "GET", "/svg.svg", &[]).unwrap();
+    let date = after.headers().get_str("last-modified").unwrap();
+    let said = httpdate::parse_http_date(date).unwrap();
+    assert!(said <= (files.clock.calendar)(), "{date}");
+}
