@@ -52,6 +52,10 @@ mod cli;
 mod configuration;
 #[cfg(feature = "cli")]
 mod configuration_example;
+#[cfg(all(feature = "cli", target_os = "linux"))]
+mod crowds;
+#[cfg(all(feature = "cli", target_os = "linux"))]
+mod floods;
 #[cfg(feature = "http2")]
 mod http2_backlog;
 #[cfg(feature = "http2")]
@@ -70,6 +74,7 @@ mod http2_uploads;
 mod http2_websockets;
 #[cfg(feature = "cli")]
 mod log_lines;
+mod reuse;
 mod slow_reader;
 mod stop;
 #[cfg(feature = "tls")]
