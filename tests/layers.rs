@@ -102,6 +102,29 @@ fn files_are_named_in_static_files_alone_and_those_of_unix_sockets_and_certifica
     );
 }
 
+/// Its keys could be chosen so that all collide, if peers chose them. They are places in a table of our own,
+/// which are given away in order; what peers send is a key of std's maps alone, whose hashes nobody can
+/// foretell, or is compared with at most a hundred others (row 79 of docs/security.md).
+#[test]
+fn the_fast_hasher_has_keys_of_our_own_alone() {
+    let (mut maps, mut others) = (0, Vec::new());
+    for source in sources() {
+        for (number, line) in &source.lines {
+            for (at, name) in line.match_indices("FxHash") {
+                let rest = &line[at + name.len()..];
+                let key = rest.split_once('<').map(|(_, key)| key);
+                if key.is_some_and(|key| key.starts_with("u32")) {
+                    maps += 1;
+                } else if !line.starts_with("use ") && !rest.contains("::default()") {
+                    others.push(format!("src/{}:{number}: {line}", source.path));
+                }
+            }
+        }
+    }
+    assert_eq!(others, Vec::<String>::new());
+    assert!(maps >= 5, "{maps} maps");
+}
+
 /// What lies below, and what it may not name since that lies above or beside it.
 const RULES: &[(&str, &[&str])] = &[
     (

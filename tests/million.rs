@@ -248,3 +248,130 @@ fn heartbeats_are_sliced_and_who_sends_meanwhile_is_answered() {
         assert_sliced(&mut simulation, &peers, 2, b"\x82\x01!");
     }
 }
+
+/// Row 70 of docs/security.md. However much of one client waits to be read, who sends one byte is answered
+/// after two more turns, and a turn reads so much of nobody.
+#[test]
+fn one_client_with_much_to_say_holds_nobody_up() {
+    const MOST_BYTES_IN_A_TURN: u64 = 256 * 1024;
+    let (mut simulation, peers) = simulation_of(10);
+    let (firehose, last) = (peers[0], peers[9]);
+    for opcode in [&BYTES[..1], b"\x8A", b"\x89"] {
+        let one = [opcode, &BYTES[1..]].concat();
+        simulation.send(firehose, &one.repeat((4 << 20) / one.len()));
+        let mut turns = 0;
+        while simulation.is_busy() {
+            simulation.send(last, BYTES);
+            let before = simulation.taken(firehose);
+            simulation.turn().expect("it goes on");
+            simulation.turn().expect("it goes on");
+            turns += 2;
+            assert_eq!(simulation.take_output(last), b"\x82\x01!", "turn {turns}");
+            let answered = simulation.taken(firehose) - before;
+            assert!(answered <= 2 * MOST_BYTES_IN_A_TURN, "{answered} bytes");
+        }
+        assert!(
+            turns >= (4 << 20) / 2 / MOST_BYTES_IN_A_TURN,
+            "{turns} turns"
+        );
+    }
+}
+
+/// Clients that are sent something later.
+const RECEIVERS: usize = 100;
+const SPAN: Duration = Duration::from_secs(10);
+
+/// On a message: so many delayed sends as it says, spread over the clients and over [`SPAN`].
+struct Later {
+    ws: Endpoint,
+}
+
+impl WebSocketHandler for Later {
+    type HandshakeData = ();
+
+    fn on_handshake(&mut self, _: &Request, _: &mut Response) -> Option<()> {
+        Some(())
+    }
+
+    fn on_data(&mut self, _: ClientId, message: Message<'_>) {
+        let count: u64 = message.to_text().parse().expect("a number");
+        let clients = self.ws.clients();
+        for number in 0..count {
+            let delay = Duration::from_millis(number * 7919 % SPAN.as_millis() as u64);
+            let to = clients[usize::try_from(number).expect("it fits") % clients.len()];
+            self.ws.send_after(delay, to, "x");
+        }
+    }
+}
+
+/// A server whose first client has asked for so many delayed sends, and whose clock is at that moment.
+fn with_delayed_sends(count: usize) -> (Simulation, Vec<Peer>) {
+    let config = WebSocketConfig {
+        heartbeat: None,
+        ..WebSocketConfig::default()
+    };
+    let endpoint = websocket(|ws| Later { ws }).config(config);
+    let host = Host::new().add(Router::new().get("/", endpoint));
+    let mut simulation = Simulation::new(Server::new().host(host)).expect("starts");
+    let mut peers = Vec::new();
+    for _ in 0..RECEIVERS {
+        let peer = simulation.connect(false);
+        simulation.send(peer, HANDSHAKE);
+        peers.push(peer);
+        simulation.settle().expect("it goes on");
+    }
+    let count = count.to_string();
+    let len = u8::try_from(count.len()).expect("a short text");
+    simulation.send(
+        peers[0],
+        &[&[0x81, 0x80 | len, 0, 0, 0, 0], count.as_bytes()].concat(),
+    );
+    simulation.turn().expect("it goes on");
+    (simulation, peers)
+}
+
+/// Row F21 of docs/security.md: each at its millisecond.
+#[test]
+fn a_million_delayed_sends_come_each_in_its_time() {
+    const COUNT: usize = 1_000_000;
+    const FRAME_BYTES: u64 = 3;
+    let (mut simulation, peers) = with_delayed_sends(COUNT);
+    let sum =
+        |simulation: &Simulation| -> u64 { peers.iter().map(|&peer| simulation.taken(peer)).sum() };
+    simulation.settle().expect("it goes on");
+    let each = FRAME_BYTES * COUNT as u64 / SPAN.as_millis() as u64;
+    // Those without a delay went out at once.
+    let mut expected = sum(&simulation);
+    for tick in 1..SPAN.as_millis() {
+        simulation.advance(Duration::from_millis(1));
+        simulation.settle().expect("it goes on");
+        expected += each;
+        assert_eq!(sum(&simulation), expected, "after {tick} ms");
+    }
+    simulation.advance(SPAN);
+    simulation.settle().expect("it goes on");
+    assert_eq!(sum(&simulation), expected, "nothing comes twice");
+}
+
+/// Row F21: what is promised for each in `Config::max_timers`, however many there are.
+#[test]
+fn a_delayed_send_takes_as_much_whatever_their_number() {
+    let held = |count: usize| {
+        let measure = move || {
+            let before = LIVE.get();
+            let (_simulation, _) = with_delayed_sends(count);
+            usize::try_from(LIVE.get() - before).expect("it holds something")
+        };
+        std::thread::spawn(measure).join().expect("no panic")
+    };
+    // Powers of two, as above.
+    let counts = [1 << 15, 1 << 16, 1 << 17];
+    let [few, more, many] = counts.map(held);
+    let each = [(more - few) / counts[0], (many - more) / counts[1]];
+    // 24, 64, and what an allocation of a frame takes.
+    assert!(
+        each.iter().all(|each| (88..=160).contains(each)),
+        "{each:?} bytes"
+    );
+    assert!(each[0].abs_diff(each[1]) <= 8, "{each:?} bytes");
+}

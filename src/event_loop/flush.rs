@@ -4,6 +4,7 @@ use crate::client_id::ClientId;
 use crate::config::Settings;
 use crate::event_loop::clients::{Client, fact};
 use crate::event_loop::system::{FileOutcome, Socket, System, WriteOutcome};
+use crate::event_loop::warnings::Warning;
 use crate::event_loop::{EARLY_FLUSH_BYTES, EventLoop, token_of};
 use crate::output::Output;
 use crate::protocol::Protocol;
@@ -317,9 +318,10 @@ impl<S: System> EventLoop<S> {
         let watched = self.system.watch_writable(&mut client.socket, token_of(id));
         if let Err(error) = watched {
             // Of the poll's memory there is no more, perhaps for long.
-            self.warn(&format!(
-                "client {id} was lost, its socket could not be watched: {error}"
-            ));
+            self.warn(
+                Warning::Unregistered,
+                format_args!("client {id} was lost, its socket could not be watched: {error}"),
+            );
             self.doom(slot);
         }
     }

@@ -550,8 +550,10 @@ impl<S: System> EventLoop<S> {
     fn doom(&mut self, slot: u32) {
         self.part(slot);
         if let Some(client) = self.clients.get_mut(slot) {
-            if self.hub.streams.is_sent_until_close(slot) {
-                // An orderly end would say that the response is complete.
+            // An orderly end would say that the response is complete; and for who does not read, the
+            // kernel would hold what it was given for minutes, with nobody to limit it.
+            let is_full = self.hub.output.borrow().is_blocked(slot);
+            if is_full || self.hub.streams.is_sent_until_close(slot) {
                 client.socket.reset_on_close();
             }
             client.set(fact::DOOMED);

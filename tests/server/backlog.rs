@@ -1,11 +1,12 @@
 //! Clients that read slowly or not at all: soft and hard limit, both policies, `on_drain`.
 
+use std::io::{ErrorKind, Read};
 use std::time::{Duration, Instant};
 
 use aerys::{BacklogPolicy, Config, Endpoint, Everyone, WebSocketConfig};
 
 use crate::client::{BINARY, CLOSE, Client, TEXT, frame, server_frame};
-use crate::support::{Event, TestServer};
+use crate::support::{Event, TestServer, wait_until};
 
 /// Far more than the kernel takes for a peer that does not read (about 4 MiB on Linux).
 const CLOG: usize = 12 << 20;
@@ -238,6 +239,64 @@ fn a_client_that_takes_nothing_is_dropped_at_the_write_timeout() {
         (Duration::from_millis(350)..Duration::from_secs(4)).contains(&took),
         "{took:?}"
     );
+}
+
+/// Else the kernel would go on for minutes to hold what it was given for a client that is gone.
+#[test]
+fn who_is_dropped_at_the_write_timeout_is_reset() {
+    let config = Config {
+        write_timeout: Duration::from_millis(400),
+        ..Config::default()
+    };
+    let server = TestServer::limited(config, WebSocketConfig::default(), clog);
+    let mut client = Client::open_narrow(server.address, "/");
+    client.send_text("clog");
+    server.close_event();
+    let mut reader = client.writer();
+    let mut piece = [0; 64 * 1024];
+    let end = loop {
+        match reader.read(&mut piece) {
+            Ok(0) => break None,
+            Ok(_) => {}
+            Err(error) => break Some(error.kind()),
+        }
+    };
+    assert_eq!(end, Some(ErrorKind::ConnectionReset));
+}
+
+/// What lies in the kernel is beyond all limits of ours, and all sockets of the machine share what there is:
+/// a thousand clients that do not read would take it from the others.
+#[cfg(target_os = "linux")]
+#[test]
+fn of_what_nobody_reads_the_kernel_holds_little() {
+    let react = |ws: &Endpoint, event: &Event| match event {
+        Event::Text(asker, text) if text == "backlog?" => {
+            let backlogs = ws
+                .clients()
+                .into_iter()
+                .filter_map(|client| ws.info(client));
+            let most = backlogs.map(|info| info.backlog_bytes).max();
+            ws.send(*asker, most.unwrap_or(0).to_string());
+        }
+        _ => clog(ws, event),
+    };
+    let server = TestServer::websocket(WebSocketConfig::default(), react);
+    let mut stuck = Client::open_narrow(server.address, "/");
+    let mut asking = Client::open(server.address, "/");
+    stuck.send_text("clog");
+    let mut backlog = || -> usize {
+        asking.send_text("backlog?");
+        asking.read_text().parse().expect("a number")
+    };
+    // Its socket took what it takes when nothing changes any more.
+    let mut before = 0;
+    wait_until("its socket is full", || {
+        let now = backlog();
+        std::mem::replace(&mut before, now) == now && now > 0
+    });
+    let taken = CLOG - before;
+    assert!(taken <= 3 << 19, "the kernel took {taken} bytes");
+    assert!(stuck.read_message(BINARY) == vec![2; CLOG]);
 }
 
 /// It takes little at a time, but it takes it, for longer than the timeout.

@@ -52,7 +52,7 @@ fn deflated(message: &[u8]) -> Vec<u8> {
 }
 
 /// Reads a compressed message of one frame that refers to no other.
-fn read_deflated(client: &mut Client, opcode: u8) -> Vec<u8> {
+pub(crate) fn read_deflated(client: &mut Client, opcode: u8) -> Vec<u8> {
     let start = client.read_bytes(2);
     assert_eq!(start[0], 0x80 | RSV1 | opcode, "{start:02x?}");
     let len = match start[1] {

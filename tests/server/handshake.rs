@@ -365,6 +365,53 @@ fn the_first_subprotocol_of_the_client_that_is_spoken_here_is_confirmed() {
     assert_eq!(confirmed("Sec-WebSocket-Protocol: CHAT.V1\r\n"), None);
 }
 
+/// No byte of an offer is on the wire again that is not one of our own subprotocols.
+#[test]
+fn what_is_no_token_among_subprotocols_is_never_reflected() {
+    let config = WebSocketConfig {
+        subprotocols: vec!["chat.v1".into()],
+        ..WebSocketConfig::default()
+    };
+    let server = TestServer::websocket(config, echo);
+    for offered in [
+        "\"chat.v1\"",
+        "chat.v1\t\u{b}x",
+        "chat.v1;x=\u{1b}[31m",
+        "chat.v1 chat.v1",
+        "chat.v1\r\n X-Folded: 1",
+        "chat.v1\rX-Injected: 1",
+        "chat.v1\nX-Injected: 1",
+        "chat.v1\0",
+        ", ,chat.v1,",
+        "",
+    ] {
+        let mut client = Client::connect(server.address);
+        let field = format!("Sec-WebSocket-Protocol: {offered}\r\n");
+        client.send_raw(handshake_with("/", &field));
+        let response = client.read_response();
+        let confirmed = response.field("Sec-WebSocket-Protocol");
+        assert!(matches!(response.status, 101 | 400), "{offered:?}");
+        assert!(
+            matches!(confirmed, None | Some("chat.v1")),
+            "{offered:?}: {confirmed:?}"
+        );
+        let known = [
+            "upgrade",
+            "connection",
+            "sec-websocket-accept",
+            "sec-websocket-protocol",
+            "date",
+            "content-length",
+            "content-type",
+            "server",
+        ];
+        for (name, value) in &response.fields {
+            let name = name.to_ascii_lowercase();
+            assert!(known.contains(&&name[..]), "{offered:?}: {name}: {value}");
+        }
+    }
+}
+
 #[test]
 fn an_extension_that_is_offered_and_not_spoken_is_not_answered() {
     let server = TestServer::echo();

@@ -60,6 +60,10 @@ mod cli;
 mod configuration;
 #[cfg(feature = "cli")]
 mod configuration_example;
+#[cfg(all(feature = "cli", target_os = "linux"))]
+mod crowds;
+#[cfg(all(feature = "cli", target_os = "linux"))]
+mod floods;
 #[cfg(feature = "http2")]
 mod http2_backlog;
 #[cfg(feature = "http2")]
@@ -86,6 +90,7 @@ mod log_output;
 mod notifications;
 #[cfg(all(feature = "cli", target_os = "linux"))]
 mod privileges;
+mod reuse;
 mod slow_reader;
 mod stop;
 #[cfg(feature = "tls")]

@@ -199,6 +199,15 @@ impl Program {
             .map(|field| field.parse::<u64>().expect("a number"));
         ticks.sum()
     }
+
+    /// Processor time used during one second must be next to nothing.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn expect_calm(&self, what: &str) {
+        let before = self.processor_ticks();
+        std::thread::sleep(Duration::from_secs(1));
+        let used = self.processor_ticks() - before;
+        assert!(used <= 5, "{what}: {used} of 100 ticks in one second");
+    }
 }
 
 impl Drop for Program {

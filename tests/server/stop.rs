@@ -182,7 +182,7 @@ mod by_signal {
     use rustix::process::Signal;
 
     use super::*;
-    use crate::client::BINARY;
+    use crate::client::{BINARY, frame};
     use crate::program::Program;
 
     const MESSAGES: usize = 6;
@@ -244,6 +244,91 @@ mod by_signal {
         // The default timeout, and a little for a loaded machine.
         assert!(took < Duration::from_secs(7), "{took:?}");
         drop(stuck);
+    }
+
+    /// Row F11 of docs/security.md: beside readers and who never reads, those who are in the middle of
+    /// something. None of them makes the stop longer than it may be, and none is lied to.
+    #[test]
+    fn sigterm_finishes_what_is_under_way_and_tells_the_others() {
+        const FILE_BYTES: usize = 8 << 20;
+        let folder = std::env::temp_dir().join(format!("aerys-stop-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).expect("a folder");
+        std::fs::write(folder.join("large"), vec![b'x'; FILE_BYTES]).expect("a file");
+        let root = folder.to_str().expect("a path of text");
+        let mut program = Program::serve(&["--heartbeat", "off", "--root", root]);
+
+        let stuck: Vec<_> = (0..5)
+            .map(|_| Client::open_narrow(program.address, "/broadcast"))
+            .collect();
+        let mut readers: Vec<_> = (0..50)
+            .map(|_| Client::open(program.address, "/broadcast"))
+            .collect();
+        fill_backlogs(&program);
+        let mut amid_a_message: Vec<_> = (0..50)
+            .map(|index| {
+                let mut client = Client::open(program.address, "/echo");
+                // Within a frame, and between two fragments.
+                let message = frame(index % 2 == 0, BINARY, &[1; 100]);
+                client.send_raw(&message[..if index % 2 == 0 { 50 } else { 106 }]);
+                client
+            })
+            .collect();
+        let mut idle: Vec<_> = (0..20)
+            .map(|_| {
+                let mut client = Client::connect(program.address);
+                assert_eq!(client.request("HEAD", "/large", &[]).status, 200);
+                client
+            })
+            .collect();
+        let mut uploading: Vec<_> = (0..5)
+            .map(|_| {
+                let mut client = Client::connect(program.address);
+                assert_eq!(client.request("HEAD", "/large", &[]).status, 200);
+                client.send_raw(
+                    "POST /echo HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n\r\n",
+                );
+                client.send_raw([b'u'; 500]);
+                client
+            })
+            .collect();
+        let mut downloading: Vec<_> = (0..5)
+            .map(|_| {
+                let mut client = Client::connect(program.address);
+                client.send_raw("GET /large HTTP/1.1\r\nHost: localhost\r\n\r\n");
+                let head = client.read_response_head();
+                assert_eq!(
+                    head.field("Content-Length"),
+                    Some(&FILE_BYTES.to_string()[..])
+                );
+                client
+            })
+            .collect();
+
+        program.signal(Signal::TERM);
+        expect_refused(program.address);
+        for client in &mut idle {
+            client.expect_late_eof();
+        }
+        for client in &mut downloading {
+            assert!(client.read_bytes(FILE_BYTES) == vec![b'x'; FILE_BYTES]);
+            client.expect_late_eof();
+        }
+        for client in &mut uploading {
+            client.try_send_raw([b'u'; 500]);
+            // Their requests were refused or are answered; a cut would say nothing.
+            let status = client.read_response().status;
+            assert!(matches!(status, 405 | 503), "{status}");
+        }
+        for client in &mut amid_a_message {
+            client.expect_close(1001);
+            client.send_close(1001);
+        }
+        readers.iter_mut().for_each(read_backlog_and_farewell);
+        let (status, took) = program.wait();
+        assert_eq!(status.code(), Some(0));
+        assert!(took < Duration::from_secs(7), "{took:?}");
+        drop(stuck);
+        std::fs::remove_dir_all(folder).expect("a folder");
     }
 
     #[test]
