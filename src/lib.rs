@@ -136,18 +136,8 @@ pub mod middleware {
     pub use crate::app::middleware::{After, Before, Middleware, after, before};
 }
 
-/// For this crate's own benches and fuzz targets: promises nothing.
 #[doc(hidden)]
-pub mod internals {
-    pub use crate::moment::Moment;
-    pub use crate::simulation::{Peer, Simulation};
-    pub use crate::timer_wheel::{TimerKey, TimerWheel};
-    pub use crate::websocket::deflate::codec::{Deflater, Inflated, Inflater};
-    pub use crate::websocket::frame::{
-        EncodedHeader, FrameError, FrameHeader, Opcode, decode_header, encode_header,
-    };
-    pub use crate::websocket::mask::unmask;
-}
+pub mod internals;
 
 /// The README's code compiles.
 #[cfg(doctest)]
