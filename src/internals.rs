@@ -12,6 +12,7 @@ pub use crate::websocket::frame::{
 };
 pub use crate::websocket::mask::unmask;
 
+use crate::app::router::pattern::{Found, Pattern};
 use crate::config::Config;
 use crate::http::{ConnectionInfo, Request};
 use crate::http1::RefusedRequest;
@@ -122,6 +123,30 @@ pub fn read_chunks(
         }
     }
     Ok(None)
+}
+
+/// Names of captures, and what each captured.
+pub type Captures = Vec<(String, String)>;
+
+/// How the pattern of a route matches `path`: with these captures; with none, but for an optional slash
+/// at the end; or not.
+///
+/// # Errors
+///
+/// Why it is no pattern.
+pub fn find_route(pattern: &str, path: &str) -> Result<Option<Option<Captures>>, &'static str> {
+    let found = Pattern::parse(pattern)?.find(path);
+    Ok(found.map(|found| match found {
+        Found::Canonical(captures) => {
+            let captures = captures.into_iter();
+            Some(
+                captures
+                    .map(|(name, text)| (name.to_string(), text))
+                    .collect(),
+            )
+        }
+        Found::WithSlash => None,
+    }))
 }
 
 #[cfg(feature = "http2")]

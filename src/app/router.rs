@@ -11,7 +11,7 @@ use crate::app::handler::{Responder, visit_each};
 use crate::app::middleware::{Layers, Middleware, ask_within};
 use crate::http::{BodyPlan, Method, Request, Response};
 
-mod pattern;
+pub(crate) mod pattern;
 mod table;
 
 use pattern::Pattern;
