@@ -111,11 +111,11 @@ pub fn read_chunks(
     max_bytes: u64,
     config: &Config,
 ) -> Result<Option<(Vec<u8>, usize)>, Refusal> {
-    let mut decoder = BodyDecoder::new(BodyFraming::Chunked);
-    decoder.allow(max_bytes).map_err(refusal)?;
+    let mut body = BodyDecoder::new(BodyFraming::Chunked);
+    body.allow(max_bytes).map_err(refusal)?;
     let (mut content, mut end) = (Vec::new(), 0);
     for piece in bytes.chunks(piece_len.max(1)) {
-        let decoded = decoder.decode(piece, &mut content, config);
+        let decoded = body.decode(piece, &mut content, config);
         let decoded = decoded.map_err(refusal)?;
         end += decoded.consumed;
         if decoded.is_complete {

@@ -13,9 +13,9 @@ mod host;
 mod schemes;
 mod secure;
 mod serve;
-mod settings;
+pub(crate) mod settings;
 mod together;
-mod units;
+pub(crate) mod units;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::parser::ValueSource;
@@ -61,7 +61,7 @@ enum Command {
 
 /// Why a command did not do what it should.
 #[derive(Debug)]
-enum Failure {
+pub(crate) enum Failure {
     /// Lines on what the user wrote.
     Arguments(Vec<String>),
     /// What happened later.

@@ -1,4 +1,4 @@
-//! Frame headers of WebSockets: what is decoded is what the RFC says, no sooner and no later; what is
+//! Frame headers (RFC 6455 section 5.2): what is decoded is what the RFC says, no sooner and no later; what is
 //! encoded comes back, in its shortest form; the way of whole messages says nothing else.
 //!
 //! The first byte of the input chooses whether RSV1 has a meaning; what follows is on the wire.

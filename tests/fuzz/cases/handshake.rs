@@ -213,19 +213,20 @@ fn sha1(message: &[u8]) -> Vec<u8> {
             words
                 .push((words[t - 3] ^ words[t - 8] ^ words[t - 14] ^ words[t - 16]).rotate_left(1));
         }
-        let [mut a, mut b, mut c, mut d, mut e] = hash;
+        let mut state = hash;
         for (t, word) in words.into_iter().enumerate() {
+            let [first, b, c, d, last] = state;
             let (mixed, constant) = match t / 20 {
                 0 => (b & c | !b & d, 0x5A82_7999),
                 1 => (b ^ c ^ d, 0x6ED9_EBA1),
                 2 => (b & c | b & d | c & d, 0x8F1B_BCDC),
                 _ => (b ^ c ^ d, 0xCA62_C1D6_u32),
             };
-            let sum = a.rotate_left(5).wrapping_add(mixed).wrapping_add(e);
+            let sum = first.rotate_left(5).wrapping_add(mixed).wrapping_add(last);
             let sum = sum.wrapping_add(word).wrapping_add(constant);
-            (a, b, c, d, e) = (sum, a, b.rotate_left(30), c, d);
+            state = [sum, first, b.rotate_left(30), c, d];
         }
-        for (part, new) in hash.iter_mut().zip([a, b, c, d, e]) {
+        for (part, new) in hash.iter_mut().zip(state) {
             *part = part.wrapping_add(new);
         }
     }

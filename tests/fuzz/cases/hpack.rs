@@ -23,7 +23,7 @@ pub(crate) fn run(input: &[u8]) {
                 round_trip(&fields);
             }
             (Err(_), None) => return,
-            (decoded, expected) => panic!("{decoded:?} is to be {expected:?}"),
+            (fields, expected) => panic!("{fields:?} is to be {expected:?}"),
         }
     }
 }

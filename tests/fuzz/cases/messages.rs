@@ -379,13 +379,12 @@ impl Reader {
             Seen::Binary(payload.clone())
         });
         self.output.push(0x80 | if message.is_text { 1 } else { 2 });
-        match u8::try_from(payload.len()) {
-            Ok(len @ 0..=125) => self.output.push(len),
-            _ => {
-                let len = u16::try_from(payload.len()).expect("within the limit");
-                self.output.push(126);
-                self.output.extend(len.to_be_bytes());
-            }
+        let len = u16::try_from(payload.len()).expect("within the limit");
+        if len <= 125 {
+            self.output.push(len.to_be_bytes()[1]);
+        } else {
+            self.output.push(126);
+            self.output.extend(len.to_be_bytes());
         }
         self.output.extend(payload);
         Ok(())

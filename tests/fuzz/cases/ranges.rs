@@ -105,7 +105,7 @@ fn judge(answer: &Answer<'_>, fields: &[(&str, Vec<u8>)], file: &File, is_head: 
             assert_eq!(answer.status, status, "{fields:?}");
             match status {
                 200 if is_head => {
-                    assert_eq!(answer.field("content-length"), Some(&*len.to_string()))
+                    assert_eq!(answer.field("content-length"), Some(&*len.to_string()));
                 }
                 200 => assert_eq!(answer.body, file.bytes),
                 304 => assert!(answer.body.is_empty() && answer.field("etag") == Some(&file.tag)),
@@ -257,16 +257,16 @@ fn same(one: &str, other: &str, is_strong: bool) -> bool {
 }
 
 /// The ranges of a field that have bytes; `None`: it does not count.
-fn ranges(value: &[u8], len: usize) -> Option<Vec<std::ops::Range<usize>>> {
+fn ranges(value: &[u8], file_len: usize) -> Option<Vec<std::ops::Range<usize>>> {
     let text = std::str::from_utf8(value).ok()?;
     let (unit, list) = text.split_once('=')?;
     if !unit.eq_ignore_ascii_case("bytes") {
         return None;
     }
-    let specs = list.split(',').map(|spec| spec.trim_matches([' ', '\t']));
-    let specs: Vec<&str> = specs.filter(|spec| !spec.is_empty()).collect();
+    let elements = list.split(',').map(|spec| spec.trim_matches([' ', '\t']));
+    let elements: Vec<&str> = elements.filter(|spec| !spec.is_empty()).collect();
     let mut ranges = Vec::new();
-    for spec in &specs {
+    for spec in &elements {
         let (first, last) = spec.split_once('-')?;
         let number = |text: &str| -> Option<Option<usize>> {
             if text.is_empty() {
@@ -275,16 +275,16 @@ fn ranges(value: &[u8], len: usize) -> Option<Vec<std::ops::Range<usize>>> {
             let is_number = text.bytes().all(|byte| byte.is_ascii_digit());
             is_number.then(|| Some(text.parse().unwrap_or(usize::MAX)))
         };
-        let range = match (number(first)?, number(last)?) {
+        let part = match (number(first)?, number(last)?) {
             (None, None) => return None,
-            (None, Some(suffix)) => len.saturating_sub(suffix)..len,
-            (Some(first), None) => first..len,
+            (None, Some(suffix)) => file_len.saturating_sub(suffix)..file_len,
+            (Some(first), None) => first..file_len,
             (Some(first), Some(last)) if last < first => return None,
-            (Some(first), Some(last)) => first..len.min(last.saturating_add(1)),
+            (Some(first), Some(last)) => first..file_len.min(last.saturating_add(1)),
         };
-        if !range.is_empty() {
-            ranges.push(range);
+        if !part.is_empty() {
+            ranges.push(part);
         }
     }
-    (1..=MAX_RANGES).contains(&specs.len()).then_some(ranges)
+    (1..=MAX_RANGES).contains(&elements.len()).then_some(ranges)
 }

@@ -228,12 +228,12 @@ fn is_authority(text: &[u8]) -> bool {
         }
         (host, port)
     };
-    let is_port = match port.strip_prefix(':') {
+    let has_port = match port.strip_prefix(':') {
         Some("") => true,
         Some(number) => {
             number.bytes().all(|byte| byte.is_ascii_digit()) && number.parse::<u16>().is_ok()
         }
         None => port.is_empty(),
     };
-    !host.is_empty() && is_port
+    !host.is_empty() && has_port
 }

@@ -53,10 +53,10 @@ fn route(pattern: &str, path: &str) {
 
 /// What a pattern without brackets captures of `path`, if it matches.
 fn captures(pattern: &str, path: &str) -> Option<Captures> {
-    let mut patterns = pattern.strip_prefix('/')?.split('/');
+    let segments = pattern.strip_prefix('/')?.split('/');
     let mut rest = Some(path.strip_prefix('/')?);
     let mut captures = Vec::new();
-    while let Some(segment) = patterns.next() {
+    for segment in segments {
         let text = rest?;
         let inner = segment
             .strip_prefix('{')

@@ -3,13 +3,13 @@
 //!
 //! The input is a script of what the clients do one after the other.
 
-use crate::http2_output::{Http2Output, PREFACE};
+use crate::http2_output::{Http2Output, PREFACE, says_goaway};
 use crate::wire::{Choices, files, send, settle};
 use aerys::internals::{Peer, Simulation};
 use aerys::{
     BodyHandler, ClientId, CloseCode, Compression, Config, Endpoint, Host, Message, Request,
-    Response, Router, Server, StaticFiles, WebSocketConfig, WebSocketHandler, respond, upload,
-    websocket,
+    Response, ResponseStream, Router, Server, StaticFiles, WebSocketConfig, WebSocketHandler,
+    respond, upload, websocket,
 };
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -79,9 +79,9 @@ pub(crate) fn run(script: &[u8]) {
     }
     assert_eq!(whole.calls, pieces.calls);
     for (whole, pieces) in whole.clients.iter().zip(&pieces.clients) {
-        if whole.sent.starts_with(PREFACE) {
+        if let Some(frames) = whole.sent.strip_prefix(PREFACE) {
             let read = |client: &Outcome| Http2Output::read(&client.output, client.is_closed);
-            read(whole).assert_like(&read(pieces));
+            read(whole).assert_like(&read(pieces), says_goaway(frames));
         } else {
             let outputs = [whole, pieces].map(|client| without_interim(&client.output));
             assert_eq!(outputs[0], outputs[1]);
@@ -185,11 +185,8 @@ fn start(calls: &Calls) -> Simulation {
         .get("/echo", say(calls, Mode::Echo))
         .get("/broadcast", say(calls, Mode::Broadcast))
         .get("/compressed", say(calls, Mode::Echo).config(compressed))
-        .get("/stream", respond(|_, response| stream(response)))
-        .post(
-            "/form",
-            respond(|request, response| repeat_form(request, response)),
-        )
+        .get("/stream", respond(stream))
+        .post("/form", respond(repeat_form))
         .route("PUT", "/upload", upload(begin).max_bytes(1000))
         .get(
             "/{name}",
@@ -210,12 +207,12 @@ fn start(calls: &Calls) -> Simulation {
 }
 
 /// An answer that takes its time.
-fn stream(response: &mut Response) {
+fn stream(_: &mut Request, response: &mut Response) {
     let stream = response.stream();
     let _ = stream.send("one");
     stream.after(Duration::from_secs(1), |stream| {
         let _ = stream.send("two");
-        stream.after(Duration::from_secs(1), |stream| stream.end());
+        stream.after(Duration::from_secs(1), ResponseStream::end);
     });
 }
 

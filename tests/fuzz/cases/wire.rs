@@ -29,10 +29,6 @@ impl<'a> Choices<'a> {
         self.rest = rest;
         bytes
     }
-
-    pub(crate) fn rest(&mut self) -> &'a [u8] {
-        self.bytes(self.rest.len())
-    }
 }
 
 /// Turns until nothing is left to do.
