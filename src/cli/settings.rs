@@ -291,7 +291,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_told_by_file_and_line() {
+    fn each_small_case_of_a_file_is_told_by_file_and_line() {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fuzz/corpus/config");
         let files = std::fs::read_dir(folder).expect("a corpus");
         let mut count = 0;

@@ -15,6 +15,9 @@ const CONTINUATION: u8 = 0x9;
 const END_STREAM: u8 = 0x1;
 const END_HEADERS: u8 = 0x4;
 
+/// An error code (RFC 9113 section 7).
+const STREAM_CLOSED: u32 = 0x5;
+
 pub(crate) const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 /// Whether a client that sent these frames said GOAWAY, after which it is waited for no more.
@@ -114,8 +117,11 @@ impl Http2Output {
     /// error was one of a stream that had not been answered yet (RFC 9113 section 5.1, "closed").
     fn explains(&self, goaway: Option<u32>) -> bool {
         let is_gone = self.is_closed && self.goaway.is_none();
+        // The frame was looked at, and found to be wrong in another way too.
+        let is_wrong_anyway = goaway == Some(STREAM_CLOSED) && self.goaway.is_some();
         let mut streams = self.streams.values();
-        goaway.is_some() && (is_gone || streams.any(|stream| stream.reset == goaway))
+        let is_reset = streams.any(|stream| stream.reset == goaway);
+        goaway.is_some() && (is_gone || is_wrong_anyway || is_reset)
     }
 
     /// A stream on which something may still be sent.
