@@ -389,8 +389,11 @@ impl Http2Connection {
         }
     }
 
-    /// Ends our side of a stream by a frame of its own.
+    /// Ends our side of a stream by a frame of its own, unless it is gone: nothing follows a reset.
     pub(crate) fn end_stream(&mut self, stream: StreamId, cx: &mut Carrying<'_>) {
+        if self.streams.get(stream).is_none() {
+            return;
+        }
         cx.send(&frame::data_header(stream, 0, true), &[]);
         self.end_local(stream);
     }

@@ -127,9 +127,12 @@ impl Http2Output {
     /// A stream on which something may still be sent.
     fn open(&mut self, stream: u32) -> &mut StreamOutput {
         assert_eq!(stream % 2, 1, "nothing is pushed");
-        let stream = self.streams.entry(stream).or_default();
-        assert!(!stream.ended && stream.reset.is_none(), "it is over");
-        stream
+        let output = self.streams.entry(stream).or_default();
+        assert!(
+            !output.ended && output.reset.is_none(),
+            "{stream} is over: {output:?}"
+        );
+        output
     }
 
     /// That what was sent for the same input, in other pieces, is the same: but where one of them was

@@ -123,9 +123,11 @@ fn any_chunking_gives_the_same_messages() {
 /// A message that is wrong in two ways: the first of them counts, however little came with it.
 #[test]
 fn what_comes_out_before_the_message_breaks_is_judged_in_any_chunking() {
-    let cases: [(&[u8], u16, &str); 2] = [
+    let long_and_no_text = [&b"ab\xff"[..], &[7; 200]].concat();
+    let cases: [(&[u8], u16, &str); 3] = [
         (&[7; 200], 1009, "message is too big"),
         (b"ab\xff", 1007, "text is not UTF-8"),
+        (&long_and_no_text, 1007, "text is not UTF-8"),
     ];
     for (message, code, reason) in cases {
         // Behind it a block of a kind that there is not.
