@@ -259,15 +259,17 @@ fn same(one: &str, other: &str, is_strong: bool) -> bool {
 /// The ranges of a field that have bytes; `None`: it does not count.
 fn ranges(value: &[u8], file_len: usize) -> Option<Vec<std::ops::Range<usize>>> {
     let text = std::str::from_utf8(value).ok()?;
-    let (unit, list) = text.split_once('=')?;
+    let (unit, asked) = text.split_once('=')?;
     if !unit.eq_ignore_ascii_case("bytes") {
         return None;
     }
-    let elements = list.split(',').map(|spec| spec.trim_matches([' ', '\t']));
-    let elements: Vec<&str> = elements.filter(|spec| !spec.is_empty()).collect();
+    let elements = asked
+        .split(',')
+        .map(|element| element.trim_matches([' ', '\t']));
+    let elements: Vec<&str> = elements.filter(|element| !element.is_empty()).collect();
     let mut ranges = Vec::new();
-    for spec in &elements {
-        let (first, last) = spec.split_once('-')?;
+    for element in &elements {
+        let (first, last) = element.split_once('-')?;
         let number = |text: &str| -> Option<Option<usize>> {
             if text.is_empty() {
                 return Some(None);
