@@ -142,19 +142,8 @@ pub mod middleware {
     pub use crate::app::middleware::{After, Before, Middleware, after, before};
 }
 
-/// For this crate's own program, benches and fuzz targets: promises nothing.
 #[doc(hidden)]
-pub mod internals {
-    pub use crate::moment::Moment;
-    pub use crate::printable::Printable;
-    pub use crate::simulation::{Peer, Simulation};
-    pub use crate::timer_wheel::{TimerKey, TimerWheel};
-    pub use crate::websocket::deflate::codec::{Deflater, Inflated, Inflater};
-    pub use crate::websocket::frame::{
-        EncodedHeader, FrameError, FrameHeader, Opcode, decode_header, encode_header,
-    };
-    pub use crate::websocket::mask::unmask;
-}
+pub mod internals;
 
 /// The README's code compiles.
 #[cfg(doctest)]

@@ -313,7 +313,13 @@ impl Server {
         let proxy_protocol = planned.iter().any(|planned| planned.options.proxy_protocol);
         let mut sites = Sites::new(&self.hosts);
         let site = sites.site_of_all("the simulated address")?;
+        let mut encrypted = planned.iter().filter(|at| at.options.tls == Some(true));
+        let mut acceptors = Acceptors::default();
+        let acceptor = encrypted
+            .next()
+            .map(|at| acceptors.acceptor(&self.hosts, at));
         let listening = Listening::new(listener, site, proxy_protocol);
+        let listening = listening.secured(acceptor.transpose()?);
         let names = sites.into_names();
         let responders = self.hosts.into_iter().map(Host::into_responders).collect();
         Ok((listening, responders, names, self.config))

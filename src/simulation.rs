@@ -22,7 +22,8 @@ impl Simulation {
     /// What each simulated socket takes in memory while nothing waits in it.
     pub const SOCKET_BYTES: usize = simulated::SOCKET_BYTES;
 
-    /// Starts `server`, all of whose hosts share one simulated address.
+    /// Starts `server`, all of whose hosts share one simulated address, with TLS if one of theirs has
+    /// it.
     ///
     /// # Errors
     ///

@@ -14,7 +14,7 @@ use crate::app::websocket::AnyApplication;
 use crate::http::{BodyPlan, Method, Request, Response};
 use crate::panics::bury;
 
-mod pattern;
+pub(crate) mod pattern;
 mod table;
 
 use pattern::Pattern;

@@ -17,10 +17,10 @@ mod privileges;
 mod schemes;
 mod secure;
 mod serve;
-mod settings;
+pub(crate) mod settings;
 mod systemd;
 mod together;
-mod units;
+pub(crate) mod units;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::parser::ValueSource;
@@ -68,7 +68,7 @@ enum Command {
 
 /// Why a command did not do what it should.
 #[derive(Debug)]
-enum Failure {
+pub(crate) enum Failure {
     /// Lines on what the user wrote.
     Arguments(Vec<String>),
     /// What happened later.
@@ -106,7 +106,7 @@ pub(crate) fn run() -> ExitCode {
     let log = OnceCell::new();
     let say = |line: &str| match log.get() {
         Some(log) => LogOutput::say(log, line),
-        // Nobody may be there to read it.
+        // Nobody may be there to read it: the exit status tells it anyway.
         None => drop(writeln!(io::stderr(), "{line}")),
     };
     let outcome = parse(&arguments, &FileDefaults::default()).and_then(|task| match task {
@@ -126,11 +126,6 @@ pub(crate) fn run() -> ExitCode {
             ExitCode::from(2)
         }
     }
-}
-
-/// Says why it ends, if it can be said: the exit status tells it anyway.
-fn say(line: &str) {
-    let _ = writeln!(io::stderr(), "{line}");
 }
 
 /// Serves by the command line, the variables, and the file that they name.

@@ -84,7 +84,11 @@ fn read_bytes(path: &Path) -> io::Result<Vec<u8>> {
 }
 
 /// Understands the text of a file whose paths are relative to `base`.
-fn parse(text: &str, base: &Path) -> Result<FileSettings, Vec<Problem>> {
+///
+/// # Errors
+///
+/// All that is wrong with it, by line.
+pub(crate) fn parse(text: &str, base: &Path) -> Result<FileSettings, Vec<Problem>> {
     let source = Source::new(text);
     let tree = source.parse().map_err(|problem| vec![problem])?;
     let mut table = Table::new(&source, 1, &tree);
@@ -270,6 +274,11 @@ impl FileSettings {
     }
 }
 
+/// What the fuzz target of that name does with one input.
+#[cfg(test)]
+#[path = "../../tests/fuzz/cases/config.rs"]
+mod case;
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -279,6 +288,20 @@ mod tests {
         let page = include_str!("../../docs/configuration.md");
         let (_, block) = page.split_once("```toml\n").expect("a block of TOML");
         block.split_once("```").expect("its end").0
+    }
+
+    #[test]
+    fn each_small_case_of_a_file_is_told_by_file_and_line() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fuzz/corpus/config");
+        let files = std::fs::read_dir(folder).expect("a corpus");
+        let mut count = 0;
+        for file in files {
+            let path = file.expect("the corpus is readable").path();
+            println!("{}", path.display());
+            case::run(&std::fs::read(path).expect("the corpus is readable"));
+            count += 1;
+        }
+        assert!(count > 5, "{count} cases");
     }
 
     proptest! {

@@ -361,14 +361,10 @@ impl Http2Connection {
         if std::mem::take(&mut self.peer.owes_table_size) {
             // A table size update to 0 (RFC 7541 section 6.3). The client's decoder waits for it once
             // its table became smaller, though our encoder uses none (section 4.2).
-            frame::put_headers(
-                stream,
-                &[&[0x20], block].concat(),
-                end_stream,
-                |header, part| {
-                    cx.send(header, part);
-                },
-            );
+            let block = [&[0x20], block].concat();
+            frame::put_headers(stream, &block, end_stream, |header, part| {
+                cx.send(header, part);
+            });
         } else {
             frame::put_headers(stream, block, end_stream, |header, part| {
                 cx.send(header, part);
@@ -390,10 +386,12 @@ impl Http2Connection {
         }
     }
 
-    /// Ends our side of a stream by a frame of its own.
+    /// Ends our side of a stream by a frame of its own, unless it is gone: nothing follows a reset.
     pub(crate) fn end_stream(&mut self, stream: StreamId, cx: &mut Carrying<'_>) {
-        cx.send(&frame::data_header(stream, 0, true), &[]);
-        self.end_local(stream);
+        if self.streams.get(stream).is_some() {
+            cx.send(&frame::data_header(stream, 0, true), &[]);
+            self.end_local(stream);
+        }
     }
 
     /// Resets a stream, which is gone then. What the client still sends on it is ignored.

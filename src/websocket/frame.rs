@@ -204,12 +204,15 @@ pub fn decode_header(
 
 /// Where a whole message lies that is one frame and nothing else.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct WholeMessage {
-    pub(crate) is_text: bool,
-    pub(crate) mask: [u8; 4],
+pub struct WholeMessage {
+    /// Text, or else binary.
+    pub is_text: bool,
+    /// The masking key (section 5.3).
+    pub mask: [u8; 4],
     /// Length of the header in front of the payload.
-    pub(crate) header_len: usize,
-    pub(crate) payload_len: usize,
+    pub header_len: usize,
+    /// How many bytes of payload follow the header.
+    pub payload_len: usize,
 }
 
 /// What [`decode_header`] says of the usual frame at the front of `input`: legal, unfragmented,
@@ -217,7 +220,8 @@ pub(crate) struct WholeMessage {
 ///
 /// Two comparisons in place of a judgement of each bit.
 #[inline]
-pub(crate) fn decode_whole(input: &[u8]) -> Option<WholeMessage> {
+#[must_use]
+pub fn decode_whole(input: &[u8]) -> Option<WholeMessage> {
     let (&[first, second], rest) = input.split_first_chunk()?;
     let opcode = first ^ FIN;
     if opcode != Opcode::Text as u8 && opcode != Opcode::Binary as u8 {

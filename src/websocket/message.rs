@@ -308,26 +308,31 @@ impl MessageAssembler {
     /// # Errors
     ///
     /// [`MessageError::InvalidUtf8`] at the first bad byte of a text, or
-    /// [`MessageError::MessageTooBig`] for what no header could tell, in time to hold none of it.
+    /// [`MessageError::MessageTooBig`] for what no header could tell, in time to hold nothing beyond.
     pub(crate) fn append(&mut self, unmasked: &[u8]) -> Result<(), MessageError> {
-        self.len += unmasked.len();
-        if self.len > self.most {
-            return Err(MessageError::MessageTooBig);
-        }
+        // What is wrong with a text before it becomes too long comes first, in any pieces.
+        let room = self.most - self.len;
+        let (within, beyond) = unmasked.split_at(unmasked.len().min(room));
+        self.len += within.len();
         match &mut self.partial {
             Some(Partial::Text(text, decoder)) => {
                 let capacity = grown(text.capacity(), self.len, self.most);
                 text.reserve_exact(capacity - text.len());
-                decoder.decode(unmasked, text)?;
+                decoder.decode(within, text)?;
             }
-            Some(Partial::Binary(bytes)) => {
+            Some(Partial::Binary(bytes)) if beyond.is_empty() => {
                 let capacity = grown(bytes.capacity(), self.len, self.most);
                 bytes.reserve_exact(capacity - bytes.len());
-                bytes.extend_from_slice(unmasked);
+                bytes.extend_from_slice(within);
             }
+            Some(Partial::Binary(_)) => {}
             None => debug_assert!(false, "payload of no frame"),
         }
-        Ok(())
+        if beyond.is_empty() {
+            Ok(())
+        } else {
+            Err(MessageError::MessageTooBig)
+        }
     }
 
     /// Ends the frame. `None`: its message goes on, as it does without `fin`.

@@ -1,8 +1,8 @@
 //! Streams that get in each other's way, and in that of other connections.
 
 use super::{
-    DATA, END_HEADERS, Frame, HEADERS, LARGEST_WINDOW, PING, RST_STREAM, WINDOW_UPDATE, connect,
-    exchange, frame, frames, get, message, open_window, request, settle, start_with,
+    DATA, END_HEADERS, END_STREAM, Frame, HEADERS, LARGEST_WINDOW, PING, RST_STREAM, WINDOW_UPDATE,
+    connect, exchange, frame, frames, get, message, open_window, request, settle, start_with,
     websocket_request,
 };
 use aerys::{
@@ -382,4 +382,21 @@ fn a_stream_whose_last_bytes_are_on_their_way_is_not_too_slow() {
     let frames = frames(&output);
     assert!(frames.iter().all(|frame| frame.kind != RST_STREAM));
     assert_eq!(payload_len(&frames, 1), LEN);
+}
+
+/// The client ended its side of a WebSocket, whose last bytes wait for a window, and sends on.
+#[test]
+fn nothing_follows_the_reset_of_a_stream() {
+    let router = Router::new().get("/ws", websocket(|ws| ToAll { ws }));
+    let mut server = start_with(router, Config::default());
+    let peer = connect(&mut server, 16, 0);
+    let open = frame(HEADERS, END_HEADERS, 1, &websocket_request("/ws"));
+    exchange(&mut server, peer, &open);
+    // A reserved opcode: the Close that says so is longer than the window.
+    let end = frame(DATA, END_STREAM, 1, b"\x83\x80abcd");
+    let answer = exchange(&mut server, peer, &end);
+    assert_eq!(payload_len(&answer, 1), 16);
+    let answer = exchange(&mut server, peer, &frame(DATA, 0, 1, b"x"));
+    let kinds: Vec<u8> = answer.iter().map(|frame| frame.kind).collect();
+    assert_eq!(kinds, [RST_STREAM]);
 }

@@ -9,7 +9,7 @@ use crate::http::target::percent_decode;
 
 /// How a route matched.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Found {
+pub(crate) enum Found {
     /// With these captures, decoded.
     Canonical(Vec<(Arc<str>, String)>),
     /// But for an optional slash at the end.
@@ -18,7 +18,7 @@ pub(super) enum Found {
 
 /// The path of a route.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Pattern {
+pub(crate) struct Pattern {
     segments: Vec<Segment>,
     /// After how many segments a path may end before the last.
     ends: Vec<usize>,
@@ -70,7 +70,7 @@ impl Kind {
 
 impl Pattern {
     /// Reads a path as it is written in a route; the error says what is wrong with it.
-    pub(super) fn parse(text: &str) -> Result<Self, &'static str> {
+    pub(crate) fn parse(text: &str) -> Result<Self, &'static str> {
         let (text, has_optional_slash) = match text.strip_suffix("/?") {
             Some(text) => (text, true),
             None => (text, false),
@@ -143,7 +143,7 @@ impl Pattern {
     }
 
     /// Compares a path, as it was sent, with this one.
-    pub(super) fn find(&self, path: &str) -> Option<Found> {
+    pub(crate) fn find(&self, path: &str) -> Option<Found> {
         // Nothing is collected until it is known to match: most routes that are tried do not, or
         // capture nothing.
         let mut capture_count = 0;

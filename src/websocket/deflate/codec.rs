@@ -176,7 +176,10 @@ impl fmt::Debug for Deflater {
 
 /// What a client sent is not deflate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct BrokenDeflate;
+pub struct BrokenDeflate {
+    /// Bytes of the output that were written before that was found: they come first.
+    pub produced: usize,
+}
 
 /// What one call of [`Inflater::inflate`] came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -227,13 +230,18 @@ impl Inflater {
         let inflated = guarded(&mut self.inflate, |inflate| {
             let (read, written) = (inflate.total_in(), inflate.total_out());
             let status = inflate.decompress(input, output, InflateFlush::SyncFlush);
-            Some(Inflated {
-                ended: status.ok()? == Status::StreamEnd,
-                consumed: usize::try_from(inflate.total_in() - read).ok()?,
-                produced: usize::try_from(inflate.total_out() - written).ok()?,
-            })
+            let len = |total: u64| usize::try_from(total).unwrap_or(0); // no longer than the slices
+            let produced = len(inflate.total_out() - written);
+            match status {
+                Ok(status) => Ok(Inflated {
+                    ended: status == Status::StreamEnd,
+                    consumed: len(inflate.total_in() - read),
+                    produced,
+                }),
+                Err(_) => Err(BrokenDeflate { produced }),
+            }
         });
-        inflated.flatten().ok_or(BrokenDeflate)
+        inflated.unwrap_or(Err(BrokenDeflate { produced: 0 }))
     }
 
     /// Ends a message, all of whose bytes were inflated but for [`TAIL`], which its sender left away.
@@ -255,7 +263,7 @@ impl Inflater {
         if self.inflate(&end, &mut [0])? == whole {
             Ok(())
         } else {
-            Err(BrokenDeflate)
+            Err(BrokenDeflate { produced: 0 })
         }
     }
 }

@@ -4,7 +4,7 @@
 //! its messages for the next one to refer to is their last bytes alone: a client that may not do so
 //! costs nothing between two messages, and one that may costs what it has sent, up to its window.
 
-use super::codec::{BrokenDeflate, INFLATER_BYTES, Inflater, MAX_WINDOW_BITS};
+use super::codec::{BrokenDeflate, INFLATER_BYTES, Inflated, Inflater, MAX_WINDOW_BITS};
 use crate::websocket::message::{MessageAssembler, MessageError};
 use std::collections::HashMap;
 use std::fmt;
@@ -149,14 +149,12 @@ impl Inflation {
                 self.inflater.restart(inflaters.window_amid(slot, message));
             }
             self.state = State::Inside;
-            let output = &mut inflaters.output;
-            let inflated = self.inflater.inflate(piece, output)?;
-            message.append(&output[..inflated.produced])?;
-            inflaters.spent += inflated.produced;
+            let room = inflaters.output.len();
+            let inflated = self.inflate(piece, inflaters, message)?;
             piece = &piece[inflated.consumed..];
             if inflated.ended {
                 self.state = State::Ended;
-            } else if inflated.produced == output.len() {
+            } else if inflated.produced == room {
                 self.flush(inflaters, message)?;
             } else if inflated.consumed == 0 {
                 return Err(MessageError::BrokenDeflate);
@@ -171,19 +169,30 @@ impl Inflation {
         inflaters: &mut Inflaters,
         message: &mut MessageAssembler,
     ) -> Result<(), MessageError> {
-        let output = &mut inflaters.output;
         loop {
-            let inflated = self.inflater.inflate(&[], output)?;
-            message.append(&output[..inflated.produced])?;
-            inflaters.spent += inflated.produced;
+            let inflated = self.inflate(&[], inflaters, message)?;
             if inflated.ended {
                 self.state = State::Ended;
                 return Ok(());
             }
-            if inflated.produced < output.len() {
+            if inflated.produced < inflaters.output.len() {
                 return Ok(());
             }
         }
+    }
+
+    /// One step: what comes out is judged before what is found broken behind it, in any chunking.
+    fn inflate(
+        &mut self,
+        piece: &[u8],
+        inflaters: &mut Inflaters,
+        message: &mut MessageAssembler,
+    ) -> Result<Inflated, MessageError> {
+        let inflated = self.inflater.inflate(piece, &mut inflaters.output);
+        let (Ok(Inflated { produced, .. }) | Err(BrokenDeflate { produced })) = inflated;
+        message.append(&inflaters.output[..produced])?;
+        inflaters.spent += produced;
+        Ok(inflated?)
     }
 
     /// All of the message's payload was appended.

@@ -120,6 +120,30 @@ fn any_chunking_gives_the_same_messages() {
     }
 }
 
+/// A message that is wrong in two ways: the first of them counts, however little came with it.
+#[test]
+fn what_comes_out_before_the_message_breaks_is_judged_in_any_chunking() {
+    let long_and_no_text = [&b"ab\xff"[..], &[7; 200]].concat();
+    let cases: [(&[u8], u16, &str); 3] = [
+        (&[7; 200], 1009, "message is too big"),
+        (b"ab\xff", 1007, "text is not UTF-8"),
+        (&long_and_no_text, 1007, "text is not UTF-8"),
+    ];
+    for (message, code, reason) in cases {
+        // Behind it a block of a kind that there is not.
+        let payload = [&deflated(message)[..], &TAIL, b"\xff"].concat();
+        let stream = frame(0xC1, &payload);
+        for size in 1..=stream.len() {
+            let mut bench = limited(100);
+            for chunk in stream.chunks(size) {
+                bench.feed(chunk);
+            }
+            let closing = Seen::Closing(code, reason.to_owned());
+            assert_eq!(bench.seen, [closing], "chunks of {size}");
+        }
+    }
+}
+
 #[test]
 fn a_message_may_refer_to_those_before_it_if_that_was_agreed() {
     let stream = [

@@ -1,0 +1,11 @@
+//! See `cases/handshake.rs`.
+#![no_main]
+
+#[path = "../cases/handshake.rs"]
+mod handshake;
+#[path = "../cases/request_head.rs"]
+mod request_head;
+#[path = "../cases/wire.rs"]
+mod wire;
+
+libfuzzer_sys::fuzz_target!(|input: &[u8]| handshake::run(input));

@@ -1,0 +1,9 @@
+//! See `cases/tls_records.rs`.
+#![no_main]
+
+#[path = "../cases/tls_records.rs"]
+mod tls_records;
+#[path = "../cases/wire.rs"]
+mod wire;
+
+libfuzzer_sys::fuzz_target!(|input: &[u8]| tls_records::run(input));
