@@ -396,6 +396,8 @@ impl<S: System> EventLoop<S> {
         }
         self.settle(carrier);
         self.arm(carrier);
+        // Nothing of its input waits for its queue any more.
+        self.resume(carrier);
     }
 
     /// The streams of a carrier are lost with it.

@@ -167,7 +167,9 @@ impl<S: System> EventLoop<S> {
         let is_due = armed.get(&slot).is_some_and(|timer| *timer <= now);
         assert!(
             !waits || !may_read || is_listed || is_due,
-            "nobody reads what waits for slot {slot}: {:?}",
+            "nobody reads what waits for slot {slot}, facts {:b}, stop {:?}: {:?}",
+            client.facts(),
+            self.stop,
             client.protocol
         );
         let is_paused = client.protocol.paused_until().is_some();
@@ -196,7 +198,7 @@ impl EventLoop<Simulated> {
             if output.is_blocked(slot) && !client.is(fact::ENCRYPTED) {
                 assert!(
                     client.is(fact::WATCHED) && (is_full || is_coming),
-                    "slot {slot} is blocked for ever"
+                    "slot {slot} is blocked for ever, facts {:b}, full {is_full}: {:?}", client.facts(), client.protocol
                 );
             }
         }

@@ -3,7 +3,7 @@
 //!
 //! ```text
 //! cargo test --test simulation                                             # a few seeds
-//! SECONDS=60 JOBS=2 cargo test --profile simulation --test simulation -- --ignored --nocapture
+//! FOR_SECONDS=60 JOBS=2 cargo test --profile simulation --test simulation -- --ignored --nocapture
 //! SEED=17 cargo test --profile simulation --test simulation -- --ignored --nocapture
 //! ```
 
@@ -58,7 +58,7 @@ fn seeds_that_found_something_are_right() {
 
 const FOUND: &[(u64, Option<usize>)] = &[];
 
-/// See `docs/simulation.md`: `SECONDS`, `SEED`, `CLIENTS` and `JOBS` say how long, from where, how many,
+/// See `docs/simulation.md`: `FOR_SECONDS`, `SEED`, `CLIENTS` and `JOBS` say how long, from where, how many,
 /// and on how many processors.
 #[test]
 #[ignore = "as long as is asked for"]

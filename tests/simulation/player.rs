@@ -306,7 +306,7 @@ impl Player {
                 let is_due = http2.is_leaving && http2.is_answered();
                 assert!(is_due || fate.may_be_cut() || fate.is_slow, "closed: {}", http2.state());
             }
-            Kind::Upgrading(..) => assert!(fate.may_be_cut(), "closed"),
+            Kind::Upgrading(..) => assert!(fate.may_be_cut() || fate.is_slow, "closed"),
             Kind::Noise => {}
         }
     }

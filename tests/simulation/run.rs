@@ -75,7 +75,7 @@ fn number(name: &str) -> Option<u64> {
 
 /// See `main.rs`.
 pub(crate) fn run() {
-    let (seconds, seed) = (number("SECONDS"), number("SEED"));
+    let (seconds, seed) = (number("FOR_SECONDS"), number("SEED"));
     let clients = number("CLIENTS").map(|count| usize::try_from(count).expect("a few"));
     let first = seed.unwrap_or(0);
     let last = match (seconds, seed) {
