@@ -150,7 +150,7 @@ pub(crate) fn set_room(socket: u32, room: u64) {
         let entry = &mut world.sockets[socket as usize];
         entry.aside().room = room;
         entry.tidy();
-        if room > 0 && std::mem::take(&mut entry.full) {
+        if room > 0 && entry.full {
             world.change(socket);
         }
     });

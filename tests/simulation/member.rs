@@ -137,8 +137,12 @@ impl Room {
     /// Nothing more will come. `stayed`: it did all right, and nothing went wrong with it.
     pub(crate) fn over(&self, model: &Shared, stayed: bool) {
         model.with(|model| {
+            let writes_fail = model.writes_fail;
             let member = model.member(self.key);
-            if !stayed || member.is_lossy {
+            // A message too many for it, and then a handler closed it, before it was for that.
+            let by_handler = matches!(member.closed, Some(3000..=3005));
+            let is_over_limit = by_handler && (writes_fail || member.reasons & reason::SLOW != 0);
+            if !stayed || member.is_lossy || is_over_limit {
                 return;
             }
             assert!(self.talk.is_whole(), "half a message to {}", self.key);

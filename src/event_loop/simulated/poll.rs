@@ -73,8 +73,7 @@ impl World {
     /// The same with faults.
     fn poll_badly(&mut self, events: &mut Vec<Ready>) {
         for socket in std::mem::take(&mut self.faults.hesitant) {
-            let entry = &mut self.sockets[socket as usize];
-            if entry.has_room() && std::mem::take(&mut entry.full) {
+            if self.sockets[socket as usize].full {
                 self.change(socket);
             }
         }
@@ -109,13 +108,11 @@ impl World {
         let most = self.events_per_poll;
         if events.len() < most && self.faults.happens(Fault::SpuriousEvent) {
             let index = self.faults.below(self.sockets.len());
-            let entry = self.sockets.get(index);
+            let entry = self.sockets.get_mut(index);
             if let Some(entry) = entry.filter(|entry| entry.token != super::UNREGISTERED) {
-                let may_write = entry.watched && entry.has_room() && !entry.full;
                 let ready = entry.ready().unwrap_or_else(|| readable(entry.token));
                 events.push(Ready {
                     readable: true,
-                    writable: may_write,
                     ..ready
                 });
             }

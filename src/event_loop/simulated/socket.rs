@@ -102,9 +102,10 @@ impl Entry {
 
     /// What the poll finds of it, as epoll does: all that is so now, whatever it was that
     /// changed; nothing, if nothing is.
-    pub(super) fn ready(&self) -> Option<Ready> {
+    pub(super) fn ready(&mut self) -> Option<Ready> {
         let readable = self.input_len() > 0 || self.ended || self.broken;
-        let writable = self.watched && (self.broken || self.has_room() && !self.full);
+        let writable = self.watched && (self.broken || self.has_room());
+        self.full &= !writable;
         (self.token != UNREGISTERED && (readable || writable)).then_some(Ready {
             token: self.token,
             readable,
