@@ -82,7 +82,10 @@ impl<S: System> EventLoop<S> {
             bytes += self.asides.incomplete_bytes(slot);
         }
         let counted = self.asides.buffered.get(&slot).copied().unwrap_or(0);
-        assert!(counted >= bytes, "{bytes} of slot {slot}, {counted} counted");
+        assert!(
+            counted >= bytes,
+            "{bytes} of slot {slot}, {counted} counted"
+        );
     }
 
     /// Who is open in the directory is so in the loop, and in a log.
@@ -198,7 +201,9 @@ impl EventLoop<Simulated> {
             if output.is_blocked(slot) && !client.is(fact::ENCRYPTED) {
                 assert!(
                     client.is(fact::WATCHED) && (is_full || is_coming),
-                    "slot {slot} is blocked for ever, facts {:b}, full {is_full}: {:?}", client.facts(), client.protocol
+                    "slot {slot} is blocked for ever, facts {:b}, full {is_full}: {:?}",
+                    client.facts(),
+                    client.protocol
                 );
             }
         }

@@ -35,7 +35,10 @@ impl<T> TimerWheel<T> {
             free = entry.next;
         }
         assert!(count + self.len <= self.entries.len(), "places");
-        assert!(self.len == 0 || self.next_deadline().is_some(), "nobody asks");
+        assert!(
+            self.len == 0 || self.next_deadline().is_some(),
+            "nobody asks"
+        );
     }
 
     /// One list; how many timers it has.

@@ -5,7 +5,8 @@ use crate::chance::{Chance, pattern};
 use crate::model::{Delayed, Member, Sent, Shared, Timer, reason};
 use aerys::{
     BodyFlow, BodyHandler, ClientId, CloseCode, Endpoint, Everyone, Message, Request, Response,
-    ResponseStream, Router, StaticFiles, TimerId, WebSocketConfig, WebSocketHandler, respond, upload, websocket,
+    ResponseStream, Router, StaticFiles, TimerId, WebSocketConfig, WebSocketHandler, respond,
+    upload, websocket,
 };
 use std::cell::RefCell;
 use std::fs;
@@ -134,7 +135,9 @@ impl Room {
     }
 
     fn send_later(&mut self, client: ClientId) {
-        let delay = self.chance.pick(&[0, 1, 10, 63, 64, 65, 1000, 4096, 20_000]);
+        let delay = self
+            .chance
+            .pick(&[0, 1, 10, 63, 64, 65, 1000, 4096, 20_000]);
         let to_all = self.chance.one_in(4);
         let key = self
             .model
@@ -183,7 +186,10 @@ impl Room {
             let delayed = u32::try_from(delayed).expect("few");
             let mut ids = model.delayed_ids.iter();
             let id = ids.find(|(_, number)| **number == delayed);
-            (timer.map(|timer| timer.id), id.map(|(id, number)| (*id, *number)))
+            (
+                timer.map(|timer| timer.id),
+                id.map(|(id, number)| (*id, *number)),
+            )
         });
         if let Some(id) = timer
             && self.ws.cancel(id)
@@ -292,10 +298,19 @@ impl WebSocketHandler for Room {
         if self.chance.one_in(8) {
             self.broadcast(&(1, (*b"hello, somebody came").into()));
         }
+        if self.chance.one_in(100) {
+            self.model
+                .with(|model| model.member(key).reasons |= reason::PANIC);
+            std::panic::resume_unwind(Box::new(MEANT));
+        }
     }
 
     fn on_data(&mut self, client: ClientId, message: Message<'_>) {
-        let opcode = if matches!(message, Message::Text(_)) { 1 } else { 2 };
+        let opcode = if matches!(message, Message::Text(_)) {
+            1
+        } else {
+            2
+        };
         let message: Sent = (opcode, message.as_bytes().into());
         self.model.with(|model| {
             let key = model.open[self.endpoint].get(&client).copied();
@@ -317,11 +332,14 @@ impl WebSocketHandler for Room {
         if self.chance.one_in(4) {
             self.set_timer();
         }
+        if self.chance.one_in(50) {
+            std::panic::resume_unwind(Box::new(MEANT));
+        }
     }
 
-    fn on_close(&mut self, client: ClientId, code: CloseCode, _: &str) {
+    fn on_close(&mut self, client: ClientId, code: CloseCode, why: &str) {
         self.model
-            .with(|model| model.closed(self.endpoint, client, code.into()));
+            .with(|model| model.closed(self.endpoint, client, code.into(), why));
         assert!(self.ws.info(client).is_none(), "the id is dead");
         if self.chance.one_in(8) {
             self.broadcast(&(2, (*b"somebody left").into()));
@@ -330,6 +348,9 @@ impl WebSocketHandler for Room {
             && let Some(other) = self.anybody()
         {
             self.close(other, 3005);
+        }
+        if self.chance.one_in(50) {
+            std::panic::resume_unwind(Box::new(MEANT));
         }
     }
 

@@ -174,9 +174,12 @@ fn parse(input: &[u8], is_head: bool) -> Option<Answer> {
     let status: u16 = status[..3].parse().expect("a status");
     let field = |name: &str| {
         let mut lines = head.lines().filter_map(|line| line.split_once(": "));
-        lines.find(|(found, _)| *found == name).map(|(_, value)| value)
+        lines
+            .find(|(found, _)| *found == name)
+            .map(|(_, value)| value)
     };
-    let announced: Option<usize> = field("content-length").map(|len| len.parse().expect("a number"));
+    let announced: Option<usize> =
+        field("content-length").map(|len| len.parse().expect("a number"));
     let has_none = is_head || status < 200 || status == 204 || status == 304;
     let (body, len) = if has_none {
         (Vec::new(), end)

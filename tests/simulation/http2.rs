@@ -158,7 +158,8 @@ impl Http2 {
 
     /// Somebody says something on a WebSocket.
     fn speak(&mut self, model: &Shared, chance: &mut Chance) {
-        let is_room = |it: &Stream| matches!(it.kind, Kind::Room(_)) && !it.is_complete && it.has_head;
+        let is_room =
+            |it: &Stream| matches!(it.kind, Kind::Room(_)) && !it.is_complete && it.has_head;
         if let Some(id) = self.pick(chance, is_room)
             && let Some(stream) = self.streams.get_mut(&id)
             && let Kind::Room(room) = &mut stream.kind
@@ -275,7 +276,10 @@ impl Http2 {
                 Kind::Room(_) => "room",
             };
             let (ours, its) = (it.has_ended, it.is_over);
-            format!("{id} {kind}, {} unsent, ended by us: {ours}, by it: {its}", it.unsent.len())
+            format!(
+                "{id} {kind}, {} unsent, ended by us: {ours}, by it: {its}",
+                it.unsent.len()
+            )
         });
         let streams: Vec<String> = streams.collect();
         format!("HTTP/2, leaving: {}, {streams:?}", self.is_leaving)
@@ -357,9 +361,7 @@ impl Http2 {
             DATA => stream.take(payload, model, chance),
             RST_STREAM => {
                 let may_be = match &stream.kind {
-                    Kind::Room(room) => {
-                        model.with(|model| model.member(room.key).closed.is_some())
-                    }
+                    Kind::Room(room) => model.with(|model| model.member(room.key).closed.is_some()),
                     _ => false,
                 };
                 assert!(may_be || fate.may_be_cut(), "{frame:?}");

@@ -11,6 +11,7 @@ mod application;
 #[cfg(feature = "http2")]
 mod by_hand;
 mod chance;
+mod found;
 mod frames;
 mod http1;
 mod http2;
@@ -46,17 +47,6 @@ fn a_seed_comes_to_the_same_each_time() {
     assert!(outcomes[0].trace != outcomes[1].trace);
     assert!(outcomes.iter().all(|outcome| outcome.messages > 0));
 }
-
-/// Those that once went wrong, with the number of clients that it took.
-#[test]
-fn seeds_that_found_something_are_right() {
-    let folder = Folder::new("found");
-    for (seed, clients) in FOUND {
-        run::play_loudly(*seed, *clients, &folder).expect("it is right");
-    }
-}
-
-const FOUND: &[(u64, Option<usize>)] = &[];
 
 /// See `docs/simulation.md`: `FOR_SECONDS`, `SEED`, `CLIENTS` and `JOBS` say how long, from where, how many,
 /// and on how many processors.

@@ -55,7 +55,8 @@ impl Member {
     /// Whether what was sent to all, or to it, at that time had to come.
     fn was_there(&self, time: u64) -> bool {
         let whole = reason::LEFT | reason::SLOW | reason::SILENT | reason::PANIC;
-        let ended_well = matches!(self.closed, Some(code) if !matches!(code, 1001..=1003 | 1006..=1011));
+        let ended_well =
+            matches!(self.closed, Some(code) if !matches!(code, 1001..=1003 | 1006..=1011));
         ended_well && !self.is_lossy && self.reasons & whole == 0 && self.closed_after > time + 1000
     }
 }
@@ -111,7 +112,7 @@ pub(crate) struct Model {
     pub(crate) uploads_begun: usize,
     pub(crate) uploads_over: usize,
     /// Who was closed for no reason that is known yet: its client may know one.
-    suspects: Vec<(u32, u16)>,
+    suspects: Vec<(u32, u16, String)>,
     /// A socket may be full though its client reads.
     pub(crate) writes_fail: bool,
     /// When the last turn was.
@@ -185,7 +186,11 @@ impl Model {
         if self.is_stopping {
             return;
         }
-        assert!(self.timers.is_empty(), "{} timers are lost", self.timers.len());
+        assert!(
+            self.timers.is_empty(),
+            "{} timers are lost",
+            self.timers.len()
+        );
         for (number, delayed) in &self.delayed {
             if delayed.is_cancelled {
                 continue;
@@ -220,13 +225,19 @@ impl Model {
         let member = self.member(key);
         loop {
             let Some((right, expected)) = member.expected.pop_front() else {
-                panic!("client {key} was sent what nobody sends it: {}", brief(payload));
+                panic!(
+                    "client {key} was sent what nobody sends it: {}",
+                    brief(payload)
+                );
             };
             if right == opcode && *expected == *payload {
                 return;
             }
             let (came, expected) = (brief(payload), brief(&expected));
-            assert!(member.is_lossy, "client {key}: {came} in place of {expected}");
+            assert!(
+                member.is_lossy,
+                "client {key}: {came} in place of {expected}"
+            );
         }
     }
 
@@ -235,15 +246,21 @@ impl Model {
         let number = u32::from_be_bytes(*number);
         let delayed = self.delayed.get_mut(&number).expect("it was sent");
         assert!(delayed.due <= self.now, "delayed message {number} is early");
-        assert!(!delayed.is_cancelled, "delayed message {number} was cancelled");
+        assert!(
+            !delayed.is_cancelled,
+            "delayed message {number} was cancelled"
+        );
         delayed.came += 1;
-        assert!(delayed.to.is_err() || delayed.to == Ok(key), "it is another's");
+        assert!(
+            delayed.to.is_err() || delayed.to == Ok(key),
+            "it is another's"
+        );
         let is_first = self.member(key).delayed.insert(number);
         assert!(is_first, "delayed message {number} came twice to {key}");
     }
 
     /// `on_close` was called.
-    pub(crate) fn closed(&mut self, endpoint: usize, client: ClientId, code: u16) {
+    pub(crate) fn closed(&mut self, endpoint: usize, client: ClientId, code: u16, why: &str) {
         let dying = self.dying.remove(&client);
         let open = self.open[endpoint].remove(&client);
         assert!(dying.is_some() != open.is_some(), "{client} closes twice");
@@ -255,18 +272,18 @@ impl Model {
         assert_eq!(member.closed.replace(code), None, "{key} closes twice");
         member.closed_after = last_turn;
         if dying.is_none_or(|(_, asked)| asked != code) {
-            self.suspects.push((key, code));
+            self.suspects.push((key, code, why.to_owned()));
         }
     }
 
     /// Whether there is a reason for each close: when the clients have said what they know.
     pub(crate) fn judge(&mut self) {
-        for (key, code) in std::mem::take(&mut self.suspects) {
-            self.judge_close(key, code);
+        for (key, code, why) in std::mem::take(&mut self.suspects) {
+            self.judge_close(key, code, &why);
         }
     }
 
-    fn judge_close(&mut self, key: u32, code: u16) {
+    fn judge_close(&mut self, key: u32, code: u16, why: &str) {
         let (is_stopping, writes_fail) = (self.is_stopping, self.writes_fail);
         let member = self.member(key);
         let mut reasons = member.reasons;
@@ -285,7 +302,7 @@ impl Model {
         };
         assert!(
             reasons & for_reason != 0 || member.codes.contains(&code),
-            "client {key} was closed with {code} for no reason, but {reasons:b}"
+            "client {key} was closed with {code} ({why}) for no reason, but {reasons:b}"
         );
     }
 }

@@ -21,6 +21,8 @@ thread_local! {
 /// Turns without time in between in which everything comes to rest, or it goes round for nothing.
 const MOST_TURNS: usize = 200_000;
 
+/// What a turn adds to what waits for a client, at most, whatever its limit is.
+const MOST_IN_A_TURN: u64 = 2 << 20;
 /// Rounds in which all clients come to their end.
 const MOST_ROUNDS: usize = 2000;
 
@@ -147,8 +149,7 @@ impl Game {
         let habits = self.scenario.habits;
         let player = Player::connect(&mut self.server, key, habits, &mut self.chance);
         if self.scenario.writes_fail() {
-            self.model
-                .with(|model| model.writes_fail = true);
+            self.model.with(|model| model.writes_fail = true);
         }
         self.players.push(player);
         self.outcome.clients += 1;
@@ -170,6 +171,9 @@ impl Game {
         assert!(!HAS_PANICKED.get(), "a handler found something");
         if self.outcome.turns.is_multiple_of(self.scenario.check_every) {
             self.server.check();
+            let (waits, _) = self.server.held_bytes();
+            let most = self.scenario.hard_backlog_bytes() + MOST_IN_A_TURN;
+            assert!(waits <= most, "{waits} bytes wait for one client");
         }
         self.model.with(|model| model.last_turn = model.now);
     }
@@ -224,7 +228,9 @@ impl Game {
             let (server, model) = (&mut self.server, &self.model);
             self.players[index].act(server, model, key, habits, &mut self.chance);
         }
-        let millis = self.chance.pick(&[100, 1000, 2500, 9_999, 10_000, 60_000, 600_000]);
+        let millis = self
+            .chance
+            .pick(&[100, 1000, 2500, 9_999, 10_000, 60_000, 600_000]);
         self.advance(Duration::from_millis(millis));
         self.turn();
         self.come_to_rest();

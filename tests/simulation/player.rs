@@ -168,7 +168,8 @@ impl Player {
                 let seed = u32::try_from(chance.next() & 0xFFFF).expect("16 bits");
                 let noise = crate::chance::pattern(seed, chance.len(3000));
                 self.unsent.extend(noise);
-                self.unsent.extend(chance.pick(&[&b"\r\n\r\n"[..], b"GET /", b"\x81\x85"]));
+                self.unsent
+                    .extend(chance.pick(&[&b"\r\n\r\n"[..], b"GET /", b"\x81\x85"]));
             }
             Kind::Upgrading(..) => {}
         }
@@ -216,7 +217,8 @@ impl Player {
         chance: &mut Chance,
     ) {
         if server.is_faulted(self.peer) {
-            self.excuse(model, reason::LEFT);
+            // A write that broke amid its pieces looks like one that found too little room.
+            self.excuse(model, reason::LEFT | reason::SLOW);
         }
         if self.is_over || !self.reads {
             return;
@@ -304,7 +306,11 @@ impl Player {
             }
             Kind::Http2(http2) => {
                 let is_due = http2.is_leaving && http2.is_answered();
-                assert!(is_due || fate.may_be_cut() || fate.is_slow, "closed: {}", http2.state());
+                assert!(
+                    is_due || fate.may_be_cut() || fate.is_slow,
+                    "closed: {}",
+                    http2.state()
+                );
             }
             Kind::Upgrading(..) => assert!(fate.may_be_cut() || fate.is_slow, "closed"),
             Kind::Noise => {}
@@ -364,7 +370,11 @@ impl Player {
             Kind::Http2(http2) => http2.state(),
             Kind::Noise => "noise".to_owned(),
         };
-        format!("{kind}, left: {}, {} unsent", self.has_left, self.unsent.len())
+        format!(
+            "{kind}, left: {}, {} unsent",
+            self.has_left,
+            self.unsent.len()
+        )
     }
 }
 

@@ -70,7 +70,11 @@ pub(crate) fn play_loudly(
 
 fn number(name: &str) -> Option<u64> {
     let value = std::env::var(name).ok()?;
-    Some(value.parse().unwrap_or_else(|_| panic!("{name}={value} is no number")))
+    Some(
+        value
+            .parse()
+            .unwrap_or_else(|_| panic!("{name}={value} is no number")),
+    )
 }
 
 /// See `main.rs`.
@@ -111,5 +115,9 @@ pub(crate) fn run() {
     });
     let tally = tally.into_inner().expect("nobody panicked with it");
     tally.print(began.elapsed().as_secs_f64());
-    assert!(!failed.into_inner(), "seeds that failed: {:?}", tally.failed);
+    assert!(
+        !failed.into_inner(),
+        "seeds that failed: {:?}",
+        tally.failed
+    );
 }

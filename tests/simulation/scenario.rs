@@ -6,9 +6,7 @@ use crate::chance::Chance;
 use crate::model::Shared;
 use crate::player::Habits;
 use aerys::internals::{Fault, Simulation};
-use aerys::{
-    BacklogPolicy, Compression, CompressionMode, Config, Host, Server, WebSocketConfig,
-};
+use aerys::{BacklogPolicy, Compression, CompressionMode, Config, Host, Server, WebSocketConfig};
 use std::time::Duration;
 
 /// No deadline that a seed gets to.
@@ -62,7 +60,11 @@ impl Scenario {
             write_timeout: limit(20),
             soft_backlog_bytes: 1 << chance.below(20),
             max_body_bytes: 1 << 20,
-            max_connections: Some(if is_lenient { clients + 10 } else { 4 * clients + 100 }),
+            max_connections: Some(if is_lenient {
+                clients + 10
+            } else {
+                4 * clients + 100
+            }),
             ..Config::default()
         };
         let habits = Habits {
@@ -92,6 +94,12 @@ impl Scenario {
     pub(crate) fn writes_fail(&self) -> bool {
         let kinds = [Fault::ShortWrite, Fault::FullWrite];
         self.faults.iter().any(|(fault, _)| kinds.contains(fault))
+    }
+
+    /// The greater hard limit of both endpoints.
+    pub(crate) fn hard_backlog_bytes(&self) -> u64 {
+        let limits = self.options.iter().map(|it| it.hard_backlog_bytes as u64);
+        limits.max().unwrap_or(0)
     }
 
     pub(crate) fn start(&self, model: &Shared, folder: &Folder) -> Simulation {

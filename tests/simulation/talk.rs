@@ -72,8 +72,7 @@ impl Talk {
     }
 
     fn frame(&mut self, first: u8, payload: Vec<u8>) -> Option<Came> {
-        let (is_last, is_compressed, opcode) =
-            (first & 0x80 != 0, first & 0x40 != 0, first & 0x0F);
+        let (is_last, is_compressed, opcode) = (first & 0x80 != 0, first & 0x40 != 0, first & 0x0F);
         assert_eq!(first & 0x30, 0, "a reserved bit");
         if opcode >= 8 {
             assert!(is_last && payload.len() <= 125 && !is_compressed);
@@ -156,7 +155,11 @@ impl Talk {
         };
         let rsv = if compressed.is_some() { 0x40 } else { 0 };
         let payload = compressed.as_deref().unwrap_or(message);
-        let pieces = if chance.one_in(4) { 1 + chance.below(4) } else { 1 };
+        let pieces = if chance.one_in(4) {
+            1 + chance.below(4)
+        } else {
+            1
+        };
         let (mut bytes, mut at) = (Vec::new(), 0);
         for index in 0..pieces {
             let is_last = index + 1 == pieces;
@@ -241,8 +244,14 @@ pub(crate) fn violation(chance: &mut Chance) -> (Vec<u8>, u16) {
         (masked(0x88, &[3, 0xED]), 1002),
         (masked(0x88, b"\x03\xe8\xff"), 1007),
         (masked(0x81, b"\xff\xff"), 1007),
-        (b"\x82\xff\x00\x00\x00\xff\x00\x00\x00\x00abcd".to_vec(), 1009),
-        (b"\x82\xff\x80\x00\x00\xff\x00\x00\x00\x00abcd".to_vec(), 1002),
+        (
+            b"\x82\xff\x00\x00\x00\xff\x00\x00\x00\x00abcd".to_vec(),
+            1009,
+        ),
+        (
+            b"\x82\xff\x80\x00\x00\xff\x00\x00\x00\x00abcd".to_vec(),
+            1002,
+        ),
     ];
     let index = chance.below(kinds.len());
     kinds[index].clone()
