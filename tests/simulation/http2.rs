@@ -25,6 +25,10 @@ enum Kind {
 }
 
 /// A stream, as its client sees it.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is one independent fact"
+)]
 struct Stream {
     key: u32,
     kind: Kind,

@@ -7,6 +7,10 @@ use crate::talk::{self, Came, Talk};
 use std::collections::VecDeque;
 
 /// See the module.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is one independent fact"
+)]
 pub(crate) struct Room {
     pub(crate) key: u32,
     talk: Talk,

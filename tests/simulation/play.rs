@@ -103,7 +103,7 @@ impl Game {
     fn step(&mut self) {
         let room = self.scenario.clients - self.players.len().min(self.scenario.clients);
         if room > 0 && !self.is_stopping() {
-            for _ in 0..1 + self.chance.below(room.min(64)) {
+            for _ in 0..=self.chance.below(room.min(64)) {
                 self.connect();
             }
         }

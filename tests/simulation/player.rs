@@ -41,6 +41,10 @@ enum Kind {
 }
 
 /// See the module.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is one independent fact"
+)]
 pub(crate) struct Player {
     peer: Peer,
     kind: Kind,
@@ -56,6 +60,10 @@ pub(crate) struct Player {
 
 /// What a player may do.
 #[derive(Clone, Copy, Debug)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is one independent fact"
+)]
 pub(crate) struct Habits {
     pub(crate) is_lenient: bool,
     /// Some do not read for a while, or never.

@@ -5,7 +5,7 @@ use crate::play::{Outcome, TURN, play};
 use aerys::internals::Fault;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 /// How many seeds are played if nobody says for how long.
@@ -89,7 +89,7 @@ pub(crate) fn run() {
     };
     let began = Instant::now();
     let until = seconds.map(|seconds| began + Duration::from_secs(seconds));
-    let (next, failed) = (AtomicU64::new(first), AtomicBool::new(false));
+    let next = AtomicU64::new(first);
     let tally = Mutex::new(Tally::default());
     let folder = Folder::new("long");
     std::thread::scope(|scope| {
@@ -102,12 +102,10 @@ pub(crate) fn run() {
                     }
                     let outcome = play_loudly(seed, clients, &folder);
                     let mut tally = tally.lock().expect("nobody panics with it");
-                    match outcome {
-                        Ok(outcome) => tally.add(&outcome),
-                        Err(()) => {
-                            failed.store(true, Ordering::Relaxed);
-                            tally.failed.push(seed);
-                        }
+                    if let Ok(outcome) = outcome {
+                        tally.add(&outcome);
+                    } else {
+                        tally.failed.push(seed);
                     }
                 }
             });
@@ -115,9 +113,6 @@ pub(crate) fn run() {
     });
     let tally = tally.into_inner().expect("nobody panicked with it");
     tally.print(began.elapsed().as_secs_f64());
-    assert!(
-        !failed.into_inner(),
-        "seeds that failed: {:?}",
-        tally.failed
-    );
+    let failed = tally.failed;
+    assert!(failed.is_empty(), "seeds that failed: {failed:?}");
 }

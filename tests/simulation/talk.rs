@@ -208,11 +208,11 @@ pub(crate) fn frame(first: u8, payload: &[u8], chance: &mut Chance) -> Vec<u8> {
     match payload.len() {
         len @ 0..=125 => frame.push(0x80 | len.to_be_bytes()[7]),
         len @ 126..=0xFFFF => {
-            frame.push(0x80 | 126);
+            frame.push(0xFE);
             frame.extend_from_slice(&len.to_be_bytes()[6..]);
         }
         len => {
-            frame.push(0x80 | 127);
+            frame.push(0xFF);
             frame.extend(len.to_be_bytes());
         }
     }
