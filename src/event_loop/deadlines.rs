@@ -280,7 +280,7 @@ mod tests {
     /// As when the process is stopped while its poll returns: what comes then is of no event yet.
     #[test]
     fn a_stall_behind_a_poll_closes_nobody_who_spoke_meanwhile() {
-        simulated::reset();
+        simulated::reset(None);
         let server = Server::new().host(Host::new());
         let timeout = crate::Config::default().header_timeout;
         let (listening, responders, names, config) = server.into_parts(SimulatedListener).unwrap();

@@ -13,6 +13,7 @@ pub(crate) mod clients;
 pub(crate) mod control;
 mod deadlines;
 mod flush;
+mod invariants;
 pub(crate) mod kernel;
 mod lifetimes;
 pub(crate) mod listener;
