@@ -116,7 +116,9 @@ pub(crate) fn run() -> ExitCode {
             ExitCode::FAILURE
         }
         Err(Failure::Arguments(lines)) => {
-            lines.iter().for_each(|line| say(line));
+            for line in lines {
+                say(&line);
+            }
             ExitCode::from(2)
         }
     }

@@ -27,6 +27,8 @@ pub(crate) fn serve(
     if hosts.is_empty() {
         hosts.push(host_of_flags(flags));
     }
+    let no_thread =
+        |error: io::Error| Failure::AtRunTime(format!("no thread can be started: {error}"));
     let started = LogOutput::start(flags.log_level).map_err(no_thread)?;
     log.get_or_init(|| started);
     for word in flags::words_on_variables(env::vars_os().map(|(name, _)| name)) {
@@ -42,10 +44,6 @@ pub(crate) fn serve(
     built.https_port.set(https_port(&bound));
     announce(&bound, &built.fingerprints).map_err(no_thread)?;
     bound.run().map_err(failed)
-}
-
-fn no_thread(error: io::Error) -> Failure {
-    Failure::AtRunTime(format!("no thread can be started: {error}"))
 }
 
 /// Judges the root that a flag or a variable names: one of the file was judged with the file.
@@ -138,22 +136,25 @@ fn host_of_flags(flags: &ServeArgs) -> HostSettings {
 ///
 /// The system has no thread left.
 fn announce(bound: &Bound, fingerprints: &[String]) -> io::Result<()> {
-    let mut lines = String::new();
-    for address in bound.addresses() {
+    let line = |address: &Address| {
         let scheme = if bound.is_encrypted(address) {
             "https"
         } else {
             "http"
         };
-        lines += &match address {
+        match address {
             Address::Ip(address) => format!("{scheme}://{}/\n", openable(*address)),
             Address::Unix(address) => format!("{address}\n"),
-        };
-    }
-    for fingerprint in fingerprints {
-        // As `openssl x509 -fingerprint -sha256` has it, to be compared with that.
-        lines += &format!("sha256 Fingerprint={fingerprint}\n");
-    }
+        }
+    };
+    // As `openssl x509 -fingerprint -sha256` has it, to be compared with that.
+    let known = |fingerprint| format!("sha256 Fingerprint={fingerprint}\n");
+    let lines: String = bound
+        .addresses()
+        .iter()
+        .map(line)
+        .chain(fingerprints.iter().map(known))
+        .collect();
     let print = move || {
         let mut out = io::stdout();
         let _ = out.write_all(lines.as_bytes()).and_then(|()| out.flush());

@@ -1,7 +1,6 @@
 //! From sockets to events to callbacks.
 
-use crate::app::directory::Uncounted;
-use crate::app::running::Callback;
+use crate::app::{directory::Uncounted, running::Callback};
 use crate::client_id::ClientId;
 use crate::config::Settings;
 use crate::event_loop::clients::{Client, fact};

@@ -146,7 +146,7 @@ fn a_standard_output_that_nobody_reads_does_not_hold_up_the_start() {
     let (output, mut end) = std::io::pipe().expect("a pipe");
     // As much as a pipe holds, unless somebody changed that: more would not return.
     #[cfg(target_os = "linux")]
-    end.write_all(&[b' '; 64 * 1024]).expect("a pipe");
+    end.write_all(&vec![b' '; 64 * 1024]).expect("a pipe");
     let folder = std::env::temp_dir().join(format!("aerys-output-{}", std::process::id()));
     let address = format!("unix:{}", folder.display());
     let mut command = program::command();

@@ -1,169 +1,20 @@
 //! Handlers that do odd things in their callbacks: nothing is borrowed twice (that would be a panic,
 //! and 1011), nobody is skipped or served twice, each `on_open` has its `on_close`, order is kept.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::sync::mpsc::channel;
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use aerys::{
-    ClientId, Config, Endpoint, Everyone, Handle, Host, Request, Response, Router, Server, TimerId,
+    ClientId, Config, Endpoint, Everyone, Handle, Host, Request, Response, Router, Server,
     WebSocketConfig, respond, websocket,
 };
 
 use crate::client::{BINARY, CLOSE, Client, TEXT, handshake};
-use crate::support::{Event, Recorder, TestServer, wait_until};
+use crate::support::{Event, Recorder, TestServer};
 
-/// What a handler that acts at random should come to.
-#[derive(Debug, Default)]
-struct Model {
-    random: u64,
-    /// By client, in order: what it is to read.
-    expected: HashMap<ClientId, Vec<String>>,
-    /// By client, how it was closed.
-    closed: HashMap<ClientId, u16>,
-    alive: HashSet<ClientId>,
-    /// Ids of clients that left, and of others that never were.
-    dead: Vec<ClientId>,
-    timers: HashSet<TimerId>,
-    timers_set: usize,
-    number: usize,
-}
-
-impl Model {
-    /// A number below `end`.
-    fn below(&mut self, end: usize) -> usize {
-        self.random ^= self.random << 13;
-        self.random ^= self.random >> 7;
-        self.random ^= self.random << 17;
-        usize::try_from(self.random % end as u64).expect("a small number")
-    }
-
-    fn any_of(&mut self, clients: &[ClientId]) -> Option<ClientId> {
-        (!clients.is_empty()).then(|| clients[self.below(clients.len())])
-    }
-
-    /// A message that is like no other.
-    fn text(&mut self, what: &str) -> String {
-        self.number += 1;
-        format!("{} {what}", self.number)
-    }
-
-    fn expect(&mut self, client: ClientId, text: &str) {
-        if self.alive.contains(&client) {
-            let expected = self.expected.get_mut(&client).expect("it was opened");
-            expected.push(text.to_owned());
-        }
-    }
-
-    /// What the server says of who is there is what was told.
-    fn check(&self, ws: &Endpoint) {
-        let clients = ws.clients();
-        let known: HashSet<_> = clients.iter().copied().collect();
-        assert_eq!(known, self.alive);
-        assert_eq!(clients.len(), known.len(), "nobody is listed twice");
-        assert_eq!(ws.client_count(), known.len());
-    }
-
-    fn act(&mut self, ws: &Endpoint) {
-        let clients = ws.clients();
-        match self.below(12) {
-            0..=2 => {
-                let text = self.text("to all");
-                ws.broadcast(&text);
-                clients
-                    .iter()
-                    .for_each(|client| self.expect(*client, &text));
-            }
-            3 | 4 => {
-                let text = self.text("to others");
-                let mut except: Vec<_> = self.any_of(&clients).into_iter().collect();
-                except.extend(self.dead.last());
-                except.extend(self.any_of(&clients));
-                ws.send(Everyone.except(&except), &text);
-                let others = clients.iter().filter(|client| !except.contains(client));
-                others.for_each(|client| self.expect(*client, &text));
-            }
-            5 | 6 => {
-                let text = self.text("to some");
-                let mut listed: Vec<_> = clients.iter().copied().step_by(2).collect();
-                listed.extend(self.dead.last());
-                listed.extend(clients.first());
-                ws.send(&listed, &text);
-                let listed: HashSet<_> = listed.into_iter().collect();
-                listed.iter().for_each(|client| self.expect(*client, &text));
-            }
-            7 => {
-                // Perhaps nobody's, perhaps its own.
-                let dead = self.dead.clone();
-                let to = [self.any_of(&clients), self.any_of(&dead)];
-                for client in to.into_iter().flatten() {
-                    let text = self.text("to one");
-                    ws.send(client, &text);
-                    self.expect(client, &text);
-                }
-            }
-            // Once the server stops, there is nobody and no timer.
-            _ if clients.is_empty() => {}
-            8 if self.timers_set < 200 => {
-                self.timers_set += 1;
-                let millis = self.below(3) as u64;
-                let timer = ws.set_timer(Duration::from_millis(millis));
-                assert!(self.timers.insert(timer), "no id twice");
-            }
-            9 => {
-                if let Some(timer) = self.timers.iter().next().copied() {
-                    assert!(ws.cancel(timer), "it was pending");
-                    assert!(!ws.cancel(timer), "it was");
-                    self.timers.remove(&timer);
-                }
-            }
-            // Seldom, or nobody would be left.
-            10 if self.below(4) == 0 => {
-                if let Some(client) = self.any_of(&clients) {
-                    let code = 4000 + u16::try_from(self.below(100)).expect("a code");
-                    ws.close(client, code, "misbehaving").expect("a good code");
-                    // The first code stands.
-                    ws.close(client, 4999, "").expect("a good code");
-                    ws.send(client, "to a client that is closed");
-                    self.alive.remove(&client);
-                    self.closed.insert(client, code);
-                }
-            }
-            _ => {}
-        }
-        self.check(ws);
-    }
-
-    fn happened(&mut self, ws: &Endpoint, event: &Event) {
-        match event {
-            Event::Open(client, _) => {
-                assert!(self.alive.insert(*client));
-                assert!(self.expected.insert(*client, Vec::new()).is_none());
-            }
-            Event::Timer(timer) => {
-                assert!(self.timers.remove(timer), "pending, and not cancelled");
-                assert!(!ws.cancel(*timer), "it runs");
-            }
-            Event::Close(client, code, _) => {
-                self.alive.remove(client);
-                assert_eq!(self.closed.entry(*client).or_insert(*code), code);
-                assert!(!self.dead.contains(client), "it is told once");
-                self.dead.push(*client);
-                ws.send(*client, "to itself, too late");
-                assert!(ws.info(*client).is_none());
-            }
-            Event::Text(client, _) => assert!(self.alive.contains(client)),
-            // All ids die before the first on_close.
-            Event::Stop => return self.alive.clear(),
-            Event::Start | Event::Handshake(_) | Event::Binary(..) => return,
-            Event::Drain(_) => {}
-        }
-        for _ in 0..self.below(4) {
-            self.act(ws);
-        }
-    }
-}
+mod random;
 
 /// What a client reads until its Close frame, whose code is the last of it.
 fn read_all(mut client: Client) -> (Vec<String>, u16) {
@@ -177,55 +28,6 @@ fn read_all(mut client: Client) -> (Vec<String>, u16) {
                 return (texts, u16::from_be_bytes(code));
             }
             other => panic!("opcode {other}"),
-        }
-    }
-}
-
-/// Rows 65 and 23.
-#[test]
-fn whatever_handlers_do_in_whatever_callback_everybody_gets_all_that_is_theirs_in_order() {
-    for seed in 1..=12 {
-        let model = Arc::new(Mutex::new(Model {
-            random: seed,
-            ..Model::default()
-        }));
-        let shared = Arc::clone(&model);
-        let react = move |ws: &Endpoint, event: &Event| {
-            shared.lock().expect("no panic before").happened(ws, event);
-        };
-        let mut server = TestServer::websocket(WebSocketConfig::default(), react);
-        let mut clients: Vec<_> = (0..10).map(|_| server.open("/")).collect();
-        for round in 0..40 {
-            let index = (round * 7 + usize::try_from(seed).expect("small")) % clients.len();
-            let (client, _) = &mut clients[index];
-            client.try_send_raw(crate::client::frame(true, TEXT, b"act"));
-            if round % 10 == 9 {
-                clients.push(server.open("/"));
-            }
-        }
-        // What was sent is served before the stop, whoever is closed already.
-        for (client, id) in &mut clients {
-            if model.lock().expect("no panic").alive.contains(id) {
-                client.try_send_raw(crate::client::frame(true, TEXT, b"last"));
-            }
-        }
-        server.stop();
-        let read: Vec<_> = clients
-            .into_iter()
-            .map(|(client, id)| (id, read_all(client)))
-            .collect();
-        assert_eq!(server.join(), Ok(()));
-        let model = model.lock().expect("no callback panicked");
-        assert!(model.number > 50, "seed {seed}: it does little");
-        assert_eq!(
-            model.dead.len(),
-            read.len(),
-            "seed {seed}: each has its on_close"
-        );
-        assert!(model.alive.is_empty());
-        for (id, (texts, code)) in read {
-            assert_eq!(texts, model.expected[&id], "seed {seed}: {id}");
-            assert_eq!(code, model.closed[&id], "seed {seed}: {id}");
         }
     }
 }
@@ -371,8 +173,10 @@ fn a_farewell_in_on_close_reaches_nobody_during_a_stop_and_each_is_told_once() {
     assert_eq!(server.remaining_events(), []);
 }
 
+type IsMeant = fn(&Event) -> bool;
+
 /// A server that stops itself in the callbacks that `is_meant`.
-fn stopping(is_meant: fn(&Event) -> bool) -> TestServer {
+fn stopping(is_meant: IsMeant) -> TestServer {
     let handle: Arc<OnceLock<Handle>> = Arc::default();
     let own = Arc::clone(&handle);
     let react = move |ws: &Endpoint, event: &Event| {
@@ -395,7 +199,7 @@ fn stopping(is_meant: fn(&Event) -> bool) -> TestServer {
 
 #[test]
 fn a_server_may_be_stopped_from_any_callback() {
-    let meant: [(&str, fn(&Event) -> bool); 7] = [
+    let meant: [(&str, IsMeant); 7] = [
         ("on_handshake", |event| matches!(event, Event::Handshake(_))),
         ("on_open", |event| matches!(event, Event::Open(..))),
         ("on_data", |event| matches!(event, Event::Text(..))),
@@ -425,7 +229,7 @@ fn a_server_may_be_stopped_from_any_callback() {
         }
         assert_eq!(server.join(), Ok(()), "{name}");
         let events = server.remaining_events();
-        let count = |is_meant: fn(&Event) -> bool| events.iter().filter(|it| is_meant(it)).count();
+        let count = |is_meant: IsMeant| events.iter().filter(|it| is_meant(it)).count();
         assert_eq!(count(|event| *event == Event::Stop), 1, "{name}");
         let opened = count(|event| matches!(event, Event::Open(..)));
         assert_eq!(opened, usize::from(name != "on_start"), "{name}");
@@ -531,9 +335,6 @@ fn a_responder_may_close_the_clients_of_an_endpoint() {
     let mut clients: Vec<_> = (0..3)
         .map(|_| Client::open(server.address, "/ws"))
         .collect();
-    wait_until("all are there", || {
-        matches!(server.event_within(Duration::ZERO), None)
-    });
     let mut http = Client::connect(server.address);
     assert_eq!(http.post("/close", "").body, b"1");
     for client in &mut clients[1..] {

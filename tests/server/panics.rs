@@ -344,6 +344,73 @@ fn fragile_http() -> Router {
     router
 }
 
+/// Streams whose callbacks panic, each in what its path says.
+fn fragile_streams(_: &mut Request, response: &mut Response) {
+    let stream = response.stream();
+    stream.on_close(|| panic!("in on_close of a response, on purpose"));
+    stream.on_stop(|_| panic!("in on_stop of a response, on purpose"));
+    stream.on_drain(|_| panic!("in on_drain of a response, on purpose"));
+    while stream.send([b'x'; 10_000]).is_ok() {}
+}
+
+#[test]
+fn panics_in_the_callbacks_of_streams_cost_those_alone() {
+    keep_quiet();
+    let mut server = TestServer::start(|host: Host, _| {
+        let router = fragile_http().get("/stream", respond(fragile_streams));
+        Server::new().host(host.add(router))
+    });
+    let ask = "GET /stream HTTP/1.1\r\nHost: a\r\n\r\n";
+    for _ in 0..20 {
+        // It leaves, or it takes all that there is: it is told that it may be sent more.
+        let mut leaving = Client::connect(server.address);
+        leaving.send_raw(ask);
+        assert_eq!(leaving.read_response_head().status, 200);
+        leaving.reset();
+        let mut drained = Client::connect(server.address);
+        drained.send_raw(ask);
+        let all = drained.read_to_end_or_reset();
+        assert!(
+            !all.ends_with(b"\r\n0\r\n\r\n"),
+            "it must not look complete"
+        );
+    }
+    assert_eq!(Client::connect(server.address).get("/alive").body, b"alive");
+    let mut stopped = Client::connect(server.address);
+    stopped.send_raw(ask);
+    assert_eq!(stopped.read_response_head().status, 200);
+    server.stop();
+    assert!(!stopped.read_to_end_or_reset().ends_with(b"\r\n0\r\n\r\n"));
+    assert_eq!(server.join(), Ok(()));
+}
+
+/// What another thread asks for is carried out, whatever `on_close` makes of it.
+#[test]
+fn a_panic_in_on_close_keeps_no_command_of_another_thread_from_being_carried_out() {
+    keep_quiet();
+    let (sender, remotes) = channel();
+    let react = move |ws: &Endpoint, event: &Event| match event {
+        Event::Start => drop(sender.send(ws.remote())),
+        Event::Close(..) => panic!("in on_close, on purpose"),
+        _ => {}
+    };
+    let server = TestServer::websocket(WebSocketConfig::default(), react);
+    let remote = remotes.recv_timeout(PATIENCE).expect("it starts");
+    let (mut witness, _) = server.open("/");
+    let mut clients: Vec<_> = (0..100).map(|_| server.open("/")).collect();
+    for (_, id) in &clients {
+        remote
+            .close(*id, 4000, "from elsewhere")
+            .expect("there is room");
+    }
+    remote.broadcast("to who is left").expect("there is room");
+    for (client, id) in &mut clients {
+        assert_eq!(client.expect_close(4000), "from elsewhere");
+        assert_eq!(server.close_event().0, *id);
+    }
+    assert_eq!(witness.read_text(), "to who is left");
+}
+
 /// F17 over HTTP/1.1.
 #[test]
 fn a_thousand_panics_of_responders_and_body_handlers_are_so_many_answers() {
@@ -387,4 +454,27 @@ fn a_thousand_panics_on_streams_cost_no_other_stream_anything() {
     }
     client.send_data(witness, b"all the time", true);
     assert_eq!(client.read_response(witness).body, b"taken");
+}
+
+#[cfg(feature = "http2")]
+#[test]
+fn a_panic_on_a_websocket_of_a_stream_closes_that_with_1011() {
+    use crate::http2_client::Http2Client;
+    keep_quiet();
+    let server = TestServer::websocket(WebSocketConfig::default(), fragile);
+    let mut client = Http2Client::connect(server.address);
+    let witness = client.open_websocket("/");
+    for _ in 0..100 {
+        let opened = client.open_websocket("/open");
+        client.expect_close(opened, 1011);
+        let stream = client.open_websocket("/");
+        client.send_text(stream, "panic");
+        client.expect_close(stream, 1011);
+        for stream in [opened, stream] {
+            client.expect_end(stream);
+            client.send_data(stream, b"", true);
+        }
+    }
+    client.send_text(witness, "alive");
+    assert_eq!(client.read_text(witness), "alive");
 }

@@ -2,7 +2,7 @@
 //! returned. Nobody loses a connection by it.
 
 use std::sync::mpsc::channel;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use aerys::{Config, Endpoint, Host, Request, Response, Router, Server, websocket};
 
@@ -161,6 +161,45 @@ fn a_callback_that_does_not_return_is_told_of_again() {
     assert_eq!(client.read_text(), "block");
 }
 
+/// How long nobody was served, as a line says it.
+fn seconds(line: &str) -> f64 {
+    let (_, time) = line.split_once(" served for ").expect("a time");
+    let (seconds, _) = time.split_once(" s: ").expect("seconds");
+    seconds.parse().expect("a number")
+}
+
+#[test]
+fn the_time_that_is_told_is_that_of_the_turn() {
+    logged::keep();
+    let (release, released) = channel::<()>();
+    let react = move |ws: &Endpoint, event: &Event| {
+        if matches!(event, Event::Text(..)) {
+            let _ = released.recv();
+        }
+        crate::support::echo(ws, event);
+    };
+    let server = TestServer::start(move |host: Host, events| {
+        let endpoint = websocket(|ws| Recorder::new(ws, events, react));
+        let router = Router::new().get("/watched/turns", endpoint);
+        Server::new()
+            .config(watched(5 * SOON))
+            .host(host.add(router))
+    });
+    let told = || logged::lines_with("on_data of /watched/turns is running");
+    let mut client = Client::open(server.address, "/watched/turns");
+    client.send_text("one");
+    wait_until("it has taken four periods", || told().len() == 3);
+    release.send(()).expect("it waits");
+    assert_eq!(client.read_text(), "one");
+    let begun = Instant::now();
+    client.send_text("two");
+    wait_until("that is told, too", || told().len() > 3);
+    let most = begun.elapsed().as_secs_f64() + 0.1;
+    assert!(seconds(&told()[3]) < most, "{}", told()[3]);
+    release.send(()).expect("it waits");
+    assert_eq!(client.read_text(), "two");
+}
+
 #[test]
 fn nobody_is_named_by_a_server_without_a_watchdog() {
     logged::keep();
@@ -206,10 +245,7 @@ fn a_handler_that_blocks_is_named_after_a_second_if_nobody_says_otherwise() {
     client.send_text("block");
     other.send_text("wait");
     let line = logged::wait_for("on_data of /watched/default is running");
-    let time = line.strip_prefix("nobody has been served for ");
-    let seconds = time.and_then(|time| time.split_once(" s: "));
-    let seconds: f64 = seconds.expect("a time").0.parse().expect("a number");
-    assert!(seconds >= 1.0, "{line}");
+    assert!(seconds(&line) >= 1.0, "{line}");
     drop(release);
     assert_eq!(client.read_text(), "block");
     assert_eq!(other.read_text(), "wait");

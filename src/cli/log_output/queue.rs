@@ -213,7 +213,7 @@ impl Lost {
 }
 
 fn line_count(lines: &[u8]) -> u64 {
-    lines.iter().filter(|byte| **byte == b'\n').count() as u64
+    lines.split(|byte| *byte == b'\n').count() as u64 - 1
 }
 
 #[cfg(test)]
