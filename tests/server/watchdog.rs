@@ -139,6 +139,7 @@ fn a_responder_is_named_with_what_it_was_asked_when_it_has_returned() {
         response.end("late");
     };
     let server = TestServer::http(watched(SOON), respond);
+    let release = release; // A test that fails lets the server go before it waits for it.
     let mut client = Client::connect(server.address);
     client.send_raw("DELETE /watched/%1b?%0a HTTP/1.1\r\nHost: localhost\r\n\r\n");
     logged::wait_for("a responder is running");
@@ -185,6 +186,7 @@ fn the_time_that_is_told_is_that_of_the_turn() {
             .config(watched(5 * SOON))
             .host(host.add(router))
     });
+    let release = release; // A test that fails lets the server go before it waits for it.
     let told = || logged::lines_with("on_data of /watched/turns is running");
     let mut client = Client::open(server.address, "/watched/turns");
     client.send_text("one");
@@ -240,6 +242,7 @@ fn a_handler_that_blocks_is_named_after_a_second_if_nobody_says_otherwise() {
         let router = Router::new().get("/watched/default", endpoint);
         Server::new().host(host.add(router))
     });
+    let release = release; // A test that fails lets the server go before it waits for it.
     let mut other = Client::open(server.address, "/watched/default");
     let mut client = Client::open(server.address, "/watched/default");
     client.send_text("block");
