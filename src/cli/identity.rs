@@ -138,7 +138,7 @@ impl Identity {
             unistd::setresuid(self.uid, self.uid, self.uid).map_err(failed("setresuid"))?;
         }
         if !self.is_assumed().map_err(failed("ids"))? {
-            return Err(format!("user {} was not become", self.uid));
+            return Err(format!("the ids are not those of user {}", self.uid));
         }
         self.check_no_way_back()
     }
@@ -256,6 +256,32 @@ mod tests {
         let other = Identity::of(&nobody, Some(other)).expect("its groups");
         assert_eq!(other.gid.as_raw(), 4_242_424);
         assert!(other.groups.contains(&other.gid) && !other.groups.contains(&primary));
+    }
+
+    /// Root must not be had to give away what somebody put in the place of a socket.
+    #[test]
+    fn only_a_socket_is_given_away() {
+        use std::os::unix::net::UnixListener;
+        let folder = std::env::temp_dir().join(format!("aerys-own-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).expect("a folder");
+        let at = |name: &str| folder.join(name);
+        std::fs::write(at("file"), "").expect("a file");
+        let _socket = UnixListener::bind(at("socket")).expect("a socket");
+        std::os::unix::fs::symlink(at("socket"), at("link")).expect("a link");
+        let own = Identity {
+            uid: Uid::effective(),
+            gid: Gid::effective(),
+            groups: Vec::new(),
+        };
+        let owned = ["socket", "file", "link", "nothing"].map(|name| own.own_socket(&at(name)));
+        std::fs::remove_dir_all(&folder).expect("our folder");
+        let [socket, file, link, nothing] = owned;
+        assert_eq!(socket, Ok(()));
+        for problem in [file, link] {
+            let problem = problem.expect_err("no socket");
+            assert!(problem.ends_with("another file was put there"), "{problem}");
+        }
+        assert!(nothing.is_err());
     }
 
     #[test]
