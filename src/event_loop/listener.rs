@@ -14,10 +14,9 @@ use std::os::fd::OwnedFd;
 /// What the kernel may hold of a client's output that was not sent yet, in bytes. It would be up to 4 MiB
 /// for each, beyond every limit of ours, and all sockets of a machine share what there is
 /// (`net.ipv4.tcp_mem`): a thousand clients that do not read would slow everybody down. What is under way
-/// to a client that reads does not count, so nobody who does waits for more. It is not less since bursts to
-/// a client that is about to read are no backlog as far as its socket takes them.
+/// to a client that reads does not count, so nobody who does waits for more.
 #[cfg(any(target_os = "android", target_os = "linux"))]
-const MAX_UNSENT_BYTES: u32 = 1024 * 1024;
+const MAX_UNSENT_BYTES: u32 = 256 * 1024;
 
 /// One listening socket.
 #[derive(Debug)]

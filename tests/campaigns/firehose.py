@@ -77,8 +77,6 @@ def pour(address, piece, answer, total, seconds):
     sent = read = 0
     outgoing, expected, buffer = memoryview(piece), memoryview(answer), bytearray(MIB)
     while sent < to_send or read < to_read:
-        if sent == to_send and time.monotonic() - begun < seconds:
-            to_send, to_read = to_send + len(piece), to_read + len(answer)
         readable, writable, _ = select.select([connection], [connection] if sent < to_send else [], [], PATIENCE)
         expect(readable or writable, f"nothing goes on behind {sent} bytes sent and {read} read")
         if readable:
@@ -94,6 +92,8 @@ def pour(address, piece, answer, total, seconds):
         if writable:
             at = sent % len(piece)
             sent += connection.send(outgoing[at:at + MIB])
+        if sent == to_send and time.monotonic() - begun < seconds:
+            to_send, to_read = to_send + len(piece), to_read + len(answer)
     # All was read by the server: its next answer is behind all others.
     connection.setblocking(True)
     connection.sendall(frame(PING, b"last"))

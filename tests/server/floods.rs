@@ -1,6 +1,10 @@
 //! Floods of frames that promise much or carry nothing, and what they cost the program: neither memory
 //! nor, when they are over, processor time. Its limits are the defaults.
 
+use std::io::Write;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use crate::client::{BINARY, CONTINUATION, Client, MASK, PING, PONG, TEXT, frame, handshake_with};
 use crate::compression::read_deflated;
 use crate::program::Program;
@@ -99,7 +103,7 @@ fn a_million_empty_fragments_end_in_1008_and_disturb_nobody() {
         let sender = std::thread::spawn(move || {
             let many = frame(false, CONTINUATION, b"").repeat(1000);
             // The server closes long before the end.
-            (0..1000).all(|_| std::io::Write::write_all(&mut writer, &many).is_ok())
+            (0..1000).all(|_| writer.write_all(&many).is_ok())
         });
         for number in 0..100 {
             other.send_text(&number.to_string());
@@ -111,23 +115,43 @@ fn a_million_empty_fragments_end_in_1008_and_disturb_nobody() {
     assert!(cost <= MIB_IN_KIB, "{cost} KiB");
 }
 
-/// Row 46. Of all Pongs that wait the last alone is kept (RFC 6455 section 5.5.3).
+/// Row 46. Of all Pongs that wait the last alone is kept (RFC 6455 section 5.5.3), and of who takes none
+/// nothing more is read.
 #[test]
 fn pings_whose_pongs_nobody_reads_cost_next_to_nothing() {
     const PINGS: usize = 50_000;
     let program = serve(&[]);
     let mut client = Client::open_narrow(program.address, "/echo");
+    let mut writer = client.writer();
+    let sent = Arc::new(AtomicUsize::new(0));
     let cost = cost_in_kib(&program, |program| {
-        send_many(&mut client, &frame(true, PING, &[b'p'; 125]), PINGS);
-        expect_echo(program);
+        let counter = Arc::clone(&sent);
+        let sender = std::thread::spawn(move || {
+            let many = frame(true, PING, &[b'p'; 125]).repeat(100);
+            for _ in 0..PINGS / 100 {
+                writer
+                    .write_all(&many)
+                    .expect("the server reads in the end");
+                counter.fetch_add(100, Ordering::Relaxed);
+            }
+            writer
+                .write_all(&frame(true, PING, b"last"))
+                .expect("the server reads in the end");
+        });
+        // Nothing is read before all are sent, or no more can be.
+        let mut before = usize::MAX;
+        loop {
+            expect_echo(program);
+            let now = sent.load(Ordering::Relaxed);
+            if std::mem::replace(&mut before, now) == now {
+                break;
+            }
+        }
+        while client.read_message(PONG) != b"last" {}
+        sender.join().expect("all were read");
     });
     assert!(cost <= MIB_IN_KIB, "{cost} KiB");
-    client.send(true, PING, "last");
-    let mut pongs = 0;
-    while client.read_message(PONG) != b"last" {
-        pongs += 1;
-    }
-    assert!(pongs <= PINGS, "{pongs}");
+    assert_eq!(sent.load(Ordering::Relaxed), PINGS);
 }
 
 /// Row 48.

@@ -255,7 +255,7 @@ fn the_rate_of_one_stream_is_no_other_ones() {
 #[test]
 fn what_one_callback_sends_is_judged_when_the_socket_is_full() {
     // More than the hard limit of 1 MiB.
-    const BURST: usize = 24;
+    const BURST: usize = 19;
     let server = TestServer::websocket(WebSocketConfig::default(), |ws, event| {
         if let Event::Text(client, _) = event {
             for number in 0..BURST {
