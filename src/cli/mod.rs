@@ -102,16 +102,21 @@ pub(crate) fn run() -> ExitCode {
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(Failure::AtRunTime(error)) => {
-            eprintln!("aerys: {error}");
+            say(&format!("aerys: {error}"));
             ExitCode::FAILURE
         }
         Err(Failure::Arguments(lines)) => {
             for line in lines {
-                eprintln!("{line}");
+                say(&line);
             }
             ExitCode::from(2)
         }
     }
+}
+
+/// Says why it ends, if it can be said: the exit status tells it anyway.
+fn say(line: &str) {
+    let _ = writeln!(io::stderr(), "{line}");
 }
 
 /// Serves by the command line, the variables, and the file that they name.

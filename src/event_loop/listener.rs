@@ -98,18 +98,23 @@ impl Listener for ListeningSocket {
         };
         match accepted {
             Ok((stream, peer)) => Accepted::Client(stream, peer),
-            Err(error) => match error.kind() {
-                ErrorKind::WouldBlock => Accepted::Nobody,
-                _ if is_exhaustion(&error) => Accepted::Exhausted(error),
-                // Also a connection's own pending error, which accept reports on Linux.
-                _ => Accepted::Lost(error),
-            },
+            Err(error) => judge(error),
         }
     }
 }
 
-/// Whether another accept would fail the same way until something is freed.
-fn is_exhaustion(error: &io::Error) -> bool {
+/// What a failed accept came to.
+fn judge(error: io::Error) -> Accepted<StreamSocket> {
+    match error.kind() {
+        ErrorKind::WouldBlock => Accepted::Nobody,
+        _ if is_exhaustion(&error) => Accepted::Exhausted(error),
+        // Interrupted, or a connection's own pending error, which accept reports on Linux.
+        _ => Accepted::Lost(error),
+    }
+}
+
+/// Whether another call would fail the same way until something is freed.
+pub(super) fn is_exhaustion(error: &io::Error) -> bool {
     use rustix::io::Errno;
     let exhaustion = [Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM];
     exhaustion
@@ -149,16 +154,32 @@ mod tests {
         assert!(matches!(listener.accept(), Accepted::Nobody));
     }
 
+    /// What `accept` says on Linux (accept(2)), by what it is about.
     #[test]
-    fn what_only_time_or_others_can_free_is_exhaustion() {
+    fn an_accept_fails_for_want_of_something_or_of_its_own() {
         use rustix::io::Errno;
+        let outcome = |errno: Errno| judge(io::Error::from_raw_os_error(errno.raw_os_error()));
         for errno in [Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM] {
-            assert!(is_exhaustion(&io::Error::from_raw_os_error(
-                errno.raw_os_error()
-            )));
+            assert!(matches!(outcome(errno), Accepted::Exhausted(_)), "{errno}");
         }
-        assert!(!is_exhaustion(&io::Error::from_raw_os_error(
-            Errno::CONNABORTED.raw_os_error()
-        )));
+        assert!(matches!(outcome(Errno::AGAIN), Accepted::Nobody));
+        for errno in [
+            Errno::INTR,
+            Errno::CONNABORTED,
+            Errno::PROTO,
+            // By a firewall.
+            Errno::PERM,
+            // Pending on the connection.
+            Errno::NETDOWN,
+            Errno::NOPROTOOPT,
+            Errno::HOSTDOWN,
+            Errno::NONET,
+            Errno::HOSTUNREACH,
+            Errno::OPNOTSUPP,
+            Errno::NETUNREACH,
+            Errno::TIMEDOUT,
+        ] {
+            assert!(matches!(outcome(errno), Accepted::Lost(_)), "{errno}");
+        }
     }
 }

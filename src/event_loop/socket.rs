@@ -4,6 +4,8 @@
 //! more for each, a twentieth of what an echo takes in all.
 
 #[cfg(target_os = "linux")]
+use crate::event_loop::listener::is_exhaustion;
+#[cfg(target_os = "linux")]
 use crate::event_loop::system::FileOutcome;
 use crate::event_loop::system::{ReadOutcome, Socket, WriteOutcome};
 use mio::event::Source;
@@ -13,6 +15,8 @@ use rustix::io::Errno;
 use rustix::net::{
     RecvFlags, SendAncillaryBuffer, SendFlags, Shutdown, getsockname, recv, send, sendmsg, shutdown,
 };
+#[cfg(target_os = "linux")]
+use std::cell::OnceCell;
 use std::io::{self, IoSlice};
 use std::net::SocketAddr;
 #[cfg(target_os = "linux")]
@@ -125,11 +129,7 @@ impl Socket for StreamSocket {
 
     #[cfg(target_os = "linux")]
     fn send_file(&mut self, file: BorrowedFd<'_>, mut offset: u64, len: usize) -> FileOutcome {
-        let Some(fd) = self
-            .0
-            .as_ref()
-            .filter(|_| NO_SIGNAL_ANYWAY.with(|is_so| *is_so))
-        else {
+        let Some(fd) = self.0.as_ref().filter(|_| no_signal_comes_anyway()) else {
             return FileOutcome::Unsupported;
         };
         loop {
@@ -175,14 +175,27 @@ impl Socket for StreamSocket {
     }
 }
 
+/// Whether a peer that is gone is no signal to this thread, whatever is called: `sendfile` takes no flag
+/// against it. Rust's programs ignore it; one in another language that this server is part of may not,
+/// and would be ended by the first client that leaves. Then files are read.
 #[cfg(target_os = "linux")]
-thread_local! {
-    /// Whether a peer that is gone is no signal to this thread, whatever is called: `sendfile` takes
-    /// no flag against it. Rust's programs ignore it; one in another language that this server is
-    /// part of may not, and would be ended by the first client that leaves. Then files are read.
-    /// Found out when the first file is sent.
-    static NO_SIGNAL_ANYWAY: bool = std::fs::read_to_string("/proc/thread-self/status")
-        .is_ok_and(|status| is_broken_pipe_ignored(&status));
+fn no_signal_comes_anyway() -> bool {
+    thread_local! {
+        /// Found out when the first file is sent.
+        static FOUND: OnceCell<bool> = const { OnceCell::new() };
+    }
+    FOUND.with(|found| {
+        if let Some(is_so) = found.get() {
+            return *is_so;
+        }
+        let is_so = match std::fs::read_to_string("/proc/thread-self/status") {
+            Ok(status) => is_broken_pipe_ignored(&status),
+            // No descriptor is left for it: the next file asks again.
+            Err(error) if is_exhaustion(&error) => return false,
+            Err(_) => false,
+        };
+        *found.get_or_init(|| is_so)
+    })
 }
 
 /// Whether `SIGPIPE` is ignored or blocked, by what the kernel says of a thread.
@@ -232,6 +245,6 @@ mod tests {
         }
         assert!(!is_broken_pipe_ignored("SigIgn:\tno number\n"));
         // As in all of Rust's programs.
-        assert!(NO_SIGNAL_ANYWAY.with(|is_so| *is_so));
+        assert!(no_signal_comes_anyway());
     }
 }

@@ -75,6 +75,23 @@ def out_of_descriptors_for_files(program):
     return f"{served} clients took the place of 5 kept files; 503 for a file, then 200"
 
 
+@case("F1 out of descriptors at the first file: it is read, and the next one is sent by sendfile")
+def out_of_descriptors_at_the_first_file(program):
+    files = [(f"{index}.txt", bytes([index]) * 5000) for index in range(2)]
+    with setting(program, before=files) as it, Client(it.server) as client:
+        # Whether a signal may come of sendfile is in a file, too.
+        with Faults(it.server, "openat:error=EMFILE:when=1", also=["sendfile", "pread64"]) as faults:
+            contents = [client.get(f"/{name}").content for name, _ in files]
+        expect(contents == [content for _, content in files], "a file differs")
+        expect(faults.injected("openat") == 1, "it was not asked")
+        calls = [re.sub(r"^\d+ +(\w+).*", r"\1", call) for call in faults.calls("sendfile|pread64")]
+        expect(calls == ["pread64", "sendfile"], f"files were sent by {calls}")
+        client.socket.close()
+        # They are kept open.
+        it.base = it.base._replace(descriptors=it.base.descriptors + 2)
+    return "read, then sent"
+
+
 @case("F2 no room to accept: ENFILE, ENOBUFS and ENOMEM, the log once a second at most")
 def no_room_to_accept(program):
     measured = []

@@ -93,26 +93,25 @@ def stand_still(program, seconds, *options):
     """It stands still for longer than any of its timeouts, while clients do what they should."""
     large = b"x" * (12 * MIB)
     with setting(program, *LARGE, *options) as it, contextlib.ExitStack() as stack:
-        with Client(it.server) as client:
-            # Has memory grow that the allocator keeps.
-            client.upgrade().echo(large)
-        it.settle()
+        it.rehearse(large)
 
         def some(count=5, **more):
             return stack.enter_context(clients(it.server, count, **more))
-        halves, idle, silent, [reader, chatting] = some(), some(), some(), some(2, receive_buffer=64 * KIB)
+        silent, [reader, chatting] = some(), some(2, receive_buffer=64 * KIB)
         for client in (*silent, reader):
             client.upgrade()
         chatting.upgrade("/chat")
-        for client in idle:
-            client.get()
-        for client in halves:
-            client.send(GET[:-2])
         reader.send(frame(large))
         while len(reader.received) < MIB:
             reader.more()
         for number in range(5):
             chatting.send(frame(f"number {number}".encode()))
+        # These have little time before it stands still.
+        halves, idle = some(), some()
+        for client in idle:
+            client.get()
+        for client in halves:
+            client.send(GET[:-2])
         closes = it.server.count("closes with")
         it.server.stop_still()
         begun = time.monotonic()
@@ -148,7 +147,7 @@ def stand_still(program, seconds, *options):
 
 @case("F15 78 it stands still for six seconds: nobody is closed, what was due comes once and in order")
 def stands_still(program):
-    return stand_still(program, 6, "--heartbeat", "1", "--idle-timeout", "1", "--header-timeout", "1", "--write-timeout", "1")
+    return stand_still(program, 6, "--heartbeat", "1", "--idle-timeout", "2", "--header-timeout", "2", "--write-timeout", "2")
 
 
 @case("F15 78 it stands still for a minute, with the timeouts that it has by itself", long=True)

@@ -20,6 +20,8 @@ PATIENCE = 10
 CALM = 0.05
 # The same while strace stops it at each of its calls: a loop that spins takes all that strace leaves it.
 CALM_AND_TRACED = 0.3
+# Has glibc's allocator give large blocks back at once, whatever came before: what is resident then is in use.
+GIVES_BACK = {"MALLOC_MMAP_THRESHOLD_": str(128 << 10), "MALLOC_TRIM_THRESHOLD_": str(128 << 10)}
 KIB, MIB = 1 << 10, 1 << 20
 
 
@@ -88,7 +90,7 @@ class Server:
         for address in listen:
             self.command += ["--listen", address.format(folder=self.folder.name)]
         self.command = [str(part) for part in [*self.command, *options]]
-        self.environment, self.stderr = {**os.environ, **(environment or {})}, stderr
+        self.environment, self.stderr = {**os.environ, **GIVES_BACK, **(environment or {})}, stderr
         self.listener_count = len(listen)
         self.start()
 

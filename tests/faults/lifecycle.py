@@ -40,16 +40,18 @@ def killed(program):
     return f"it listens again {1000 * started:.0f} ms after the kill of 501 clients; 50 canaries went on"
 
 
-def refused(program, *addresses):
+def refused(program, *addresses, stderr=subprocess.PIPE):
     """What a start says that cannot be."""
     command = [program, "serve", *(part for address in addresses for part in ("--listen", address))]
     try:
-        done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=stderr, text=True,
                               timeout=PATIENCE, check=False)
     except subprocess.TimeoutExpired as error:
         expect(False, f"it runs, and should not: {error}")
     expect(done.returncode == 1, f"exit status {done.returncode}: {done.stderr}")
     expect(not done.stdout, f"it said that it listens: {done.stdout}")
+    if done.stderr is None:
+        return ""
     expect(len(done.stderr.splitlines()) == 1 and "panicked" not in done.stderr, f"not one line: {done.stderr}")
     return done.stderr.strip()
 
@@ -61,6 +63,8 @@ def address_is_taken(program):
         said = [refused(program, port), refused(program, f"unix:{path}")]
         for line, name in zip(said, (port, path)):
             expect(name in line, f"no word of {name} in: {line}")
+        with open("/dev/full", "wb") as full:
+            refused(program, port, stderr=full)
         # Its own file goes when the second address is taken.
         other = pathlib.Path(folder) / "other"
         refused(program, f"unix:{other}", port)

@@ -3,7 +3,7 @@
 import contextlib
 
 from canaries import Canaries
-from common import CALM, CALM_AND_TRACED, KIB, PATIENCE, Server, expect, serves, wait_until
+from common import CALM, CALM_AND_TRACED, KIB, PATIENCE, Client, Server, expect, serves, wait_until
 
 # Tables grow in pages, and an allocator keeps some: not less than that is growth.
 LEAST_GROWTH = 512 * KIB
@@ -39,6 +39,12 @@ class Setting:
         """A rehearsal is over, which had tables grow: what is resident now is the base."""
         self.expect_descriptors()
         self.base = self.base._replace(resident=self.server.sample().resident)
+
+    def rehearse(self, large):
+        """Has memory grow as by a large message, of which the allocator keeps some."""
+        with Client(self.server) as client:
+            client.upgrade().echo(large)
+        self.settle()
 
     def finish(self):
         """The fault is over."""
