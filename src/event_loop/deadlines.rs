@@ -2,9 +2,9 @@
 
 use crate::app::schedule::Due;
 use crate::app::static_files::SWEEP_INTERVAL;
-use crate::event_loop::EventLoop;
 use crate::event_loop::clients::fact;
 use crate::event_loop::system::System;
+use crate::event_loop::{EventLoop, STALL_MILLIS};
 use crate::moment::Moment;
 use crate::panics::bury;
 use crate::protocol::{Expiry, Protocol};
@@ -48,10 +48,19 @@ impl<S: System> EventLoop<S> {
         }
     }
 
-    /// Expires what was due when the poll returned: what came later may have brought input that
-    /// nobody has looked at, and its time is the next turn.
+    /// Up to when polls have told of all that happened. Between the return of the last one and the
+    /// reading of the clock the process may have stood still: a signal that stops it is obeyed
+    /// there. Then that is as much as the one before knew, and the next one follows at once.
+    fn told_until(&self) -> Moment {
+        let is_long = self.since_last_poll > STALL_MILLIS;
+        let since = if is_long { self.since_last_poll } else { 0 };
+        Moment::from_millis(self.polled_at.as_millis() - since)
+    }
+
+    /// Expires what was due [up to then](Self::told_until): what came later may have brought input
+    /// that nobody has looked at, and its time is the next turn.
     pub(super) fn expire_deadlines(&mut self) {
-        let now = self.polled_at;
+        let now = self.told_until();
         let mut any = false;
         for _ in 0..EXPIRIES_PER_TURN {
             if self.is_output_full() {
@@ -192,5 +201,102 @@ impl<S: System> EventLoop<S> {
         }
         self.resume(slot);
         self.arm(slot);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event_loop::control::Control;
+    use crate::event_loop::simulated::{self, Simulated, SimulatedListener, SimulatedSocket};
+    use crate::event_loop::system::Ready;
+    use crate::{Host, Server};
+    use std::cell::Cell;
+    use std::io;
+    use std::time::SystemTime;
+
+    thread_local! {
+        static BEHIND_THE_POLL: Cell<Option<Box<dyn FnOnce()>>> = const { Cell::new(None) };
+    }
+
+    /// The simulated system, in which something may happen between a poll and the reading of the clock.
+    struct Stalling;
+
+    impl System for Stalling {
+        type Socket = SimulatedSocket;
+        type Listener = SimulatedListener;
+        type Events = Vec<Ready>;
+
+        fn events(&self) -> (Vec<Ready>, usize) {
+            Simulated.events()
+        }
+
+        fn poll(&mut self, events: &mut Vec<Ready>, timeout: Option<Duration>) -> io::Result<()> {
+            Simulated.poll(events, timeout)?;
+            if let Some(act) = BEHIND_THE_POLL.take() {
+                act();
+            }
+            Ok(())
+        }
+
+        fn iter(events: &Vec<Ready>) -> impl Iterator<Item = Ready> {
+            Simulated::iter(events)
+        }
+
+        fn register(&mut self, socket: &mut SimulatedSocket, token: usize) -> io::Result<()> {
+            Simulated.register(socket, token)
+        }
+
+        fn watch_writable(&mut self, socket: &mut SimulatedSocket, token: usize) -> io::Result<()> {
+            Simulated.watch_writable(socket, token)
+        }
+
+        fn listen(&mut self, listener: &mut SimulatedListener, token: usize) -> io::Result<()> {
+            Simulated.listen(listener, token)
+        }
+
+        fn clock(&self) -> fn() -> u64 {
+            Simulated.clock()
+        }
+
+        fn calendar(&self) -> SystemTime {
+            Simulated.calendar()
+        }
+
+        fn signals(&mut self) -> usize {
+            Simulated.signals()
+        }
+    }
+
+    /// As when the process is stopped while its poll returns: what comes then is of no event yet.
+    #[test]
+    fn a_stall_behind_a_poll_closes_nobody_who_spoke_meanwhile() {
+        simulated::reset();
+        let server = Server::new().host(Host::new());
+        let timeout = crate::Config::default().header_timeout;
+        let (listening, responders, names, config) = server.into_parts(SimulatedListener).unwrap();
+        let control = Control::new(None);
+        let listening = vec![listening];
+        let mut event_loop =
+            EventLoop::new(Stalling, control, listening, responders, names, config).unwrap();
+        event_loop.start().unwrap();
+        let mut turn = || event_loop.turn().unwrap();
+        let [healthy, silent] = [(), ()].map(|()| simulated::connect(true));
+        for client in [healthy, silent] {
+            simulated::send(client, b"GET / HTTP/1.1\r\nHost: a\r\n");
+        }
+        (0..3).for_each(|_| turn());
+        simulated::advance(timeout / 2);
+        turn();
+        BEHIND_THE_POLL.set(Some(Box::new(move || {
+            simulated::send(healthy, b"\r\n");
+            simulated::advance(timeout);
+        })));
+        (0..2).for_each(|_| turn());
+        for (client, answer) in [(healthy, "HTTP/1.1 404 "), (silent, "HTTP/1.1 408 ")] {
+            let output = simulated::take_output(client);
+            let output = String::from_utf8_lossy(&output);
+            assert!(output.starts_with(answer), "{output}");
+        }
     }
 }
