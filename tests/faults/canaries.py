@@ -79,6 +79,8 @@ class Flock:
         self.selector.unregister(canary.client.socket)
         canary.client.socket.close()
         self.cut += 1
+        # What it waited for is lost with its connection.
+        canary.next = canary.expected
         self.count(canary)
         at = next((at for at, other in self.due if other is canary), time.monotonic())
         self.due = collections.deque(entry for entry in self.due if entry[1] is not canary)

@@ -9,6 +9,7 @@ import resource
 import select
 import signal
 import socket
+import ssl
 import struct
 import subprocess
 import tempfile
@@ -91,7 +92,9 @@ class Server:
             self.command += ["--listen", address.format(folder=self.folder.name)]
         self.command = [str(part) for part in [*self.command, *options]]
         self.environment, self.stderr = {**os.environ, **GIVES_BACK, **(environment or {})}, stderr
-        self.listener_count = len(listen)
+        self.is_encrypted = "--tls-self-signed" in options
+        # One for each address, and one for a certificate that it made.
+        self.line_count = len(listen) + self.is_encrypted
         self.start()
 
     def start(self):
@@ -100,13 +103,13 @@ class Server:
             self.process = subprocess.Popen(self.command, bufsize=0, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                                             stderr=log if self.stderr is None else self.stderr, env=self.environment)
         self.pid, stdout, said = self.process.pid, self.process.stdout, b""
-        while said.count(b"\n") < self.listener_count and select.select([stdout], [], [], PATIENCE)[0]:
+        while said.count(b"\n") < self.line_count and select.select([stdout], [], [], PATIENCE)[0]:
             piece = stdout.read(1 << 12)
             if not piece:
                 break
             said += piece
-        found = re.search(r"http://127\.0\.0\.1:(\d+)/", said.decode())
-        if not found or said.count(b"\n") < self.listener_count:
+        found = re.search(r"https?://127\.0\.0\.1:(\d+)/", said.decode())
+        if not found or said.count(b"\n") < self.line_count:
             self.kill()
             raise Trouble(f"the server printed {said} and no address; its log: {self.said()[-500:]}")
         self.port = int(found[1])
@@ -293,6 +296,10 @@ class Client:
         if receive_buffer:
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
         self.socket.connect(path or ("127.0.0.1", server.port))
+        if server.is_encrypted and not path:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+            context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+            self.socket = context.wrap_socket(self.socket)
 
     def __enter__(self):
         return self
@@ -312,7 +319,10 @@ class Client:
         """Whether more came; not so at the end, however it comes."""
         try:
             piece = self.socket.recv(size)
-        except ConnectionError:
+            while isinstance(self.socket, ssl.SSLSocket) and self.socket.pending():
+                # The poll knows nothing of it.
+                piece += self.socket.recv(size)
+        except (ConnectionError, ssl.SSLError):
             piece = b""
         except TimeoutError as error:
             raise Wrong(f"nothing came for {self.socket.gettimeout()} s") from error
