@@ -79,7 +79,7 @@ def wall_clock_jumps(program):
                     delayed = time.monotonic() - said
                     expect(4.9 < delayed, f"what was to be sent 5 s later came after {delayed:.2f} s")
                 day = time.strftime("%Y-%m-%d", time.gmtime(time.time() + offset))
-                expect(it.server.count(re.escape(f"[{day}")), "the log has no line of that day")
+                expect(it.server.count_all(re.escape(f"[{day}")), "the log has no line of that day")
                 measured.append(f"{offset // DAY:+d} day: idle for {idled:.2f} s of 2, {pings} pings in 1.5 s, delayed by {delayed:.2f} s of 5")
     finally:
         os.unlink(file)
@@ -112,7 +112,7 @@ def stand_still(program, seconds, *options):
             client.get()
         for client in halves:
             client.send(GET[:-2])
-        closes = it.server.count("closes with")
+        closes = it.server.count_all("closes with")
         it.server.stop_still()
         begun = time.monotonic()
         for client in idle:
@@ -128,7 +128,7 @@ def stand_still(program, seconds, *options):
             expect(client.answer().status == 200, "a request that came in time is not answered")
         for client in silent:
             client.echo()
-        expect(it.server.count("closes with") == closes, "a WebSocket was closed")
+        expect(it.server.count_all("closes with") == closes, "a WebSocket was closed")
         for client in silent:
             # Nobody would answer pings.
             client.socket.close()

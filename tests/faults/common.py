@@ -147,8 +147,15 @@ class Server:
         return self.log.read_text(errors="replace")
 
     def count(self, pattern):
-        """Lines of its log that have it."""
+        """Lines of its log that have it, as far as they are written."""
         return sum(bool(re.search(pattern, line)) for line in self.said().splitlines())
+
+    def count_all(self, pattern):
+        """The same of all that was said up to now: a client that comes now is told of behind it."""
+        with Client(self) as client:
+            last = f"connected from 127.0.0.1:{client.socket.getsockname()[1]}\n"
+            wait_until("the log is written", lambda: last in self.said())
+            return self.count(pattern)
 
     def sample(self):
         process = pathlib.Path("/proc") / str(self.pid)

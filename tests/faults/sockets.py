@@ -92,16 +92,17 @@ def cut_by(program, call, names, when, calls_each, *options):
     measured = []
     with setting(program, *options, revive=True) as it:
         for name in names:
-            before = it.server.count("is gone")
+            before = it.server.count_all("is gone")
             with Faults(it.server, f"{call}:error={name}:when={when}") as faults:
                 calm = it.expect_calm(name)
-            failed, gone = faults.injected(), it.server.count("is gone") - before
+            # Who looked at the log before is among them.
+            it.expect_descriptors()
+            failed, gone = faults.injected(), it.server.count_all("is gone") - before - 1
             expect(failed > 2, f"{name} came {failed} times")
             expect(failed / calls_each <= gone <= failed, f"{name} {failed} times: {gone} clients are gone")
             it.cuts += gone
             measured.append(f"{name} {failed} times: {gone} clients cut off")
-        closes = [line.split("client ")[1] for line in it.server.said().splitlines() if " closes with " in line]
-        expect(len(closes) == len(set(closes)), "a close was told twice")
+        it.expect_closed_once()
     return f"{'; '.join(measured)}; {calm}"
 
 
@@ -222,13 +223,13 @@ def reset_amid_a_large_write(program):
             for _ in range(round_count):
                 with Client(it.server) as client:
                     client.upgrade()
-                    before = it.server.count("closes with"), it.server.count("is gone")
+                    before = it.server.count_all("closes with")
                     client.send(frame(bytes(10 * MIB), BINARY))
                     while len(client.received) < MIB:
                         client.more()
                     client.reset()
-                    wait_until("the client is gone", lambda: it.server.count("is gone") == before[1] + 1)
-                    expect(it.server.count("closes with") == before[0] + 1, "its close was not told once")
+                    it.expect_descriptors()
+                    expect(it.server.count_all("closes with") == before + 1, "its close was not told once")
             if round_count == 1:
                 it.settle()
     return f"1 of 10 MiB read, 3 times: each was told once, {it.grown // KIB} KiB more are resident than after the first"
@@ -268,7 +269,7 @@ def half_closed(program):
                 client.upgrade()
             for client in busy:
                 client.send(frame(bytes(MIB), BINARY))
-            closes = it.server.count("closes with 1006")
+            closes = it.server.count_all("closes with 1006")
             for client in many:
                 client.socket.shutdown(socket.SHUT_WR)
             calm = it.expect_calm("half-closed peers", 2)
@@ -289,7 +290,7 @@ def half_closed(program):
 @case("74 RST right behind data: each client is told of once")
 def reset_behind_data(program):
     with setting(program) as it:
-        opened = it.server.count("closes with")
+        opened = it.server.count_all("closes with")
         for stands_still in (False, True):
             with clients(it.server, 100) as many:
                 for client in many:
@@ -303,6 +304,5 @@ def reset_behind_data(program):
                     it.server.go_on()
         wait_until("all are gone", lambda: it.server.count("closes with") == opened + 200)
         wait_until("all are freed", lambda: it.server.count("is gone") >= 200)
-        closes = [line.split("client ")[1] for line in it.server.said().splitlines() if " closes with " in line]
-        expect(len(closes) == len(set(closes)), "a close was told twice")
+        it.expect_closed_once()
     return f"200 clients, half of them in one batch: each closed once"
