@@ -128,11 +128,6 @@ pub(crate) fn run() -> ExitCode {
     }
 }
 
-/// Says why it ends, if it can be said: the exit status tells it anyway.
-fn say(line: &str) {
-    let _ = writeln!(io::stderr(), "{line}");
-}
-
 /// Serves by the command line, the variables, and the file that they name.
 fn serve(first: Serve, arguments: &[OsString], log: &OnceCell<LogOutput>) -> Result<(), Failure> {
     let Some(path) = first.flags.config.clone() else {

@@ -31,11 +31,12 @@ impl<S: System> EventLoop<S> {
             Protocol::Http1(..) | Protocol::Http2(..) | Protocol::Exchange(_) if waits => None,
             _ => client.protocol.deadline(&self.settings),
         };
-        let lifetime = client.protocol.endpoint().and_then(|endpoint| {
-            let config = self.settings.endpoint(endpoint);
-            self.lifetime_deadline(slot, config)
-        });
-        [own, stalled, lifetime].into_iter().flatten().min()
+        let nearest = earlier(own, stalled);
+        let Some(endpoint) = client.protocol.endpoint() else {
+            return nearest;
+        };
+        let config = self.settings.endpoint(endpoint);
+        earlier(nearest, self.lifetime_deadline(slot, config))
     }
 
     /// Sets the timer of a client's nearest deadline, unless it is set for an earlier time.
@@ -210,6 +211,15 @@ impl<S: System> EventLoop<S> {
         }
         self.resume(slot);
         self.arm(slot);
+    }
+}
+
+/// The earlier one of those that there are.
+#[inline]
+fn earlier(one: Option<Moment>, other: Option<Moment>) -> Option<Moment> {
+    match (one, other) {
+        (Some(one), Some(other)) => Some(one.min(other)),
+        (one, other) => one.or(other),
     }
 }
 

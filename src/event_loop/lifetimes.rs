@@ -44,12 +44,11 @@ impl<S: System> EventLoop<S> {
     /// be looked at for that.
     #[inline]
     pub(super) fn lifetime_deadline(&self, slot: u32, config: &WebSocketConfig) -> Option<Moment> {
-        let end = config
-            .max_lifetime
-            .map(|lifetime| self.hub.directory.borrow().opened(slot) + lifetime);
-        if config.idle_timeout.is_none() {
-            return end;
+        if config.max_lifetime.is_none() && config.idle_timeout.is_none() {
+            return None;
         }
+        let opened = self.hub.directory.borrow().opened(slot);
+        let end = config.max_lifetime.map(|lifetime| opened + lifetime);
         let look = self.asides.idle.get(&slot).map(|idle| idle.next_look);
         [end, look].into_iter().flatten().min()
     }
