@@ -28,6 +28,7 @@ impl<S: System> EventLoop<S> {
             .collect();
         assert_eq!(live.len(), self.clients.len());
         self.check_asides(&live);
+        #[cfg(feature = "http2")]
         self.asides.streams.check_invariants(&self.clients);
         self.check_directory(&live);
         let is_live = |slot| live.contains_key(&slot);
