@@ -157,8 +157,8 @@ impl Simulation {
         self.event_loop.check_sockets();
     }
 
-    /// Bytes that wait for the WebSocket client that has most of them, and those of half-read input of
-    /// all clients.
+    /// Bytes that wait for the WebSocket client that has most of them, of those whose sockets are full,
+    /// and those of half-read input of all clients.
     #[must_use]
     pub fn held_bytes(&self) -> (u64, usize) {
         self.event_loop.most_held_bytes()

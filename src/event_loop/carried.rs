@@ -10,6 +10,7 @@
 //! client is whose socket is full. Its end of input is `END_STREAM`, the end of its output is one,
 //! and its reset is `RST_STREAM` (RFC 8441 section 5). The way of its bytes is in `sending.rs`.
 
+#[cfg(feature = "http2")]
 mod invariants;
 mod sending;
 

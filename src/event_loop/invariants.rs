@@ -28,6 +28,7 @@ impl<S: System> EventLoop<S> {
             .collect();
         assert_eq!(live.len(), self.clients.len());
         self.check_asides(&live);
+        #[cfg(feature = "http2")]
         self.asides.streams.check_invariants(&self.clients);
         self.check_directory(&live);
         let is_live = |slot| live.contains_key(&slot);
@@ -209,12 +210,13 @@ impl EventLoop<Simulated> {
         }
     }
 
-    /// Most bytes that wait for any WebSocket client, and most of half-read input in all.
+    /// Most bytes that wait for any WebSocket client whose socket is full, and half-read input in all.
     pub(crate) fn most_held_bytes(&self) -> (u64, usize) {
         let output = self.hub.output.borrow();
         let open = self.clients.iter();
         let open = open.filter(|(_, client)| matches!(client.protocol, Protocol::WebSocket(_)));
-        let most = open.map(|(slot, _)| output.backlog_bytes(slot)).max();
+        let blocked = open.filter(|(slot, _)| output.is_blocked(*slot));
+        let most = blocked.map(|(slot, _)| output.backlog_bytes(slot)).max();
         (most.unwrap_or(0), self.asides.buffered_bytes)
     }
 }

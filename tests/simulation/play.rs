@@ -21,8 +21,8 @@ thread_local! {
 /// Turns without time in between in which everything comes to rest, or it goes round for nothing.
 const MOST_TURNS: usize = 200_000;
 
-/// What a turn adds to what waits for a client, at most, whatever its limit is.
-const MOST_IN_A_TURN: u64 = 2 << 20;
+/// The largest message: one is taken whatever waits, if that is within the limit.
+const LARGEST_MESSAGE: u64 = 320_000;
 /// Rounds in which all clients come to their end.
 const MOST_ROUNDS: usize = 2000;
 
@@ -172,7 +172,7 @@ impl Game {
         if self.outcome.turns.is_multiple_of(self.scenario.check_every) {
             self.server.check();
             let (waits, _) = self.server.held_bytes();
-            let most = self.scenario.hard_backlog_bytes() + MOST_IN_A_TURN;
+            let most = self.scenario.hard_backlog_bytes() + LARGEST_MESSAGE;
             assert!(waits <= most, "{waits} bytes wait for one client");
         }
         self.model.with(|model| model.last_turn = model.now);
