@@ -140,7 +140,7 @@ pub mod middleware {
 #[doc(hidden)]
 pub mod internals {
     pub use crate::moment::Moment;
-    pub use crate::simulation::{Peer, Simulation};
+    pub use crate::simulation::{Fault, Peer, Simulation};
     pub use crate::timer_wheel::{TimerKey, TimerWheel};
     pub use crate::websocket::deflate::codec::{Deflater, Inflated, Inflater};
     pub use crate::websocket::frame::{

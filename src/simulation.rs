@@ -9,6 +9,8 @@ use crate::server::Server;
 use std::fmt;
 use std::time::Duration;
 
+pub use crate::event_loop::simulated::faults::Fault;
+
 /// A client of a [`Simulation`], by the number of its socket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Peer(u32);
@@ -28,7 +30,21 @@ impl Simulation {
     ///
     /// As [`Server::bind`] and [`Bound::run`](crate::Bound::run), but for those of sockets.
     pub fn new(server: Server) -> Result<Self, Error> {
-        simulated::reset();
+        simulated::reset(None);
+        Self::start(server)
+    }
+
+    /// The same, with polls that bring so many events at most.
+    ///
+    /// # Errors
+    ///
+    /// As [`new`](Self::new).
+    pub fn with_events_per_poll(server: Server, most: usize) -> Result<Self, Error> {
+        simulated::reset(Some(most));
+        Self::start(server)
+    }
+
+    fn start(server: Server) -> Result<Self, Error> {
         let (listening, responders, names, config) = server.into_parts(SimulatedListener)?;
         let listeners = vec![listening];
         let control = Control::new(None);
@@ -64,6 +80,11 @@ impl Simulation {
         simulated::end(peer.0);
     }
 
+    /// A client resets its connection: what it sent and was not read yet is lost.
+    pub fn reset(&mut self, peer: Peer) {
+        simulated::reset_by_peer(peer.0);
+    }
+
     /// A client's network takes `bytes` more and then no more, until this is called again.
     pub fn set_room(&mut self, peer: Peer, bytes: u64) {
         simulated::set_room(peer.0, bytes);
@@ -91,6 +112,55 @@ impl Simulation {
     #[must_use]
     pub fn is_closed(&self, peer: Peer) -> bool {
         simulated::is_closed(peer.0)
+    }
+
+    /// Whether the server closed a client's connection by a reset, which says that something was cut
+    /// off.
+    #[must_use]
+    pub fn is_reset(&self, peer: Peer) -> bool {
+        simulated::is_reset(peer.0)
+    }
+
+    /// Whether a [`Fault`] broke a client's connection or lost it in another way.
+    #[must_use]
+    pub fn is_faulted(&self, peer: Peer) -> bool {
+        simulated::is_faulted(peer.0)
+    }
+
+    /// From now on each of these kinds of faults happens as often as is said, of 1,000 times that it
+    /// could; the others never. The same seed comes to the same.
+    pub fn set_faults(&mut self, seed: u64, rates: &[(Fault, u16)]) {
+        simulated::set_faults(seed, rates);
+    }
+
+    /// How often a kind of fault happened so far.
+    #[must_use]
+    pub fn fault_count(&self, fault: Fault) -> u64 {
+        simulated::fault_count(fault)
+    }
+
+    /// The calendar says that it is so much later than the clock does: it jumps to that, forward or
+    /// back.
+    pub fn jump_calendar(&mut self, by: Duration) {
+        simulated::jump_calendar(by);
+    }
+
+    /// Looks through all that the server keeps of its clients, whether it agrees with itself and with
+    /// the sockets. To be called between two turns.
+    ///
+    /// # Panics
+    ///
+    /// If it does not.
+    pub fn check(&mut self) {
+        self.event_loop.check_invariants();
+        self.event_loop.check_sockets();
+    }
+
+    /// Bytes that wait for the WebSocket client that has most of them, of those whose sockets are full,
+    /// and those of half-read input of all clients.
+    #[must_use]
+    pub fn held_bytes(&self) -> (u64, usize) {
+        self.event_loop.most_held_bytes()
     }
 
     /// The loop is woken, as it is by what other threads ask of it: on this one nothing else does that.

@@ -23,6 +23,8 @@
 //! Memory: 20 bytes a timer and an `Option<T>`, in all a multiple of 8: 24 bytes if the option
 //! takes four. And 8 KiB for the lists. It grows to the most timers at once and stays.
 
+mod invariants;
+
 use crate::moment::Moment;
 use std::num::{NonZeroU32, NonZeroU64};
 

@@ -2,6 +2,8 @@
 //!
 //! Answers at once, inside a callback too; the connections themselves are out of reach there.
 
+mod invariants;
+
 use crate::client_id::{ClientId, SLOT_BITS};
 use crate::http::Address;
 use crate::moment::{Moment, Stamp};

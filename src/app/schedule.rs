@@ -3,6 +3,8 @@
 //! What a handler asks for (timers, delayed sends) is counted against limits; the server's own
 //! deadlines are not, since each client has at most one.
 
+mod invariants;
+
 use crate::app::endpoint::{OwnedRecipients, TimerId};
 use crate::http::stream::{Later, WeakStream};
 use crate::moment::Moment;

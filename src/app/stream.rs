@@ -137,6 +137,11 @@ impl Streams {
         entry.map(|(slot, _)| *slot)
     }
 
+    /// The slots of the clients that are sent one.
+    pub(crate) fn slots(&self) -> Vec<u32> {
+        self.open.borrow().keys().copied().collect()
+    }
+
     /// All that there are.
     pub(crate) fn all(&self) -> Vec<ResponseStream> {
         let streams = self.open.borrow();

@@ -10,6 +10,8 @@
 //! client is whose socket is full. Its end of input is `END_STREAM`, the end of its output is one,
 //! and its reset is `RST_STREAM` (RFC 8441 section 5). The way of its bytes is in `sending.rs`.
 
+#[cfg(feature = "http2")]
+mod invariants;
 mod sending;
 
 use crate::client_id::ClientId;
@@ -395,6 +397,8 @@ impl<S: System> EventLoop<S> {
         }
         self.settle(carrier);
         self.arm(carrier);
+        // Nothing of its input waits for its queue any more.
+        self.resume(carrier);
     }
 
     /// The streams of a carrier are lost with it.

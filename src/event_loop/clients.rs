@@ -90,6 +90,11 @@ impl<S> Client<S> {
             | fact::WRAPPED)
     }
 
+    /// All that hold.
+    pub(crate) const fn facts(&self) -> u16 {
+        self.facts
+    }
+
     /// `fact` holds from now on.
     #[inline]
     pub(crate) const fn set(&mut self, fact: u16) {
@@ -241,6 +246,12 @@ impl<S> Clients<S> {
             return None;
         }
         self.slab.remove(slot as usize)
+    }
+
+    /// The clients by slot, also those that are doomed.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (u32, &Client<S>)> {
+        let slots = self.slab.iter();
+        slots.filter_map(|(slot, client)| Some((u32::try_from(slot).ok()?, client.as_ref()?)))
     }
 
     /// The slots in use.

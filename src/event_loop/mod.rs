@@ -10,6 +10,7 @@ pub(crate) mod clients;
 pub(crate) mod control;
 mod deadlines;
 mod flush;
+mod invariants;
 pub(crate) mod kernel;
 pub(crate) mod listener;
 mod read;

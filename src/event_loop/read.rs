@@ -131,7 +131,8 @@ impl<S: System> EventLoop<S> {
             }
             if client.protocol.is_streaming() {
                 // Nothing else tells it: what it may have sent is not read meanwhile.
-                return self.disconnected(id.slot());
+                self.disconnected(id.slot());
+                return self.resume(id.slot());
             }
         }
         if !client.is(fact::LISTED) {

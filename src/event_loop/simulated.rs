@@ -1,30 +1,36 @@
 //! The other side of the seam: sockets in memory, and a clock that stands until it is set on.
 //!
 //! What a socket is given is counted and, if asked for, kept; what it gives was put there before.
-//! Its events are those of epoll, edge-triggered: at registration, for new input, for its end, and
-//! for room where a write found too little; each says all that is so at the time of the poll.
-//! One world a thread: a socket is its number in it, as a descriptor is one of the system.
+//! Its events are those of epoll, edge-triggered: at registration, for new input, for its end, and,
+//! once that is watched, for room where a write found too little; each says all that is so at the time
+//! of the poll. One world a thread: a socket is its number in it, as a descriptor is one of the system.
+//! What goes wrong in it is in `faults.rs`; as long as nobody asks for it, nothing.
 
-use crate::event_loop::WAKER;
-use crate::event_loop::system::{
-    Accepted, Listener, ReadOutcome, Ready, Socket, System, WriteOutcome,
-};
-use crate::http::Address;
+pub(crate) mod faults;
+mod poll;
+mod socket;
+
+use faults::{Fault, Faults};
+use socket::Entry;
 use std::cell::RefCell;
 use std::collections::VecDeque;
-use std::io::{self, IoSlice};
 use std::net::{Ipv4Addr, SocketAddr};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
+
+pub(crate) use poll::{Simulated, SimulatedListener};
+pub(crate) use socket::SimulatedSocket;
 
 /// Most events that one poll brings: as with the kernel.
 const EVENTS_PER_POLL: usize = 1024;
 
+const LISTENING_AT: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 1337);
+
 thread_local! {
-    static WORLD: RefCell<World> = RefCell::default();
+    static WORLD: RefCell<World> = RefCell::new(World::new(EVENTS_PER_POLL));
 }
 
 /// All sockets of the thread, and its time.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct World {
     sockets: Vec<Entry>,
     /// Sockets that were connected and not yet accepted.
@@ -37,52 +43,13 @@ struct World {
     is_woken: bool,
     /// How many accepts find no descriptor.
     exhausted: usize,
+    events_per_poll: usize,
     nanos: u64,
+    /// By how much the calendar was set on.
+    jumped: Duration,
     /// How long the last poll would have waited at most.
     timeout: Option<Duration>,
-}
-
-/// One socket, as the outside sees it: 32 bytes, since a million of them are not to hide what
-/// a million clients take.
-#[derive(Debug)]
-#[expect(
-    clippy::struct_excessive_bools,
-    reason = "each is one independent fact of a socket"
-)]
-struct Entry {
-    /// What it was registered with, or [`UNREGISTERED`].
-    token: usize,
-    /// How many bytes it was given.
-    taken: u64,
-    /// Made when it is needed first, dropped when nothing is in it.
-    aside: Option<Box<Aside>>,
-    /// On the list of those that changed.
-    listed: bool,
-    /// It took less than it was offered: that there is room again is to be told.
-    full: bool,
-    /// The peer will send no more.
-    ended: bool,
-    /// Our side was shut down, or dropped.
-    closed: bool,
-}
-
-/// What few sockets have at a time.
-#[derive(Debug)]
-struct Aside {
-    /// What it will give.
-    input: Vec<u8>,
-    /// What it was given, where that is kept.
-    output: Option<Vec<u8>>,
-    /// How many bytes it still takes.
-    room: u64,
-}
-
-impl Aside {
-    const EMPTY: Self = Self {
-        input: Vec::new(),
-        output: None,
-        room: u64::MAX,
-    };
+    faults: Faults,
 }
 
 /// The token of a socket that the poll says nothing of. No client's: the loop's waker has it.
@@ -91,34 +58,25 @@ const UNREGISTERED: usize = usize::MAX;
 /// What one simulated socket takes in memory, apart from what waits in it.
 pub(crate) const SOCKET_BYTES: usize = size_of::<Entry>();
 
-impl Entry {
-    fn aside(&mut self) -> &mut Aside {
-        self.aside.get_or_insert_with(|| Box::new(Aside::EMPTY))
-    }
-
-    fn tidy(&mut self) {
-        self.aside.take_if(|aside| {
-            aside.input.is_empty() && aside.output.is_none() && aside.room == u64::MAX
-        });
-    }
-
-    /// What the poll finds of it, as epoll does: all that is so now, whatever it was that
-    /// changed; nothing, if nothing is.
-    fn ready(&self) -> Option<Ready> {
-        let aside = self.aside.as_deref();
-        let readable = aside.is_some_and(|aside| !aside.input.is_empty()) || self.ended;
-        let writable = aside.is_none_or(|aside| aside.room > 0) && !self.full;
-        (self.token != UNREGISTERED && (readable || writable)).then_some(Ready {
-            token: self.token,
-            readable,
-            writable,
-            read_closed: self.ended,
-            broken: false,
-        })
-    }
-}
-
 impl World {
+    /// A world without sockets, in its first moment.
+    fn new(events_per_poll: usize) -> Self {
+        Self {
+            sockets: Vec::new(),
+            backlog: VecDeque::new(),
+            listener: None,
+            changed: VecDeque::new(),
+            backlog_changed: false,
+            is_woken: false,
+            exhausted: 0,
+            events_per_poll,
+            nanos: 0,
+            jumped: Duration::ZERO,
+            timeout: None,
+            faults: Faults::default(),
+        }
+    }
+
     /// Something happened to a socket that epoll would look at: input, its end, or room.
     fn change(&mut self, socket: u32) {
         let entry = &mut self.sockets[socket as usize];
@@ -137,6 +95,7 @@ fn with_socket<R>(socket: u32, act: impl FnOnce(&mut Entry) -> R) -> R {
 /// What a write of `bytes` to a socket does here, without a server.
 #[inline]
 pub(crate) fn write(socket: u32, bytes: &[u8]) {
+    use crate::event_loop::system::Socket as _;
     let mut socket = std::mem::ManuallyDrop::new(SimulatedSocket(socket));
     std::hint::black_box(socket.write(bytes));
 }
@@ -150,21 +109,7 @@ pub(crate) fn reserve(count: usize) {
 pub(crate) fn connect(keep_output: bool) -> u32 {
     WORLD.with_borrow_mut(|world| {
         let socket = u32::try_from(world.sockets.len()).expect("fewer than 2^32 sockets");
-        let aside = keep_output.then(|| {
-            Box::new(Aside {
-                output: Some(Vec::new()),
-                ..Aside::EMPTY
-            })
-        });
-        world.sockets.push(Entry {
-            token: UNREGISTERED,
-            taken: 0,
-            aside,
-            listed: false,
-            full: false,
-            ended: false,
-            closed: false,
-        });
+        world.sockets.push(Entry::new(keep_output));
         world.backlog.push_back(socket);
         world.backlog_changed = true;
         socket
@@ -190,6 +135,14 @@ pub(crate) fn end(socket: u32) {
     });
 }
 
+/// A client resets its connection: what it sent and was not read yet is lost.
+pub(crate) fn reset_by_peer(socket: u32) {
+    WORLD.with_borrow_mut(|world| {
+        world.sockets[socket as usize].break_off();
+        world.change(socket);
+    });
+}
+
 /// A client takes `room` bytes from now on, and no more. That there is room is told only if a
 /// write found too little before.
 pub(crate) fn set_room(socket: u32, room: u64) {
@@ -197,7 +150,7 @@ pub(crate) fn set_room(socket: u32, room: u64) {
         let entry = &mut world.sockets[socket as usize];
         entry.aside().room = room;
         entry.tidy();
-        if room > 0 && std::mem::take(&mut entry.full) {
+        if room > 0 && entry.full {
             world.change(socket);
         }
     });
@@ -222,15 +175,45 @@ pub(crate) fn is_closed(socket: u32) -> bool {
     with_socket(socket, |entry| entry.closed)
 }
 
+/// Whether the server closed, or is going to close, a client's connection by a reset.
+pub(crate) fn is_reset(socket: u32) -> bool {
+    with_socket(socket, |entry| entry.reset)
+}
+
+/// Whether a fault broke a client's connection.
+pub(crate) fn is_faulted(socket: u32) -> bool {
+    with_socket(socket, |entry| entry.faulted)
+}
+
+/// What the server has heard of a socket: whether something is to be read in it, whether an event is on
+/// its way, and whether it was full when it was last written to.
+pub(crate) fn told(socket: u32) -> (bool, bool, bool) {
+    WORLD.with_borrow(|world| {
+        let entry = &world.sockets[socket as usize];
+        let comes = entry.listed || world.faults.hesitant.contains(&socket);
+        (entry.input_len() > 0, comes, entry.full)
+    })
+}
+
 /// Time passes.
 pub(crate) fn advance(duration: Duration) {
     let nanos = u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
     WORLD.with_borrow_mut(|world| world.nanos = world.nanos.saturating_add(nanos));
 }
 
+/// The calendar says that it is so much later than the clock does.
+pub(crate) fn jump_calendar(by: Duration) {
+    WORLD.with_borrow_mut(|world| world.jumped = by);
+}
+
 /// Whether the next poll brings something.
 pub(crate) fn is_changed() -> bool {
-    WORLD.with_borrow(|world| world.backlog_changed || world.is_woken || !world.changed.is_empty())
+    WORLD.with_borrow(|world| {
+        world.backlog_changed
+            || world.is_woken
+            || !world.changed.is_empty()
+            || !world.faults.hesitant.is_empty()
+    })
 }
 
 /// Another thread wakes the loop.
@@ -243,317 +226,31 @@ pub(crate) fn last_timeout() -> Option<Duration> {
     WORLD.with_borrow(|world| world.timeout)
 }
 
-/// A world without sockets, in its first moment.
-pub(crate) fn reset() {
-    WORLD.with_borrow_mut(|world| *world = World::default());
+/// The next `count` clients are not accepted at first, for want of descriptors.
+pub(crate) fn exhaust(count: usize) {
+    WORLD.with_borrow_mut(|world| world.exhausted = count);
+}
+
+/// From now on faults happen as often as `rates` says, of 1,000 times.
+pub(crate) fn set_faults(seed: u64, rates: &[(Fault, u16)]) {
+    WORLD.with_borrow_mut(|world| world.faults.set(seed, rates));
+}
+
+/// How often a kind of fault happened.
+pub(crate) fn fault_count(fault: Fault) -> u64 {
+    WORLD.with_borrow(|world| world.faults.count(fault))
+}
+
+/// A world without sockets, in its first moment, whose polls bring so many events at most, or as many as
+/// those of the kernel.
+pub(crate) fn reset(events_per_poll: Option<usize>) {
+    let events_per_poll = events_per_poll.unwrap_or(EVENTS_PER_POLL).max(1);
+    WORLD.with_borrow_mut(|world| *world = World::new(events_per_poll));
 }
 
 fn nanos() -> u64 {
     WORLD.with_borrow(|world| world.nanos)
 }
 
-/// No socket's number.
-const NONE: u32 = u32::MAX;
-
-/// A number in the world.
-#[derive(Debug)]
-pub(crate) struct SimulatedSocket(u32);
-
-impl Socket for SimulatedSocket {
-    fn none() -> Self {
-        Self(NONE)
-    }
-
-    fn read(&mut self, buffer: &mut [u8]) -> ReadOutcome {
-        with_socket(self.0, |entry| {
-            let input = entry.aside.as_deref_mut().map(|aside| &mut aside.input);
-            let Some(input) = input.filter(|input| !input.is_empty()) else {
-                return if entry.ended {
-                    ReadOutcome::End
-                } else {
-                    ReadOutcome::Drained
-                };
-            };
-            let len = input.len().min(buffer.len());
-            buffer[..len].copy_from_slice(&input[..len]);
-            if len == input.len() {
-                // As long as nothing waits in it, it costs nothing.
-                *input = Vec::new();
-                entry.tidy();
-            } else {
-                input.drain(..len);
-            }
-            ReadOutcome::Bytes(len)
-        })
-    }
-
-    #[inline]
-    fn write(&mut self, bytes: &[u8]) -> WriteOutcome {
-        with_socket(self.0, |entry| {
-            let mut len = bytes.len();
-            if let Some(aside) = entry.aside.as_deref_mut() {
-                len = len.min(usize::try_from(aside.room).unwrap_or(usize::MAX));
-                entry.full = len < bytes.len();
-                if aside.room < u64::MAX {
-                    aside.room -= len as u64;
-                }
-                if let Some(output) = &mut aside.output {
-                    output.extend_from_slice(&bytes[..len]);
-                }
-            }
-            entry.taken += len as u64;
-            if len == 0 {
-                WriteOutcome::Full
-            } else {
-                WriteOutcome::Bytes(len)
-            }
-        })
-    }
-
-    fn write_vectored(&mut self, slices: &[IoSlice<'_>]) -> WriteOutcome {
-        let mut written = 0;
-        for slice in slices {
-            match self.write(slice) {
-                WriteOutcome::Bytes(len) => written += len,
-                outcome if written == 0 => return outcome,
-                _ => break,
-            }
-        }
-        WriteOutcome::Bytes(written)
-    }
-
-    fn reset_on_close(&mut self) {}
-
-    fn shut_down(&mut self) {
-        with_socket(self.0, |entry| entry.closed = true);
-    }
-
-    fn local_address(&self) -> io::Result<SocketAddr> {
-        Ok(LISTENING_AT)
-    }
-}
-
-impl Drop for SimulatedSocket {
-    fn drop(&mut self) {
-        // The world may be gone before, with its thread, or be another one.
-        let _ = WORLD.try_with(|world| {
-            if let Ok(mut world) = world.try_borrow_mut()
-                && let Some(entry) = world.sockets.get_mut(self.0 as usize)
-            {
-                entry.closed = true;
-                entry.token = UNREGISTERED;
-                if let Some(aside) = &mut entry.aside {
-                    aside.input = Vec::new();
-                }
-                entry.tidy();
-            }
-        });
-    }
-}
-
-const LISTENING_AT: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 1337);
-
-/// The next `count` clients are not accepted at first, for want of descriptors.
-pub(crate) fn exhaust(count: usize) {
-    WORLD.with_borrow_mut(|world| world.exhausted = count);
-}
-
-/// Where all connect.
-#[derive(Debug)]
-pub(crate) struct SimulatedListener;
-
-impl Listener for SimulatedListener {
-    type Socket = SimulatedSocket;
-
-    fn address(&self) -> &Address {
-        const { &Address::Ip(LISTENING_AT) }
-    }
-
-    fn accept(&mut self) -> Accepted<SimulatedSocket> {
-        let is_exhausted = WORLD.with_borrow_mut(|world| {
-            let is_exhausted = world.exhausted > 0 && !world.backlog.is_empty();
-            world.exhausted -= usize::from(is_exhausted);
-            is_exhausted
-        });
-        if is_exhausted {
-            return Accepted::Exhausted(rustix::io::Errno::MFILE.into());
-        }
-        let next = WORLD.with_borrow_mut(|world| world.backlog.pop_front());
-        next.map_or(Accepted::Nobody, |socket| {
-            let [a, b, c, d] = socket.to_be_bytes();
-            // An address of its own for each, as far as they go.
-            let address = SocketAddr::from(([10, b, c, d], 1024 + u16::from(a)));
-            Accepted::Client(SimulatedSocket(socket), address.into())
-        })
-    }
-}
-
-/// See the module.
-#[derive(Debug)]
-pub(crate) struct Simulated;
-
-impl System for Simulated {
-    type Socket = SimulatedSocket;
-    type Listener = SimulatedListener;
-    type Events = Vec<Ready>;
-
-    fn events(&self) -> (Vec<Ready>, usize) {
-        (Vec::with_capacity(EVENTS_PER_POLL), EVENTS_PER_POLL)
-    }
-
-    /// Never waits: time does not pass by itself.
-    fn poll(&mut self, events: &mut Vec<Ready>, timeout: Option<Duration>) -> io::Result<()> {
-        events.clear();
-        WORLD.with_borrow_mut(|world| {
-            world.timeout = timeout;
-            let readable = |token| Ready {
-                token,
-                readable: true,
-                writable: false,
-                read_closed: false,
-                broken: false,
-            };
-            if std::mem::take(&mut world.backlog_changed) {
-                events.extend(world.listener.map(readable));
-            }
-            if std::mem::take(&mut world.is_woken) {
-                events.push(readable(WAKER));
-            }
-            while events.len() < EVENTS_PER_POLL
-                && let Some(socket) = world.changed.pop_front()
-            {
-                let entry = &mut world.sockets[socket as usize];
-                entry.listed = false;
-                events.extend(entry.ready());
-            }
-        });
-        Ok(())
-    }
-
-    #[inline]
-    fn iter(events: &Vec<Ready>) -> impl Iterator<Item = Ready> {
-        events.iter().copied()
-    }
-
-    fn register(&mut self, socket: &mut SimulatedSocket, token: usize) -> io::Result<()> {
-        WORLD.with_borrow_mut(|world| {
-            world.sockets[socket.0 as usize].token = token;
-            world.change(socket.0);
-        });
-        Ok(())
-    }
-
-    /// It is told in any case.
-    fn watch_writable(&mut self, socket: &mut SimulatedSocket, token: usize) -> io::Result<()> {
-        debug_assert_eq!(with_socket(socket.0, |entry| entry.token), token);
-        Ok(())
-    }
-
-    fn listen(&mut self, _: &mut SimulatedListener, token: usize) -> io::Result<()> {
-        WORLD.with_borrow_mut(|world| world.listener = Some(token));
-        Ok(())
-    }
-
-    fn clock(&self) -> fn() -> u64 {
-        nanos
-    }
-
-    fn calendar(&self) -> SystemTime {
-        UNIX_EPOCH + Duration::from_nanos(nanos())
-    }
-
-    fn signals(&mut self) -> usize {
-        0
-    }
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// A socket that was accepted and registered, and whose first event was told.
-    fn registered() -> (SimulatedSocket, u32) {
-        reset();
-        let number = connect(true);
-        let mut socket = SimulatedSocket(number);
-        assert_eq!(Simulated.register(&mut socket, 7).ok(), Some(()));
-        assert_eq!(poll(), [(7, false, true, false)]);
-        (socket, number)
-    }
-
-    /// The events that are to be told, each as token, readable, writable and read closed.
-    fn poll() -> Vec<(usize, bool, bool, bool)> {
-        let mut events = Vec::new();
-        assert!(Simulated.poll(&mut events, None).is_ok());
-        let told = |ready: &Ready| {
-            let Ready {
-                token,
-                readable,
-                writable,
-                read_closed,
-                ..
-            } = *ready;
-            (token, readable, writable, read_closed)
-        };
-        events.iter().map(told).collect()
-    }
-
-    #[test]
-    fn input_is_told_once_and_again_when_more_comes_whether_it_was_read_or_not() {
-        let (mut socket, number) = registered();
-        send(number, b"abc");
-        send(number, b"d");
-        assert_eq!(poll(), [(7, true, true, false)]);
-        assert_eq!(poll(), []);
-        send(number, b"e");
-        assert_eq!(poll(), [(7, true, true, false)]);
-        let mut buffer = [0; 4];
-        assert_eq!(socket.read(&mut buffer), ReadOutcome::Bytes(4));
-        assert_eq!(poll(), []);
-        assert_eq!(socket.read(&mut buffer), ReadOutcome::Bytes(1));
-        assert_eq!(socket.read(&mut buffer), ReadOutcome::Drained);
-        end(number);
-        assert_eq!(poll(), [(7, true, true, true)]);
-        assert_eq!(socket.read(&mut buffer), ReadOutcome::End);
-    }
-
-    #[test]
-    fn room_is_told_only_where_a_write_found_too_little() {
-        let (mut socket, number) = registered();
-        set_room(number, 3);
-        assert_eq!(poll(), [], "it never was full");
-        assert_eq!(socket.write(b"abc"), WriteOutcome::Bytes(3));
-        set_room(number, 1);
-        assert_eq!(poll(), [], "nothing was refused");
-        assert_eq!(socket.write(b"de"), WriteOutcome::Bytes(1));
-        assert_eq!(socket.write(b"e"), WriteOutcome::Full);
-        send(number, b"x");
-        assert_eq!(poll(), [(7, true, false, false)], "and no room");
-        set_room(number, 0);
-        assert_eq!(poll(), []);
-        set_room(number, u64::MAX);
-        assert_eq!(poll(), [(7, true, true, false)]);
-        assert_eq!(take_output(number), b"abcd");
-        assert_eq!(taken(number), 4);
-    }
-
-    #[test]
-    fn what_came_before_the_registration_is_told_at_it_and_nothing_after_the_end() {
-        reset();
-        let number = connect(false);
-        send(number, b"abc");
-        assert_eq!(poll(), []);
-        let mut socket = SimulatedSocket(number);
-        assert!(Simulated.register(&mut socket, 9).is_ok());
-        assert_eq!(poll(), [(9, true, true, false)]);
-        drop(socket);
-        send(number, b"d");
-        assert!(is_closed(number));
-        assert_eq!(poll(), []);
-    }
-
-    #[test]
-    fn a_socket_takes_32_bytes() {
-        assert_eq!(SOCKET_BYTES, 32);
-    }
-}
+mod tests;

@@ -84,6 +84,8 @@ impl<S: System> EventLoop<S> {
                 }
                 self.settle(slot);
                 self.arm(slot);
+                // What was held back for the length of its queue is nobody's any more.
+                self.resume(slot);
             }
         }
     }

@@ -90,6 +90,11 @@ impl Cork {
         }
     }
 
+    /// Whether nobody is corked, and nothing is gathered, lent or owed.
+    pub(super) fn is_idle(&self) -> bool {
+        self.slot == NOBODY && self.len == 0 && self.lent.is_none() && self.owed.is_none()
+    }
+
     fn lent_bytes(&self) -> usize {
         match (self.lent, self.offer) {
             (Some(head), Some((_, len))) => head.len + len,

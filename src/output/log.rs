@@ -5,6 +5,8 @@
 //! all members after a broadcast; at each wrap the log forgets what all have been past, and
 //! when the ring rests, everything. So endless broadcasts hold at most two revolutions.
 
+mod invariants;
+
 use std::collections::VecDeque;
 
 use super::bytes::Bytes;

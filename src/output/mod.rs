@@ -30,6 +30,7 @@
 mod bytes;
 mod cork;
 mod flush;
+mod invariants;
 mod log;
 mod queue;
 mod ring;
@@ -57,7 +58,7 @@ pub(crate) struct LogId(u16);
 
 impl LogId {
     /// Stands for no log.
-    const NONE: Self = Self(u16::MAX);
+    pub(crate) const NONE: Self = Self(u16::MAX);
 
     /// The log that was added after `index` others.
     pub(crate) const fn from_index(index: u16) -> Self {

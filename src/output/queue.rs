@@ -4,6 +4,10 @@
 //! costs nothing. Ranges that are neighbours in their segment are merged: what a slow client
 //! lacks of a thousand broadcasts in a row is one range.
 
+mod invariants;
+
+pub(super) use invariants::Found;
+
 use std::fmt;
 use std::io::{self, IoSlice};
 

@@ -10,6 +10,8 @@
 //! closed as the ring goes round: never all at once, which would stop a server of a million
 //! members. After a broadcast `remaining` steps lead past every member.
 
+mod invariants;
+
 /// Stands for one who left.
 const GONE: u32 = u32::MAX;
 

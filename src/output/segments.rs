@@ -4,6 +4,8 @@
 //! (a range of a client's queue, a log, an [`Arena`] that still writes it) counts as one; when
 //! nobody does, its memory is used again or given back. No segment knows what its bytes mean.
 
+mod invariants;
+
 use std::cmp::Ordering;
 use std::sync::Arc;
 

@@ -82,6 +82,11 @@ impl Unjudged {
         }
     }
 
+    /// Whether something is noted of `slot`.
+    pub(super) fn is_noted(&self, slot: u32) -> bool {
+        self.by_slot.contains_key(&slot)
+    }
+
     /// Whether nothing is noted of anybody.
     #[cfg(test)]
     pub(super) fn is_empty(&self) -> bool {

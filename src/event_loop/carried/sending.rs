@@ -24,7 +24,7 @@ const PROGRESS_BYTES: usize = 1024;
 #[derive(Debug)]
 pub(super) struct Waiting {
     /// In turn.
-    slots: VecDeque<u32>,
+    pub(super) slots: VecDeque<u32>,
     /// When the peer last let one of them go on.
     progress: Moment,
 }

@@ -1,8 +1,4 @@
-//! HTTP/2 on simulated sockets, with frames by hand: what real sockets do not do when they are asked.
-#![cfg(feature = "http2")]
-
-mod faults;
-mod random;
+//! Frames of HTTP/2, and a server to exchange them with.
 
 use aerys::internals::{Peer, Simulation};
 use aerys::{Config, Host, Router, Server};
@@ -129,6 +125,7 @@ pub(crate) fn settle(server: &mut Simulation) {
             return;
         }
         server.turn().expect("it lives");
+        server.check();
     }
     panic!("it goes round for nothing");
 }

@@ -1,6 +1,6 @@
-//! Streams that get in each other's way, and in that of other connections.
+//! Streams that get in each other's way, and in that of other connections: HTTP/2 with frames by hand.
 
-use super::{
+use crate::frames::{
     DATA, END_HEADERS, Frame, HEADERS, LARGEST_WINDOW, PING, RST_STREAM, WINDOW_UPDATE, connect,
     exchange, frame, frames, get, message, open_window, request, settle, start_with,
     websocket_request,
