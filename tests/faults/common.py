@@ -38,15 +38,14 @@ class Skip(Exception):
     """The case does not apply to this machine."""
 
 
-Case = collections.namedtuple("Case", "title run long awaits")
+Case = collections.namedtuple("Case", "title run long")
 CASES = []
 
 
-def case(title, long=False, awaits=None):
-    """Makes a function that takes the program a case. It returns what it measured, in one line. It may fail
-    as long as what it awaits is not there."""
+def case(title, long=False):
+    """Makes a function that takes the program a case. It returns what it measured, in one line."""
     def add(run):
-        CASES.append(Case(title, run, long, awaits))
+        CASES.append(Case(title, run, long))
         return run
     return add
 

@@ -10,6 +10,7 @@ use rustix::process::Signal;
 use crate::client::Client;
 use crate::configuration::{Folder, ask};
 use crate::program::{Program, run_with_input};
+use crate::support::wait_until;
 
 /// `O_NONBLOCK` and `O_CLOEXEC`, as Linux writes them in octal.
 const WANTED_FLAGS: u32 = 0o2_004_000;
@@ -178,7 +179,9 @@ fn a_socket_that_nobody_asks_for_is_worth_a_word() {
             .stderr(OwnedFd::from(other));
         let program = Program::start_with_input(command);
         assert_eq!(Client::connect(program.address).get("/").status, 200);
-        let log = std::fs::read_to_string(&log).expect("a log");
-        assert!(log.contains(word), "{log}");
+        wait_until(word, || {
+            let log = std::fs::read_to_string(&log).expect("a log");
+            log.contains(word)
+        });
     }
 }
