@@ -119,7 +119,9 @@ def stand_still(program, seconds, *options):
             client.send(GET)
         for client in halves:
             client.send(GET[-2:])
-        while len(reader.received) < 2 * MIB:
+        # Of what the kernel has, and so much that it takes more: it fills in pieces of 64 KiB.
+        had = len(reader.received)
+        while len(reader.received) < had + 192 * KIB:
             reader.more()
         time.sleep(seconds)
         it.server.go_on()
