@@ -15,7 +15,8 @@ const CONTINUATION: u8 = 0x9;
 const END_STREAM: u8 = 0x1;
 const END_HEADERS: u8 = 0x4;
 
-/// An error code (RFC 9113 section 7).
+/// Error codes (RFC 9113 section 7).
+const FLOW_CONTROL_ERROR: u32 = 0x3;
 const STREAM_CLOSED: u32 = 0x5;
 
 pub(crate) const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -114,14 +115,16 @@ impl Http2Output {
 
     /// Whether there is a reason why this connection was not ended with that code, as one with the same
     /// input was: it had nothing to do any more, and was gone before the rest was looked at; or the
-    /// error was one of a stream that had not been answered yet (RFC 9113 section 5.1, "closed").
+    /// error was one of a stream that had not been answered yet (RFC 9113 section 5.1, "closed"); or a
+    /// window was opened too far, which depends on what was sent by then (section 6.9.1).
     fn explains(&self, goaway: Option<u32>) -> bool {
         let is_gone = self.is_closed && self.goaway.is_none();
         // The frame was looked at, and found to be wrong in another way too.
         let is_wrong_anyway = goaway == Some(STREAM_CLOSED) && self.goaway.is_some();
+        let is_of_windows = goaway == Some(FLOW_CONTROL_ERROR);
         let mut streams = self.streams.values();
         let is_reset = streams.any(|stream| stream.reset == goaway);
-        goaway.is_some() && (is_gone || is_wrong_anyway || is_reset)
+        goaway.is_some() && (is_gone || is_wrong_anyway || is_of_windows || is_reset)
     }
 
     /// A stream on which something may still be sent.
@@ -143,7 +146,9 @@ impl Http2Output {
         let is_explained = self.explains(other.goaway) || other.explains(self.goaway);
         assert!(
             self.goaway == other.goaway || is_explained,
-            "{self:?} {other:?}"
+            "{:?} {:?}",
+            self.goaway,
+            other.goaway
         );
         if self.goaway == other.goaway && !may_go {
             assert_eq!(self.is_closed, other.is_closed);
