@@ -285,10 +285,8 @@ impl<S: System> EventLoop<S> {
         if blocked && !client.is(fact::WATCHED) {
             self.watch_writable(slot);
         }
-        let Some(client) = self.clients.get_mut(slot) else {
-            return written;
-        };
-        if client.is(fact::ABOVE_SOFT) {
+        let client = self.clients.get_mut(slot);
+        if client.is_some_and(|client| client.is(fact::ABOVE_SOFT)) {
             self.judge_backlog(slot);
         }
         if self.asides.streams.is_any_waiting() {
