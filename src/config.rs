@@ -72,8 +72,12 @@ pub struct Config {
     /// HTTP/2 is idle while it has no stream.
     pub keep_alive_timeout: Duration,
     /// How long a client with waiting output may take none of it. Default 30 s; then it is
-    /// dropped, whatever it sends meanwhile. A stream of HTTP/2 is reset if its windows let it send less
-    /// than 1 KiB in that time, unless it has no more to send.
+    /// dropped, whatever it sends meanwhile, and also if its socket then takes less than 1 KiB and is
+    /// full again. A stream of HTTP/2 is reset if its windows let it send less than 1 KiB in that time,
+    /// unless it has no more to send.
+    ///
+    /// Systems tell of room in a socket in large steps, Linux of up to 128 KiB: for clients on links
+    /// of less than 4 KiB a second it is to be longer.
     pub write_timeout: Duration,
     /// How long the server reads on after its last byte on an HTTP connection, so that the
     /// peer reads the answer before it sees a reset. Default 2 s. As long may a client take to end its

@@ -91,6 +91,11 @@ impl Simulation {
         simulated::set_room(peer.0, bytes);
     }
 
+    /// The same, but the server is not told: a kernel tells it when a third of a socket's buffer is free.
+    pub fn set_untold_room(&mut self, peer: Peer, bytes: u64) {
+        simulated::set_untold_room(peer.0, bytes);
+    }
+
     /// Does what a write of the server to a client's socket does here, which is to count: what of
     /// a figure is the simulation's own. It is among the bytes that the client was sent.
     pub fn count_as_write(&mut self, peer: Peer, bytes: &[u8]) {

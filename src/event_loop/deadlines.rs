@@ -17,6 +17,10 @@ use std::time::Duration;
 /// the list of those to be written (which grew, and took 3 ms for a copy of itself).
 const EXPIRIES_PER_TURN: usize = 256;
 
+/// Bytes that count as progress of a client that waits, unless it lacks none: who takes them one by one keeps
+/// nothing open by that. Of streams the same is asked.
+pub(super) const PROGRESS_BYTES: usize = 1024;
+
 impl<S: System> EventLoop<S> {
     /// When a client is to be looked at, at the latest.
     pub(super) fn deadline(&mut self, slot: u32) -> Option<Moment> {
@@ -124,7 +128,7 @@ impl<S: System> EventLoop<S> {
         }
     }
 
-    /// Whether a client with waiting output has taken none of it for too long.
+    /// Whether a client with waiting output has taken none of it for too long, or next to none.
     fn is_stalled(&mut self, slot: u32, now: Moment) -> bool {
         if !self.is_overdue(slot, now) {
             return false;
@@ -132,8 +136,12 @@ impl<S: System> EventLoop<S> {
         // The edge that says writable waits until a third of the socket's buffer is free: a
         // slow reader has made progress long before.
         self.unblock(slot);
-        self.flush_client(slot);
-        self.is_overdue(slot, now)
+        let taken = self.flush_client(slot);
+        // Of a stream that is counted where its frames are made.
+        let client = self.clients.get_mut(slot);
+        let has_socket = client.is_some_and(|client| !client.is(fact::CARRIED));
+        let is_full = self.hub.output.borrow().is_blocked(slot);
+        (has_socket && is_full && taken < PROGRESS_BYTES) || self.is_overdue(slot, now)
     }
 
     fn is_overdue(&mut self, slot: u32, now: Moment) -> bool {

@@ -175,22 +175,23 @@ impl<S: System> EventLoop<S> {
         }
     }
 
-    /// Writes all that a client lacks, and does what follows from that.
-    pub(super) fn flush_client(&mut self, slot: u32) {
-        self.write_client(slot);
+    /// Writes all that a client lacks, and does what follows from that. How many bytes its socket took.
+    pub(super) fn flush_client(&mut self, slot: u32) -> usize {
+        let written = self.write_client(slot);
         self.settle(slot);
         if let Some(client) = self.clients.get_mut(slot)
             && (client.is(fact::FULL) || !client.protocol.is_steady())
         {
             self.arm(slot);
         }
+        written
     }
 
     /// Writes all that a client lacks, as far as the socket and its share of the turn go. It is to
-    /// be [settled](Self::settle) and its deadline to be armed then.
-    pub(super) fn write_client(&mut self, slot: u32) {
+    /// be [settled](Self::settle) and its deadline to be armed then. How many bytes its socket took.
+    pub(super) fn write_client(&mut self, slot: u32) -> usize {
         let Some(client) = self.clients.get_mut(slot) else {
-            return;
+            return 0;
         };
         if client.is(fact::WRAPPED) {
             return self.write_wrapped(slot);
@@ -279,33 +280,34 @@ impl<S: System> EventLoop<S> {
         drop(output);
         if broken {
             self.doom(slot);
-            return;
+            return written;
         }
         if blocked && !client.is(fact::WATCHED) {
             self.watch_writable(slot);
         }
-        let Some(client) = self.clients.get_mut(slot) else {
-            return;
-        };
-        if client.is(fact::ABOVE_SOFT) {
+        let client = self.clients.get_mut(slot);
+        if client.is_some_and(|client| client.is(fact::ABOVE_SOFT)) {
             self.judge_backlog(slot);
         }
         if self.asides.streams.is_any_waiting() {
             self.make_room(slot);
         }
+        written
     }
 
     /// The same for a client whose socket carries something else than its bytes, or that has none.
     #[inline(never)]
-    fn write_wrapped(&mut self, slot: u32) {
+    fn write_wrapped(&mut self, slot: u32) -> usize {
         let client = self.clients.get_mut(slot);
         if client.is_some_and(|client| client.is(fact::CARRIED)) {
-            return self.write_carried(slot);
+            self.write_carried(slot);
+            return 0;
         }
-        self.write_encrypted(slot);
+        let written = self.write_encrypted(slot);
         if self.asides.streams.is_any_waiting() {
             self.make_room(slot);
         }
+        written
     }
 
     /// The socket of a client is full for the first time: that it takes bytes again is to be told

@@ -88,10 +88,7 @@ impl ListeningSocket {
             // So that [::] and 0.0.0.0 can both be listened on, on every system.
             socket.set_only_v6(true)?;
         }
-        // Inherited by the accepted sockets, where it spares a call for each.
-        socket.set_tcp_nodelay(true)?;
-        #[cfg(any(target_os = "android", target_os = "linux"))]
-        socket.set_tcp_notsent_lowat(MAX_UNSENT_BYTES)?;
+        set_inherited(&socket)?;
         socket.set_nonblocking(true)?;
         socket.bind(&address.into())?;
         socket.listen(backlog)?;
@@ -110,6 +107,14 @@ impl ListeningSocket {
             Kind::Unix(socket) => registry.register(socket, token, Interest::READABLE),
         }
     }
+}
+
+/// Sets what the sockets inherit that a TCP listener accepts, which spares calls for each.
+pub(super) fn set_inherited(socket: &socket2::Socket) -> io::Result<()> {
+    socket.set_tcp_nodelay(true)?;
+    #[cfg(any(target_os = "android", target_os = "linux"))]
+    socket.set_tcp_notsent_lowat(MAX_UNSENT_BYTES)?;
+    Ok(())
 }
 
 impl Listener for ListeningSocket {
@@ -178,18 +183,24 @@ mod tests {
     }
 
     #[test]
-    fn accepted_sockets_send_without_delay() {
-        let mut listener = bind();
-        let address = listener.address().socket_addr().expect("a TCP socket");
-        let _client = std::net::TcpStream::connect(address).expect("it listens");
-        let Accepted::Client(stream, _) = listener.accept() else {
-            panic!("somebody waits");
-        };
-        assert!(
-            SockRef::from(stream.0.as_ref().expect("a socket"))
-                .tcp_nodelay()
-                .expect("a TCP option")
-        );
+    fn accepted_sockets_send_without_delay_and_hold_little_whoever_made_their_listener() {
+        let socket = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let passed = PassedListener::new(socket).expect("it listens");
+        let passed = ListeningSocket::passed(passed).expect("options");
+        for mut listener in [bind(), passed] {
+            let address = listener.address().socket_addr().expect("a TCP socket");
+            let _client = std::net::TcpStream::connect(address).expect("it listens");
+            let Accepted::Client(stream, _) = listener.accept() else {
+                panic!("somebody waits");
+            };
+            let socket = SockRef::from(stream.0.as_ref().expect("a socket"));
+            assert!(socket.tcp_nodelay().expect("a TCP option"));
+            #[cfg(any(target_os = "android", target_os = "linux"))]
+            assert_eq!(
+                socket.tcp_notsent_lowat().expect("a TCP option"),
+                MAX_UNSENT_BYTES
+            );
+        }
     }
 
     #[test]

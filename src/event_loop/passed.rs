@@ -1,5 +1,6 @@
 //! Listening sockets that somebody else made: a service manager, or the process that started this one.
 
+use crate::event_loop::listener::set_inherited;
 use crate::event_loop::unix;
 use crate::http::Address;
 use rustix::io::{FdFlags, fcntl_setfd};
@@ -63,7 +64,7 @@ impl PassedListener {
         socket.set_nonblocking(true)?;
         fcntl_setfd(&socket, FdFlags::CLOEXEC)?;
         if address.ip().is_some() {
-            socket.set_tcp_nodelay(true)?;
+            set_inherited(&socket)?;
         }
         Ok((socket, address))
     }

@@ -156,6 +156,11 @@ pub(crate) fn set_room(socket: u32, room: u64) {
     });
 }
 
+/// The same, and nothing is told, as by a kernel in which too little is free for that.
+pub(crate) fn set_untold_room(socket: u32, room: u64) {
+    with_socket(socket, |entry| entry.aside().room = room);
+}
+
 /// How many bytes a client was given.
 pub(crate) fn taken(socket: u32) -> u64 {
     with_socket(socket, |entry| entry.taken)

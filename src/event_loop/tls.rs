@@ -201,13 +201,13 @@ impl<S: System> EventLoop<S> {
 
     /// [`write_client`](Self::write_client) for a client whose records are sealed first.
     #[inline(never)]
-    pub(super) fn write_encrypted(&mut self, slot: u32) {
+    pub(super) fn write_encrypted(&mut self, slot: u32) -> usize {
         let now = self.hub.now.get();
         let (Some(client), Some(session)) = (
             self.clients.get_mut(slot),
             self.asides.sessions.get_mut(&slot),
         ) else {
-            return;
+            return 0;
         };
         let mut output = self.hub.output.borrow_mut();
         output.uncork(slot);
@@ -226,7 +226,8 @@ impl<S: System> EventLoop<S> {
         client.put(fact::FULL, output.is_blocked(slot));
         drop(output);
         if is_broken {
-            return self.doom(slot);
+            self.doom(slot);
+            return written;
         }
         if client.is(fact::FULL) && !client.is(fact::WATCHED) {
             self.watch_writable(slot);
@@ -235,6 +236,7 @@ impl<S: System> EventLoop<S> {
         if client.is_some_and(|client| client.is(fact::ABOVE_SOFT)) {
             self.judge_backlog(slot);
         }
+        written
     }
 
     /// All was written: says so to the peer. Whether its socket has taken that.

@@ -1,10 +1,17 @@
 //! How long heads, bodies, answers and idle connections may take.
 
-use crate::{GET, World, answer_count, echo, greeting, just_before, millis, seconds, status};
+use crate::{
+    GET, HANDSHAKE, TEXT, World, answer_count, echo, frame, greeting, just_before, millis, seconds,
+    status,
+};
 use aerys::{BodyHandler, Config, Request, Response, StatusCode, WebSocketConfig, upload};
 
 /// Takes a body as a whole at `/whole`, and in pieces at `/pieces`.
 fn start(config: Config) -> World {
+    let quiet = WebSocketConfig {
+        heartbeat: None,
+        ..WebSocketConfig::default()
+    };
     let whole = |request: &mut Request, response: &mut Response| {
         response.end(request.take_body().len().to_string());
     };
@@ -14,7 +21,7 @@ fn start(config: Config) -> World {
         .get("/long", |_: &mut Request, response: &mut Response| {
             response.end(vec![b'x'; 10_000]);
         })
-        .get("/ws", echo(WebSocketConfig::default()));
+        .get("/ws", echo(quiet));
     World::start_with(config, router)
 }
 
@@ -178,6 +185,53 @@ fn a_client_that_takes_nothing_of_its_answer_is_dropped() {
     world.pass(millis(1));
     assert_eq!(world.server.client_count(), 0);
     assert_eq!(world.server.take_output(stuck).len(), 100);
+}
+
+/// The server finds that out when it tries, at the timeout, since nothing tells of so little room.
+#[test]
+fn a_client_that_takes_less_than_a_kibibyte_in_the_timeout_is_dropped() {
+    for (bytes, is_kept) in [(0, false), (1, false), (1023, false), (1024, true)] {
+        for is_websocket in [false, true] {
+            let mut world = start(Config::default());
+            let slow = world.connect();
+            if is_websocket {
+                world.ask(slow, HANDSHAKE);
+            }
+            world.server.set_room(slow, 100);
+            if is_websocket {
+                world.send(slow, &frame(TEXT, &[b'x'; 9_000]));
+            } else {
+                world.send(slow, b"GET /long HTTP/1.1\r\nHost: a\r\n\r\n");
+            }
+            for _ in 0..4 {
+                world.pass(just_before(seconds(30)));
+                assert_eq!(world.server.client_count(), 1);
+                world.server.set_untold_room(slow, bytes);
+                world.pass(millis(1));
+                if !is_kept {
+                    break;
+                }
+            }
+            let is_there = world.server.client_count() == 1;
+            assert_eq!(is_there, is_kept, "{bytes} bytes, {is_websocket}");
+            assert_eq!(world.server.is_reset(slow), !is_kept);
+        }
+    }
+}
+
+/// Or as little as there is left.
+#[test]
+fn a_client_that_takes_the_last_bytes_at_the_timeout_is_kept() {
+    let mut world = start(Config::default());
+    let slow = world.connect();
+    world.server.set_room(slow, 9_900);
+    world.send(slow, b"GET /long HTTP/1.1\r\nHost: a\r\n\r\n");
+    world.pass(just_before(seconds(30)));
+    world.server.set_untold_room(slow, 1_000);
+    world.pass(seconds(1));
+    assert!(world.server.take_output(slow).len() > 10_000);
+    world.server.set_room(slow, u64::MAX);
+    assert_eq!(status(&world.ask(slow, GET)), 200);
 }
 
 #[test]

@@ -5,6 +5,7 @@ use super::{Carried, Streams};
 use crate::config::Settings;
 use crate::event_loop::EventLoop;
 use crate::event_loop::clients::fact;
+use crate::event_loop::deadlines::PROGRESS_BYTES;
 use crate::event_loop::flush::WRITE_BUDGET_BYTES;
 use crate::event_loop::system::System;
 use crate::http2::connection::{Http2Connection, Window};
@@ -16,9 +17,6 @@ use std::io::IoSlice;
 
 /// Pieces that one DATA frame is gathered from.
 const SLICES_PER_FRAME: usize = 16;
-/// Bytes that a stream has to be let send before that counts as progress, unless it lacks none:
-/// a peer that opens its window byte by byte keeps nothing open by that.
-const PROGRESS_BYTES: usize = 1024;
 
 /// Who waits for room in the queue of a carrier, or for the window of the connection.
 #[derive(Debug)]
