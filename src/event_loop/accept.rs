@@ -31,8 +31,7 @@ impl<S: System> EventLoop<S> {
     pub(super) fn accept_from(&mut self, index: usize) {
         let mut lost = 0;
         for _ in 0..ACCEPTS_PER_TURN {
-            if self.connection_count() >= self.max_clients && !self.doomed.is_empty() {
-                // Those who leave in this turn make room in the next.
+            if self.connection_count() >= self.max_clients && self.is_room_to_come() {
                 return;
             }
             let listening = &mut self.listeners[index];
@@ -74,6 +73,18 @@ impl<S: System> EventLoop<S> {
     /// Clients that have a connection of their own, and are not refused.
     fn connection_count(&self) -> usize {
         self.clients.len() - self.asides.streams.len() - self.asides.refused.len()
+    }
+
+    /// Whether somebody who counts leaves in this turn, and so makes room in the next. Streams come to
+    /// their end at any time, and who is refused had no place.
+    fn is_room_to_come(&mut self) -> bool {
+        // Who made room for the last newcomer is the last one.
+        let mut leaving = self.doomed.iter().rev();
+        leaving.any(|slot| {
+            let client = self.clients.get_any_mut(*slot);
+            client.is_some_and(|client| !client.is(fact::CARRIED))
+                && !self.asides.refused.contains(slot)
+        })
     }
 
     /// Whether newcomers are taken now.

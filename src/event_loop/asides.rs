@@ -48,7 +48,6 @@ impl Asides {
         if client.is(fact::CARRIED) {
             self.streams.forget_one();
         }
-        self.addresses.leave(slot);
         self.refused.remove(&slot);
         self.idle.remove(&slot);
         self.count_buffered(slot, 0);

@@ -159,7 +159,7 @@ impl<S: System> EventLoop<S> {
             return;
         };
         client.armed = None;
-        let is_carried = client.is(fact::CARRIED);
+        let (is_carried, is_held) = (client.is(fact::CARRIED), client.is(fact::HELD));
         let mut unread = client.is(fact::READABLE) || self.more_events;
         let judged_by_input = match &client.protocol {
             Protocol::Proxied(_)
@@ -203,7 +203,7 @@ impl<S: System> EventLoop<S> {
             }
             return;
         }
-        if self.expire_idle(slot, now) {
+        if self.expire_idle(slot, now, reads_paused || is_held) {
             return;
         }
         match self.protocol(slot, |protocol, cx| protocol.on_deadline(reads_paused, cx)) {

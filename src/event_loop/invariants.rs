@@ -3,10 +3,11 @@
 //!
 //! Only tests ask, since it takes a look at everything: see `docs/simulation.md`.
 
-use super::EventLoop;
+use super::asides::Asides;
 use super::clients::{Client, fact};
 use super::simulated::{self, Simulated};
 use super::system::System;
+use super::{EventLoop, Listening};
 use crate::app::schedule::Due;
 use crate::moment::Moment;
 use crate::output::LogId;
@@ -28,6 +29,7 @@ impl<S: System> EventLoop<S> {
             .collect();
         assert_eq!(live.len(), self.clients.len());
         self.check_asides(&live);
+        self.check_limits(&live);
         #[cfg(feature = "http2")]
         self.asides.streams.check_invariants(&self.clients);
         self.check_directory(&live);
@@ -71,6 +73,41 @@ impl<S: System> EventLoop<S> {
             let is_streaming = client.is_some_and(|(_, client)| client.protocol.is_streaming());
             assert!(is_streaming, "a response in pieces to slot {slot}");
         }
+    }
+
+    /// Who counts for an address, is refused or has an idle time lives, and does so rightly.
+    fn check_limits(&self, live: &FxHashMap<u32, u16>) {
+        let Asides {
+            addresses,
+            refused,
+            idle,
+            streams,
+            ..
+        } = &self.asides;
+        let is_own = |slot| live.get(&slot).is_some_and(|it| it & fact::CARRIED == 0);
+        addresses.check_invariants(|slot| is_own(slot) && !refused.contains(&slot));
+        let own_count = live.len() - streams.len() - refused.len();
+        assert!(own_count <= self.max_clients, "more than may be connected");
+        let is_told = |listening: &Listening<_>| listening.proxy_protocol;
+        let is_known = !self.listeners.is_empty() && !self.listeners.iter().any(is_told);
+        let server = &self.settings.server;
+        if addresses.is_limited() && is_known && server.trusted_proxies.is_empty() {
+            assert_eq!(addresses.len().1, own_count, "who counts");
+        }
+        let is_refused = |slot: &u32| refused.contains(slot);
+        for (slot, client) in self.clients.iter() {
+            let is_over = client.protocol.is_lingering();
+            assert!(is_over || !is_refused(&slot), "slot {slot} is refused");
+            let timeout = client.protocol.endpoint().map(|endpoint| {
+                let config = self.settings.endpoint(endpoint);
+                config.idle_timeout.is_some()
+            });
+            // Who is closing has what it had.
+            let is_right = timeout.is_none_or(|has| has == idle.contains_key(&slot));
+            assert!(is_right, "the idle time of slot {slot}");
+        }
+        assert!(refused.iter().all(|slot| is_own(*slot)), "who is refused");
+        assert!(idle.keys().all(|slot| live.contains_key(slot)), "who idles");
     }
 
     /// What is counted of half-read input is what there is, or was when the client was last read: what

@@ -75,9 +75,9 @@ impl<S: System> EventLoop<S> {
         is_over
     }
 
-    /// Closes the client in `slot` if it was idle for too long, as far as that was read which it sent.
-    /// Whether it did.
-    pub(super) fn expire_idle(&mut self, slot: u32, now: Moment) -> bool {
+    /// Closes the client in `slot` if it was idle for too long, which nobody is of whom something may
+    /// wait to be read or served, as is said by `is_held_back`. Whether it did.
+    pub(super) fn expire_idle(&mut self, slot: u32, now: Moment, is_held_back: bool) -> bool {
         let Some((id, config)) = self.open_client(slot) else {
             return false;
         };
@@ -94,7 +94,7 @@ impl<S: System> EventLoop<S> {
         let is_busy = (messages, unfinished) != (idle.messages, idle.unfinished)
             // What it takes, or does not, the write timeout judges.
             || self.hub.output.borrow().has_output(slot)
-            || !self.may_read(slot);
+            || is_held_back;
         if is_busy {
             idle.since = now;
         }

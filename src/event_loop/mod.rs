@@ -559,6 +559,8 @@ impl<S: System> EventLoop<S> {
             }
             client.set(fact::DOOMED);
             self.doomed.push(slot);
+            // At once, for who comes in its place in this turn.
+            self.asides.addresses.leave(slot);
         }
         self.closed(slot, CloseCode::ABNORMAL, "");
         self.abandon(slot);

@@ -142,6 +142,40 @@ fn whoever_leaves_in_whatever_way_makes_room_and_the_table_is_empty_at_the_end()
     );
 }
 
+/// One goes and another comes, of which one poll tells.
+#[test]
+fn who_leaves_makes_room_for_who_comes_at_the_same_time() {
+    let mut world = start(1);
+    let ip = "192.0.2.7";
+    let (mut peer, _) = come(&mut world, ip, GET);
+    for round in 0..10 {
+        let next = world.connect();
+        world.server.end(peer);
+        world.server.send(next, &[&header(ip)[..], GET].concat());
+        world.settle();
+        assert_eq!(status(&world.server.take_output(next)), 200, "{round}");
+        assert_eq!(world.server.counted_addresses(), (1, 1));
+        peer = next;
+    }
+}
+
+/// Who never reads that it is refused is not waited for longer than anybody else who reads nothing.
+#[test]
+fn who_never_reads_that_it_is_refused_is_dropped_at_the_write_timeout() {
+    let mut world = start(1);
+    let ip = "192.0.2.7";
+    come(&mut world, ip, HANDSHAKE);
+    for _ in 0..20 {
+        let refused = world.connect();
+        world.server.set_room(refused, 0);
+        world.send(refused, &header(ip));
+    }
+    assert_eq!(world.server.client_count(), 1 + 16);
+    world.pass(seconds(31));
+    assert_eq!(world.server.client_count(), 1);
+    assert_eq!(world.server.counted_addresses(), (1, 1));
+}
+
 /// From one address, up to what it may have, for a long time.
 #[test]
 fn an_office_behind_one_address_is_served_as_long_as_it_keeps_to_its_limit() {

@@ -169,6 +169,37 @@ fn a_crowd_of_newcomers_takes_the_places_of_the_idle() {
     assert_eq!(world.server.client_count(), 200);
 }
 
+/// The frames of an HTTP/2 client that begins: its preface, and no settings of its own.
+#[cfg(feature = "http2")]
+const HTTP2_BEGIN: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
+
+/// Its request for `/` on that stream.
+#[cfg(feature = "http2")]
+fn http2_get(stream: u32) -> Vec<u8> {
+    let [a, b, c, d] = stream.to_be_bytes();
+    [&[0, 0, 6, 1, 5, a, b, c, d][..], b"\x82\x86\x84\x41\x01a"].concat()
+}
+
+/// Streams come to their end in each turn, and make no room.
+#[cfg(feature = "http2")]
+#[test]
+fn who_asks_over_http2_without_a_pause_holds_up_no_newcomer() {
+    let mut world = start(2);
+    let busy = world.connect();
+    world.send(busy, HTTP2_BEGIN);
+    let idle = world.visitor();
+    world.pass(seconds(1));
+    let newcomer = world.server.connect(true);
+    world.server.send(newcomer, GET);
+    for turn in 0..20 {
+        world.server.send(busy, &http2_get(2 * turn + 1));
+        world.server.turn().expect("it lives");
+        assert!(!world.server.take_output(busy).is_empty(), "turn {turn}");
+    }
+    assert!(world.server.is_closed(idle));
+    assert_eq!(status(&world.server.take_output(newcomer)), 200);
+}
+
 /// A response that is sent in pieces waits for nobody's request.
 #[test]
 fn a_stream_that_says_nothing_is_not_idle() {

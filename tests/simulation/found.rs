@@ -2,11 +2,18 @@
 
 use crate::chance::pattern;
 #[cfg(feature = "http2")]
-use crate::frames::{PING, connect, frame, get};
+use crate::frames::{
+    DATA, END_HEADERS, HEADERS, LARGEST_WINDOW, PING, connect, exchange, frame, frames, get,
+    message, websocket_request,
+};
 use crate::frames::{settle, start_with};
+#[cfg(feature = "http2")]
+use aerys::{ClientId, Endpoint, Message, WebSocketConfig, WebSocketHandler, websocket};
 use aerys::{Config, Request, Response, ResponseStream, Router, respond};
 use std::cell::RefCell;
 use std::rc::Rc;
+#[cfg(feature = "http2")]
+use std::time::Duration;
 
 const LEN: usize = 300_000;
 
@@ -77,4 +84,59 @@ fn a_stop_lets_go_of_frames_that_were_held_back() {
     server.stop();
     settle(&mut server);
     server.check();
+}
+
+/// Sends back what it is sent.
+#[cfg(feature = "http2")]
+struct Echo(Endpoint);
+
+#[cfg(feature = "http2")]
+impl WebSocketHandler for Echo {
+    type HandshakeData = ();
+
+    fn on_handshake(&mut self, _: &Request, _: &mut Response) -> Option<()> {
+        Some(())
+    }
+
+    fn on_data(&mut self, client: ClientId, message: Message<'_>) {
+        self.0.send(client, message);
+    }
+}
+
+/// What it says lies in the socket of its connection, which is not read while another stream's answer
+/// waits there: that is no idleness of its own.
+#[test]
+#[cfg(feature = "http2")]
+fn a_websocket_is_not_idle_while_its_connection_is_not_read() {
+    let config = Config {
+        soft_backlog_bytes: 1000,
+        write_timeout: Duration::from_secs(3600),
+        ..Config::default()
+    };
+    let options = WebSocketConfig {
+        idle_timeout: Some(Duration::from_secs(8)),
+        heartbeat: None,
+        ..WebSocketConfig::default()
+    };
+    let router = Router::new()
+        .get("/", large())
+        .get("/ws", websocket(Echo).config(options));
+    let mut server = start_with(router, config);
+    let peer = connect(&mut server, LARGEST_WINDOW, LARGEST_WINDOW - 65_535);
+    let open = frame(HEADERS, END_HEADERS, 1, &websocket_request("/ws"));
+    exchange(&mut server, peer, &open);
+    server.set_room(peer, 100);
+    server.send(peer, &get(3, "/"));
+    settle(&mut server);
+    server.send(peer, &frame(DATA, 0, 1, &message(b"not idle")));
+    for _ in 0..30 {
+        server.advance(Duration::from_secs(1));
+        settle(&mut server);
+    }
+    server.set_room(peer, u64::MAX);
+    settle(&mut server);
+    let frames = frames(&server.take_output(peer));
+    let of_stream = frames.iter().filter(|it| it.kind == DATA && it.stream == 1);
+    let of_stream: Vec<_> = of_stream.flat_map(|it| it.payload.clone()).collect();
+    assert_eq!(of_stream, b"\x82\x08not idle");
 }

@@ -112,8 +112,9 @@ impl Http1 {
             }
             self.answered += 1;
             let Some(asked) = self.asked.pop_front() else {
-                // A request that never ends, or a stop.
-                let may_be = self.is_half || fate.is_stopping || fate.is_lenient;
+                // A request that never ends, or a stop, or its socket could not be registered.
+                let is_lost = fate.is_broken && answer.status == 503;
+                let may_be = self.is_half || fate.is_stopping || fate.is_lenient || is_lost;
                 assert!(may_be, "nobody asked for {}", answer.status);
                 continue;
             };
@@ -221,7 +222,8 @@ fn chunks(input: &[u8]) -> Option<(Vec<u8>, usize)> {
 fn judge(asked: Asked, answer: &Answer, model: &Shared, fate: Fate) {
     let Asked { key, kind, is_last } = asked;
     let is_refused = matches!(answer.status, 408 | 503);
-    if is_refused && (fate.is_stopping || fate.is_lenient) {
+    let is_lost = fate.is_broken && answer.status == 503;
+    if is_refused && (fate.is_stopping || fate.is_lenient || is_lost) {
         return;
     }
     let status = match kind {

@@ -294,6 +294,12 @@ impl Http2 {
         self.streams.values().all(|stream| stream.is_over)
     }
 
+    /// Whether what came begins with words of HTTP/1.1: as many are connected as may be.
+    pub(crate) fn is_refused(&self, bytes: &[u8]) -> bool {
+        let mut begin = self.partial.iter().chain(bytes).take(5);
+        self.ended_streams == 0 && begin.by_ref().eq(b"HTTP/")
+    }
+
     /// What the server sent.
     pub(crate) fn receive(
         &mut self,

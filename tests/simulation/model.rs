@@ -115,6 +115,8 @@ pub(crate) struct Model {
     suspects: Vec<(u32, u16, String)>,
     /// A socket may be full though its client reads.
     pub(crate) writes_fail: bool,
+    /// By endpoint: how long its clients may be open, in all and without a message.
+    pub(crate) times: [[Option<Duration>; 2]; 2],
     /// When the last turn was.
     pub(crate) last_turn: u64,
     nanos: u64,
@@ -271,9 +273,28 @@ impl Model {
         let member = self.member(key);
         assert_eq!(member.closed.replace(code), None, "{key} closes twice");
         member.closed_after = last_turn;
-        if dying.is_none_or(|(_, asked)| asked != code) {
+        let asked = dying.is_some_and(|(_, asked)| asked == code);
+        if !asked && !self.is_over_time(endpoint, key, code, why) {
             self.suspects.push((key, code, why.to_owned()));
         }
+    }
+
+    /// Whether a client is closed for how long it was open, which is never so too early.
+    fn is_over_time(&mut self, endpoint: usize, key: u32, code: u16, why: &str) -> bool {
+        let [lifetime, idle_time] = self.times[endpoint];
+        let time = match (code, why) {
+            (1001, "Open for as long as may be") => lifetime,
+            (1001, "Idle for too long") => idle_time,
+            _ => return false,
+        };
+        let time = time.expect("a time that its endpoint has").as_millis();
+        let since = self.now - self.member(key).opened_at;
+        // Both are rounded to milliseconds.
+        assert!(
+            u128::from(since) + 1 >= time,
+            "{key}, after {since} ms: {why}"
+        );
+        true
     }
 
     /// Whether there is a reason for each close: when the clients have said what they know.

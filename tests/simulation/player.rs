@@ -282,6 +282,9 @@ impl Player {
                     self.send(server, len);
                 }
             }
+            Kind::Http2(http2) if fate.is_lenient && http2.is_refused(bytes) => {
+                self.kind = Kind::Noise;
+            }
             Kind::Http2(http2) => {
                 http2.receive(bytes, model, fate, chance);
                 self.unsent.append(&mut http2.unsent);

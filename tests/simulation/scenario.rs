@@ -44,6 +44,7 @@ impl Scenario {
         let clients = clients.unwrap_or(by_chance);
         let steps = (40_000 / clients).clamp(60, 1500);
         let faults = faults(chance);
+        let proxied = chance.one_in(8);
         let options = [options(is_lenient, chance), options(is_lenient, chance)];
         let limit = |short: u64| {
             if is_lenient {
@@ -67,12 +68,13 @@ impl Scenario {
             }),
             ..Config::default()
         };
+        let config = limited(config, is_lenient, proxied, clients, chance);
         let habits = Habits {
             is_lenient,
             may_be_slow: chance.one_in(2),
             may_leave: chance.one_in(2),
             compresses: clients < 200,
-            proxied: chance.one_in(8),
+            proxied,
             most: if clients < 100 { 100_000 } else { 2000 },
         };
         Self {
@@ -103,6 +105,10 @@ impl Scenario {
     }
 
     pub(crate) fn start(&self, model: &Shared, folder: &Folder) -> Simulation {
+        let times = self.options.each_ref();
+        let times = times.map(|options| [options.max_lifetime, options.idle_timeout]);
+        model.with(|model| model.times = times);
+
         let router = router(model, folder, self.options.clone(), self.seed);
         let address = if self.habits.proxied {
             "127.0.0.1:0?proxy-protocol"
@@ -112,6 +118,35 @@ impl Scenario {
         let host = Host::new().listen(address).add(router);
         let server = Server::new().config(self.config.clone()).host(host);
         Simulation::with_events_per_poll(server, self.events_per_poll).expect("it starts")
+    }
+}
+
+/// The same with limits on who comes, in some seeds. Nobody notices those of a strict one, where all have
+/// addresses of their own, or an address has room for all, and who comes too fast waits.
+fn limited(
+    config: Config,
+    is_lenient: bool,
+    proxied: bool,
+    clients: usize,
+    chance: &mut Chance,
+) -> Config {
+    let (few, by_address) = match (is_lenient, proxied) {
+        (true, _) => (1 + clients / 2, 1 + chance.below(clients)),
+        (false, false) => (usize::MAX, 1),
+        (false, true) => (usize::MAX, 4 * clients + 100),
+    };
+    let most = config.max_connections;
+    Config {
+        max_connections: most.map(|most| {
+            if chance.one_in(3) {
+                most.min(few)
+            } else {
+                most
+            }
+        }),
+        max_connections_per_address: chance.one_in(3).then_some(by_address),
+        max_connections_per_second: chance.pick(&[None, None, None, Some(100), Some(5000)]),
+        ..config
     }
 }
 
@@ -134,6 +169,15 @@ fn options(is_lenient: bool, chance: &mut Chance) -> WebSocketConfig {
         max_bytes_per_second: chance.pick(&[None, None, Some(1 << 20)]),
         compression: chance.one_in(2).then_some(compression),
         heartbeat: Some(Duration::from_secs(if is_lenient { 3 } else { 10 })),
+        max_lifetime: chance
+            .pick(&[None, None, None, Some(5), Some(60)])
+            .map(Duration::from_secs),
+        idle_timeout: chance
+            .pick(&[None, None, None, Some(2), Some(20)])
+            .map(Duration::from_secs),
+        max_handshakes_per_second: chance
+            .pick(&[None, Some(1), Some(20)])
+            .filter(|_| is_lenient),
         ..WebSocketConfig::default()
     }
 }
