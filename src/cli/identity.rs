@@ -152,7 +152,10 @@ impl Identity {
         let are_groups = [groups.real, groups.effective, groups.saved]
             .iter()
             .all(|gid| *gid == self.gid);
-        Ok(are_users && are_groups && sorted(unistd::getgroups()?) == self.groups)
+        // Whoever has a group as its own need not have it a second time.
+        let mut held = unistd::getgroups()?;
+        held.push(self.gid);
+        Ok(are_users && are_groups && sorted(held) == self.groups)
     }
 
     /// Tries what must fail from now on.

@@ -10,6 +10,7 @@ use env_logger::fmt::ConfigurableFormat;
 use env_logger::{Target, WriteStyle};
 use log::{LevelFilter, Record};
 use queue::Queue;
+use signal_hook::consts::SIGXFSZ;
 use std::fmt::Write as _;
 use std::io::{self, Write};
 use std::panic::PanicHookInfo;
@@ -36,6 +37,9 @@ impl LogOutput {
     ///
     /// The system has no thread left.
     pub(crate) fn start(level: LevelFilter) -> io::Result<Self> {
+        // A file that may not grow any more (`ulimit -f`) is as one for which there is no space: the
+        // write fails then. Else the system would end the process.
+        signal_hook::flag::register(SIGXFSZ, Arc::default())?;
         let queue = Queue::start(io::stderr())?;
         let colors = anstream::AutoStream::choice(&io::stderr());
         env_logger::Builder::new()

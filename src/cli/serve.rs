@@ -29,13 +29,14 @@ pub(crate) fn serve(
     }
     // Before there is a second thread, which would keep what this one gives up.
     privileges::refuse_new()?;
+    let no_thread =
+        |error: io::Error| Failure::AtRunTime(format!("no thread can be started: {error}"));
+    let started = LogOutput::start(serve.flags.log_level).map_err(no_thread)?;
+    log.get_or_init(|| started);
+    // The log has opened nothing, and has what is to be said of these.
     let passed = take_passed(&mut serve.flags, &mut hosts).map_err(Failure::AtRunTime)?;
     let serve = &serve;
     let flags = &serve.flags;
-    let no_thread =
-        |error: io::Error| Failure::AtRunTime(format!("no thread can be started: {error}"));
-    let started = LogOutput::start(flags.log_level).map_err(no_thread)?;
-    log.get_or_init(|| started);
     for word in flags::words_on_variables(env::vars_os().map(|(name, _)| name)) {
         log::warn!("{word}");
     }

@@ -6,6 +6,8 @@ use socket2::{Domain, SockAddr, Socket, Type};
 use std::ffi::OsStr;
 use std::fs;
 use std::io::{self, ErrorKind};
+#[cfg(any(target_os = "android", target_os = "linux"))]
+use std::os::fd::AsRawFd;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
@@ -43,7 +45,7 @@ pub(super) fn bind(
             let file = SocketFile::of(path)?;
             if let Some(mode) = mode {
                 // Until it listens, nobody can connect whatever the mode is.
-                fs::set_permissions(path, fs::Permissions::from_mode(mode))?;
+                file.set_mode(mode)?;
             }
             Some(file)
         }
@@ -118,12 +120,45 @@ impl SocketFile {
             identity: identity(path)?,
         })
     }
+
+    /// Sets the mode of this file and of no other: who may write to the folder may have put a link
+    /// there meanwhile, and root must not open to anybody what that leads to.
+    #[cfg(any(target_os = "android", target_os = "linux"))]
+    fn set_mode(&self, mode: u32) -> io::Result<()> {
+        use rustix::fs::{CWD, Mode, OFlags, openat};
+        // What was looked at is what is changed. Linux has `fchmod` only for files that can be read or
+        // written, and this way for others.
+        let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let file = fs::File::from(openat(CWD, &self.path, flags, Mode::empty())?);
+        let found = file.metadata()?;
+        if !found.file_type().is_socket() || identity_of(&found) != self.identity {
+            return Err(io::Error::other("another file was put there"));
+        }
+        let opened = format!("/proc/self/fd/{}", file.as_raw_fd());
+        fs::set_permissions(opened, fs::Permissions::from_mode(mode)).map_err(|error| {
+            match error.kind() {
+                ErrorKind::NotFound => io::Error::other("its mode cannot be set without /proc"),
+                _ => error,
+            }
+        })
+    }
+
+    /// The same where the system itself can leave links alone.
+    #[cfg(not(any(target_os = "android", target_os = "linux")))]
+    fn set_mode(&self, mode: u32) -> io::Result<()> {
+        use rustix::fs::{AtFlags, CWD, Mode, RawMode, chmodat};
+        let mode = Mode::from_raw_mode(RawMode::try_from(mode).map_err(io::Error::other)?);
+        Ok(chmodat(CWD, &self.path, mode, AtFlags::SYMLINK_NOFOLLOW)?)
+    }
 }
 
 /// What no other file has, as long as this one's socket is open.
 fn identity(path: &Path) -> io::Result<(u64, u64)> {
-    let metadata = fs::symlink_metadata(path)?;
-    Ok((metadata.dev(), metadata.ino()))
+    Ok(identity_of(&fs::symlink_metadata(path)?))
+}
+
+fn identity_of(metadata: &fs::Metadata) -> (u64, u64) {
+    (metadata.dev(), metadata.ino())
 }
 
 impl Drop for SocketFile {
@@ -132,5 +167,42 @@ impl Drop for SocketFile {
         if is_ours && let Err(error) = fs::remove_file(&self.path) {
             log::warn!("{} was left behind: {error}", self.path.display());
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Whose folder it is may put a link there while root still binds: what it leads to is not to be
+    /// opened to anybody.
+    #[test]
+    fn a_link_that_was_put_in_the_place_of_a_socket_opens_nothing() {
+        let folder = std::env::temp_dir().join(format!("aerys-mode-{}", std::process::id()));
+        fs::create_dir_all(&folder).expect("a folder");
+        let at = |name: &str| folder.join(name);
+        let mode_of = |name: &str| {
+            let metadata = fs::metadata(at(name)).expect("it is there");
+            metadata.permissions().mode() & 0o777
+        };
+        let _socket = std_net::UnixListener::bind(at("socket")).expect("a free path");
+        let file = SocketFile::of(&at("socket")).expect("a socket");
+        for mode in [0o600, 0o666] {
+            file.set_mode(mode).expect("it is ours");
+            assert_eq!(mode_of("socket"), mode);
+        }
+        fs::write(at("secret"), "").expect("a file");
+        fs::set_permissions(at("secret"), fs::Permissions::from_mode(0o600)).expect("it is ours");
+        fs::rename(at("socket"), at("moved")).expect("it is ours");
+        for name in ["secret", "moved"] {
+            let _ = fs::remove_file(at("socket"));
+            std::os::unix::fs::symlink(at(name), at("socket")).expect("a link");
+            let outcome = file.set_mode(0o777);
+            assert!(outcome.is_err(), "a link to {name}");
+        }
+        let modes = (mode_of("secret"), mode_of("moved"));
+        drop(file);
+        fs::remove_dir_all(&folder).expect("our folder");
+        assert_eq!(modes, (0o600, 0o666));
     }
 }

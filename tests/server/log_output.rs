@@ -1,14 +1,16 @@
 //! The program's outputs go where nobody reads, or nothing has room: no client notices.
 
+use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::net::UnixStream;
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 use std::sync::mpsc::channel;
 use std::time::Duration;
 
 use rustix::process::Signal;
 
 use crate::client::Client;
+use crate::configuration::Folder;
 use crate::program::{self, Program};
 use crate::support::wait_until;
 
@@ -102,12 +104,32 @@ fn a_log_whose_reader_is_gone_costs_nothing() {
 #[cfg(target_os = "linux")]
 #[test]
 fn a_log_for_which_there_is_no_space_left_costs_nothing() {
-    let full = std::fs::File::options().write(true).open("/dev/full");
+    let full = File::options().write(true).open("/dev/full");
     let mut program = serve(full.expect("Linux has it"));
     come_and_go(&program, 100);
     assert_serves(&program);
     program.signal(Signal::TERM);
     assert_eq!(program.wait().0.code(), Some(0));
+}
+
+/// F20. The system ends a process that has a file grow beyond `ulimit -f`, unless it minds.
+#[test]
+fn a_log_that_may_not_grow_any_more_costs_nothing() {
+    let folder = Folder::new();
+    let path = folder.path().join("log");
+    let mut shell = Command::new("sh");
+    shell
+        .args(["-c", "ulimit -f 8 && exec \"$0\" \"$@\""])
+        .args([env!("CARGO_BIN_EXE_aerys"), "serve"])
+        .args(["--listen", "127.0.0.1:0", "--log-level", "debug"])
+        .stderr(File::create(&path).expect("our folder"));
+    let mut program = Program::start(shell);
+    come_and_go(&program, 200);
+    assert_serves(&program);
+    program.signal(Signal::TERM);
+    assert_eq!(program.wait().0.code(), Some(0));
+    let log = std::fs::read_to_string(&path).expect("text");
+    assert!(!log.contains("stopping"), "{log}");
 }
 
 #[test]

@@ -50,22 +50,33 @@ fn all_ids_of_all_threads_are_the_users_and_no_capability_is_left() {
         return;
     }
     let program = Program::serve(&BY_NUMBER);
-    let (user, group) = (USER.to_string(), GROUP.to_string());
-    for uids in program.status_of_threads("Uid:") {
-        assert_eq!(uids, [&*user; 4], "real, effective, saved, of files");
-    }
-    for gids in program.status_of_threads("Gid:") {
-        assert_eq!(gids, [&*group; 4]);
-    }
-    for groups in program.status_of_threads("Groups:") {
-        assert_eq!(groups, [&*group]);
-    }
-    for name in ["CapInh:", "CapPrm:", "CapEff:", "CapAmb:"] {
-        assert_eq!(program.status(name), ["0000000000000000"], "{name}");
-    }
+    // Who is served knows that all threads are there.
     let mut client = Client::open(program.address, "/echo");
     client.send_text("served");
     assert_eq!(client.read_text(), "served");
+    let threads = program.thread_names();
+    for name in ["log", "watchdog"] {
+        assert!(threads.contains(&name.to_owned()), "{threads:?}");
+    }
+    let (user, group) = (USER.to_string(), GROUP.to_string());
+    let none = "0000000000000000";
+    for (name, expected) in [
+        // Real, effective, saved, of files.
+        ("Uid:", &[&*user; 4][..]),
+        ("Gid:", &[&*group; 4]),
+        ("Groups:", &[&*group]),
+        ("CapInh:", &[none]),
+        ("CapPrm:", &[none]),
+        ("CapEff:", &[none]),
+        ("CapAmb:", &[none]),
+        ("NoNewPrivs:", &["1"]),
+    ] {
+        let of_threads = program.status_of_threads(name);
+        assert!(of_threads.len() >= 3, "{of_threads:?}");
+        for found in of_threads {
+            assert_eq!(found, expected, "{name}");
+        }
+    }
 }
 
 /// As `id` has them: by name, the user's own groups are taken.
@@ -247,14 +258,16 @@ fn who_is_that_user_already_need_not_become_it() {
     give(folder.path(), USER, 0o755);
     let copy = folder.path().join("aerys");
     std::fs::copy(env!("CARGO_BIN_EXE_aerys"), &copy).expect("room for a copy");
-    let ids = [
-        "--reuid=4242424",
-        "--regid=4242425",
-        "--groups=4242425",
-        "--inh-caps=-all",
-    ];
-    let program = Program::start(with_less(&ids, copy.to_str().expect("UTF-8")));
-    assert_eq!(program.status("Uid:")[0], USER.to_string());
+    for groups in ["--groups=4242425", "--clear-groups"] {
+        let ids = [
+            "--reuid=4242424",
+            "--regid=4242425",
+            groups,
+            "--inh-caps=-all",
+        ];
+        let program = Program::start(with_less(&ids, copy.to_str().expect("UTF-8")));
+        assert_eq!(program.status("Uid:")[0], USER.to_string());
+    }
     // Another group beside it is one too many, and it is not this user's to leave it.
     let ids = ["--reuid=4242424", "--regid=4242425", "--groups=4242425,0"];
     let (status, _, errors) = run_command(with_less(&ids, copy.to_str().expect("UTF-8")));

@@ -131,12 +131,20 @@ impl Program {
     /// The same of each of its threads.
     #[cfg(target_os = "linux")]
     pub(crate) fn status_of_threads(&self, name: &str) -> Vec<Vec<String>> {
-        let tasks = std::fs::read_dir(format!("/proc/{}/task", self.child.id()));
-        let task = |entry: std::io::Result<std::fs::DirEntry>| {
-            let path = entry.expect("it runs").path().join("status");
-            status_of(path.to_str().expect("UTF-8"), name)
+        let threads = self.of_threads("status");
+        let status = threads.iter().map(|status| words_of(status, name));
+        status.collect()
+    }
+
+    /// A file of each of its threads.
+    #[cfg(target_os = "linux")]
+    fn of_threads(&self, file: &str) -> Vec<String> {
+        let threads = std::fs::read_dir(format!("/proc/{}/task", self.child.id()));
+        let read = |thread: std::io::Result<std::fs::DirEntry>| {
+            // One that has ended meanwhile has none.
+            std::fs::read_to_string(thread.expect("it runs").path().join(file)).ok()
         };
-        tasks.expect("it runs").map(task).collect()
+        threads.expect("it runs").filter_map(read).collect()
     }
 
     /// What the flags of one of its descriptors are, as `open` takes them.
@@ -158,14 +166,8 @@ impl Program {
     /// What its threads are called.
     #[cfg(target_os = "linux")]
     pub(crate) fn thread_names(&self) -> Vec<String> {
-        let threads = std::fs::read_dir(format!("/proc/{}/task", self.child.id()));
-        let name = |thread: std::io::Result<std::fs::DirEntry>| {
-            let name = thread.expect("it runs").path().join("comm");
-            // One that has ended meanwhile has none.
-            let name = std::fs::read_to_string(name).unwrap_or_default();
-            name.trim().to_owned()
-        };
-        threads.expect("it runs").map(name).collect()
+        let names = self.of_threads("comm").into_iter();
+        names.map(|name| name.trim().to_owned()).collect()
     }
 
     /// Its resident memory in KiB.
@@ -217,13 +219,17 @@ impl Drop for Program {
     }
 }
 
-/// The words behind `name` in such a file.
+/// The words behind `name` in the text of such a file.
 #[cfg(target_os = "linux")]
-fn status_of(path: &str, name: &str) -> Vec<String> {
-    let status = std::fs::read_to_string(path).expect("it runs");
+fn words_of(status: &str, name: &str) -> Vec<String> {
     let value = status.lines().find_map(|line| line.strip_prefix(name));
     let words = value.expect("a line of that name").split_whitespace();
     words.map(str::to_owned).collect()
+}
+
+#[cfg(target_os = "linux")]
+fn status_of(path: &str, name: &str) -> Vec<String> {
+    words_of(&std::fs::read_to_string(path).expect("it runs"), name)
 }
 
 pub(crate) fn command() -> Command {
