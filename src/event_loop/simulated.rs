@@ -50,6 +50,9 @@ struct World {
     /// How long the last poll would have waited at most.
     timeout: Option<Duration>,
     faults: Faults,
+    /// There were faults, or connections that broke: before, nothing has to be asked of either, which
+    /// would be counted as instructions of the server.
+    is_rough: bool,
 }
 
 /// The token of a socket that the poll says nothing of. No client's: the loop's waker has it.
@@ -74,6 +77,7 @@ impl World {
             jumped: Duration::ZERO,
             timeout: None,
             faults: Faults::default(),
+            is_rough: false,
         }
     }
 
@@ -138,6 +142,7 @@ pub(crate) fn end(socket: u32) {
 /// A client resets its connection: what it sent and was not read yet is lost.
 pub(crate) fn reset_by_peer(socket: u32) {
     WORLD.with_borrow_mut(|world| {
+        world.is_rough = true;
         world.sockets[socket as usize].break_off();
         world.change(socket);
     });
@@ -238,7 +243,10 @@ pub(crate) fn exhaust(count: usize) {
 
 /// From now on faults happen as often as `rates` says, of 1,000 times.
 pub(crate) fn set_faults(seed: u64, rates: &[(Fault, u16)]) {
-    WORLD.with_borrow_mut(|world| world.faults.set(seed, rates));
+    WORLD.with_borrow_mut(|world| {
+        world.faults.set(seed, rates);
+        world.is_rough = true;
+    });
 }
 
 /// How often a kind of fault happened.

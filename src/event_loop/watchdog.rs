@@ -112,10 +112,10 @@ impl Watch {
 
     /// How long to sleep before the next look.
     fn interval(&self) -> Duration {
-        if self.seen.is_none() {
-            return self.period;
-        }
-        let interval = self.period / LOOKS_PER_PERIOD;
+        let interval = match self.seen {
+            None => self.period,
+            Some(_) => self.period / LOOKS_PER_PERIOD,
+        };
         interval.max(Duration::from_millis(1))
     }
 
@@ -166,6 +166,8 @@ impl<S: System> EventLoop<S> {
         let endpoints = self.app.endpoints().iter();
         let names = endpoints.map(|endpoint| endpoint.state().name()).collect();
         let running = Arc::clone(self.app.running());
+        // Bound it may have been long before.
+        self.polled = (self.clock)();
         running.begin_turn(self.polled);
         self.watchdog = Watchdog::start(period, names, running, self.clock);
     }

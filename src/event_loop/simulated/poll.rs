@@ -42,6 +42,7 @@ impl World {
     /// Who is first in the queue of those who wait leaves it.
     fn lose_first(&mut self) {
         if let Some(socket) = self.backlog.pop_front() {
+            self.is_rough = true;
             let entry = &mut self.sockets[socket as usize];
             entry.break_off();
             (entry.closed, entry.faulted) = (true, true);
@@ -49,7 +50,7 @@ impl World {
     }
 
     fn poll(&mut self, events: &mut Vec<Ready>) {
-        if self.faults.is_on && self.faults.happens(Fault::EmptyPoll) {
+        if self.is_rough && self.faults.happens(Fault::EmptyPoll) {
             return;
         }
         if std::mem::take(&mut self.backlog_changed) {
@@ -58,7 +59,7 @@ impl World {
         if std::mem::take(&mut self.is_woken) {
             events.push(readable(WAKER));
         }
-        if self.faults.is_on || !self.faults.hesitant.is_empty() {
+        if self.is_rough && (self.faults.is_on || !self.faults.hesitant.is_empty()) {
             return self.poll_badly(events);
         }
         while events.len() < self.events_per_poll

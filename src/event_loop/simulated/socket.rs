@@ -140,24 +140,11 @@ impl SimulatedSocket {
 
 impl World {
     fn read(&mut self, socket: u32, buffer: &mut [u8]) -> ReadOutcome {
-        let entry = &mut self.sockets[socket as usize];
-        let (mut most, waits) = (buffer.len(), entry.input_len());
-        if entry.broken {
-            return ReadOutcome::Broken;
-        }
-        if self.faults.is_on && waits > 0 {
-            if self.faults.happens(Fault::BrokenRead) {
-                entry.break_off();
-                entry.faulted = true;
-                return ReadOutcome::Broken;
-            }
-            if self.faults.happens(Fault::EmptyRead) {
-                self.change(socket);
-                return ReadOutcome::Drained;
-            }
-            if waits > 1 && self.faults.happens(Fault::ShortRead) {
-                most = most.min(1 + self.faults.below(waits - 1));
-                self.change(socket);
+        let mut most = buffer.len();
+        if self.is_rough {
+            match self.hinder_read(socket, most) {
+                Ok(hindered) => most = hindered,
+                Err(outcome) => return outcome,
             }
         }
         let entry = &mut self.sockets[socket as usize];
@@ -181,29 +168,44 @@ impl World {
         ReadOutcome::Bytes(len)
     }
 
+    /// How much of `most` bytes may be read, or why nothing.
+    #[cold]
+    fn hinder_read(&mut self, socket: u32, most: usize) -> Result<usize, ReadOutcome> {
+        let entry = &mut self.sockets[socket as usize];
+        if entry.broken {
+            return Err(ReadOutcome::Broken);
+        }
+        let waits = entry.input_len();
+        if waits == 0 || !self.faults.is_on {
+            return Ok(most);
+        }
+        if self.faults.happens(Fault::BrokenRead) {
+            entry.break_off();
+            entry.faulted = true;
+            return Err(ReadOutcome::Broken);
+        }
+        if self.faults.happens(Fault::EmptyRead) {
+            self.change(socket);
+            return Err(ReadOutcome::Drained);
+        }
+        if waits > 1 && self.faults.happens(Fault::ShortRead) {
+            self.change(socket);
+            return Ok(most.min(1 + self.faults.below(waits - 1)));
+        }
+        Ok(most)
+    }
+
     #[inline]
     fn write(&mut self, socket: u32, bytes: &[u8]) -> WriteOutcome {
         let mut most = bytes.len();
-        if self.faults.is_on {
-            let entry = &mut self.sockets[socket as usize];
-            if !entry.broken && self.faults.happens(Fault::BrokenWrite) {
-                entry.break_off();
-                entry.faulted = true;
-                self.change(socket);
-            } else if self.faults.happens(Fault::FullWrite) {
-                most = 0;
-            } else if most > 1 && self.faults.happens(Fault::ShortWrite) {
-                most = 1 + self.faults.below(most - 1);
-            }
-            if most < bytes.len() && !self.faults.hesitant.contains(&socket) {
-                self.faults.hesitant.push(socket);
+        if self.is_rough {
+            match self.hinder_write(socket, most) {
+                Some(hindered) => most = hindered,
+                None => return WriteOutcome::Broken,
             }
         }
         let entry = &mut self.sockets[socket as usize];
         debug_assert!(!entry.closed, "nothing is written after the end");
-        if entry.broken {
-            return WriteOutcome::Broken;
-        }
         let mut len = most;
         if let Some(aside) = entry.aside.as_deref_mut() {
             len = len.min(usize::try_from(aside.room).unwrap_or(usize::MAX));
@@ -221,6 +223,28 @@ impl World {
         } else {
             WriteOutcome::Bytes(len)
         }
+    }
+
+    /// How much of `most` bytes may be written; `None`: the connection is broken.
+    #[cold]
+    fn hinder_write(&mut self, socket: u32, most: usize) -> Option<usize> {
+        let entry = &mut self.sockets[socket as usize];
+        let mut hindered = most;
+        if self.faults.is_on {
+            if !entry.broken && self.faults.happens(Fault::BrokenWrite) {
+                entry.break_off();
+                entry.faulted = true;
+                self.change(socket);
+            } else if self.faults.happens(Fault::FullWrite) {
+                hindered = 0;
+            } else if most > 1 && self.faults.happens(Fault::ShortWrite) {
+                hindered = 1 + self.faults.below(most - 1);
+            }
+            if hindered < most && !self.faults.hesitant.contains(&socket) {
+                self.faults.hesitant.push(socket);
+            }
+        }
+        (!self.sockets[socket as usize].broken).then_some(hindered)
     }
 }
 
