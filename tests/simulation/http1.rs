@@ -112,8 +112,9 @@ impl Http1 {
             }
             self.answered += 1;
             let Some(asked) = self.asked.pop_front() else {
-                // A request that never ends, or a stop.
+                // A request that never ends, a stop, or a socket that could not be registered.
                 let may_be = self.is_half || fate.is_stopping || fate.is_lenient;
+                let may_be = may_be || (fate.is_broken && answer.status == 503);
                 assert!(may_be, "nobody asked for {}", answer.status);
                 continue;
             };
@@ -223,6 +224,9 @@ fn judge(asked: Asked, answer: &Answer, model: &Shared, fate: Fate) {
     let is_refused = matches!(answer.status, 408 | 503);
     if is_refused && (fate.is_stopping || fate.is_lenient) {
         return;
+    }
+    if answer.status == 503 && fate.is_broken {
+        return; // its socket could not be registered
     }
     let status = match kind {
         Kind::Missing => 404,
