@@ -153,6 +153,22 @@ fn a_body_in_pieces_that_goes_on_just_before_is_taken() {
     assert!(world.server.take_output(peer).ends_with(b"900020"));
 }
 
+/// The poll that says so is later than the deadline, and so short a time after the last one that it is no
+/// stall: what it brings is read first.
+#[test]
+fn who_spoke_before_its_deadline_is_read_before_it_is_judged() {
+    let mut world = start(Config::default());
+    let peer = world.connect();
+    world.send(peer, b"GET / HTTP/1.1\r\nHost: a\r\n");
+    let timeout = Config::default().header_timeout;
+    world.pass(timeout.saturating_sub(millis(50)));
+    world.server.turn().expect("it lives");
+    world.server.send(peer, b"\r\n");
+    world.server.advance(millis(60));
+    world.settle();
+    assert_eq!(status(&world.server.take_output(peer)), 200);
+}
+
 #[test]
 fn a_connection_is_closed_when_it_was_idle_so_long() {
     let mut world = start(Config::default());

@@ -45,7 +45,7 @@ pub(crate) struct Member {
     pub(crate) opened_at: u64,
     /// What `on_close` was told.
     pub(crate) closed: Option<u16>,
-    /// When the last turn before that was.
+    /// When the last turn but one before that was: what is due waits for a turn behind a long one.
     closed_after: u64,
     /// Delayed messages that came.
     pub(crate) delayed: HashSet<u32>,
@@ -117,8 +117,8 @@ pub(crate) struct Model {
     pub(crate) writes_fail: bool,
     /// By endpoint: how long its clients may be open, in all and without a message.
     pub(crate) times: [[Option<Duration>; 2]; 2],
-    /// When the last turn was.
-    pub(crate) last_turn: u64,
+    /// When the last turn was, and the one before.
+    last_turns: [u64; 2],
     nanos: u64,
     /// A number of everything that happened, in order.
     pub(crate) trace: u64,
@@ -164,6 +164,12 @@ impl Model {
         for key in keys {
             self.member(key).expected.push_back(message.clone());
         }
+    }
+
+    /// A turn is over.
+    pub(crate) fn note_turn(&mut self) {
+        let [last, _] = self.last_turns;
+        self.last_turns = [self.now, last];
     }
 
     /// Time passes.
@@ -269,10 +275,10 @@ impl Model {
         self.dead.push(client);
         let key = dying.map_or_else(|| open.expect("one of both"), |(key, _)| key);
         self.note(u64::from(key) << 16 | u64::from(code), b"closed");
-        let last_turn = self.last_turn;
+        let [_, last_but_one] = self.last_turns;
         let member = self.member(key);
         assert_eq!(member.closed.replace(code), None, "{key} closes twice");
-        member.closed_after = last_turn;
+        member.closed_after = last_but_one;
         let asked = dying.is_some_and(|(_, asked)| asked == code);
         if !asked && !self.is_over_time(endpoint, key, code, why) {
             self.suspects.push((key, code, why.to_owned()));

@@ -175,7 +175,7 @@ impl Game {
             let most = self.scenario.hard_backlog_bytes() + LARGEST_MESSAGE;
             assert!(waits <= most, "{waits} bytes wait for one client");
         }
-        self.model.with(|model| model.last_turn = model.now);
+        self.model.with(Model::note_turn);
     }
 
     /// Turns until nothing is left to be done.
