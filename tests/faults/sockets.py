@@ -3,6 +3,7 @@
 import random
 import re
 import socket
+import threading
 import time
 
 from common import BINARY, KIB, MIB, Client, Faults, case, clients, expect, frame, wait_until
@@ -17,12 +18,15 @@ def slow_echo(server, messages, while_waiting=lambda: None):
     """Sends messages that come back to a small buffer, and compares all of them."""
     with Client(server, receive_buffer=2 * KIB) as client:
         client.upgrade()
-        # All of it is taken although nothing is read.
-        client.send(b"".join(frame(message, BINARY) for message in messages))
+        # More than is taken of a client that reads nothing.
+        sent = b"".join(frame(message, BINARY) for message in messages)
+        sender = threading.Thread(target=client.send, args=(sent,))
+        sender.start()
         while_waiting()
         for message in messages:
             found = client.message()
             expect(found == (BINARY, message), f"in place of {len(message)} bytes came {found and len(found[1])}")
+        sender.join()
         client.echo()
 
 
