@@ -4,6 +4,8 @@
 mod chunked;
 #[path = "fuzz/cases/deflate.rs"]
 mod deflate;
+#[path = "fuzz/cases/echo.rs"]
+mod echo;
 #[path = "fuzz/cases/frames.rs"]
 mod frames;
 #[path = "fuzz/cases/handshake.rs"]

@@ -10,6 +10,15 @@ SHORT, LONG = b"s" * 100, bytes(range(256)) * 400
 LARGE = os.urandom(24 * MIB)
 
 
+def changed_while_sent(client, path, change):
+    """Asks for a large file, and has it changed when a part of it came."""
+    path.write_bytes(LARGE)
+    client.send(f"GET /{path.name} HTTP/1.1\r\nHost: a\r\n\r\n".encode())
+    while len(client.received) < MIB:
+        client.more()
+    change(path)
+
+
 @case("F19 a file is removed, replaced, or may not be read any more during a slow GET: it is sent as it was")
 def file_is_gone(program):
     def unlink(path):
@@ -25,12 +34,8 @@ def file_is_gone(program):
     with setting(program) as it:
         for change in (unlink, forbid, replace):
             path = it.server.root / change.__name__
-            path.write_bytes(LARGE)
             with Client(it.server, receive_buffer=64 * KIB) as client:
-                client.send(f"GET /{path.name} HTTP/1.1\r\nHost: a\r\n\r\n".encode())
-                while len(client.received) < MIB:
-                    client.more()
-                change(path)
+                changed_while_sent(client, path, change)
                 expect(client.answer().content == LARGE, f"{change.__name__}: it was not sent as it was")
         # They are kept open, but for the one that was looked for once more.
         it.base = it.base._replace(descriptors=it.base.descriptors + 3)
@@ -53,12 +58,8 @@ def file_is_changed(program):
     with setting(program) as it:
         for change in (cut, overwrite, overwrite_and_forbid):
             path = it.server.root / change.__name__
-            path.write_bytes(LARGE)
             with Client(it.server, receive_buffer=64 * KIB) as client:
-                client.send(f"GET /{path.name} HTTP/1.1\r\nHost: a\r\n\r\n".encode())
-                while len(client.received) < MIB:
-                    client.more()
-                change(path)
+                changed_while_sent(client, path, change)
                 answer = client.answer()
                 expect(len(answer.content) < answer.length, f"{change.__name__}: {len(answer.content)} bytes look whole")
                 measured.append(f"{change.__name__} {len(answer.content) / MIB:.1f} of {len(LARGE) // MIB} MiB")

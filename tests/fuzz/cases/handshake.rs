@@ -3,13 +3,11 @@
 //!
 //! The first bytes of the input choose options and pieces; what follows is the request.
 
+use crate::echo::Echo;
 use crate::request_head::{NaiveHead, read_naively, values};
 use crate::wire::{Answer, converse};
 use aerys::internals::Simulation;
-use aerys::{
-    ClientId, Compression, CompressionMode, Config, Endpoint, Host, Message, Request, Response,
-    Server, WebSocketConfig, WebSocketHandler, websocket,
-};
+use aerys::{Compression, CompressionMode, Config, Host, Server, WebSocketConfig, websocket};
 
 const ORIGIN: &str = "https://good.example";
 const SUBPROTOCOLS: [&str; 2] = ["chat", "superchat"];
@@ -88,22 +86,6 @@ fn start(has_origin: bool, is_dedicated: bool) -> Simulation {
         ..Config::default()
     };
     Simulation::new(Server::new().config(config).host(host)).expect("it starts")
-}
-
-struct Echo {
-    ws: Endpoint,
-}
-
-impl WebSocketHandler for Echo {
-    type HandshakeData = ();
-
-    fn on_handshake(&mut self, _: &Request, _: &mut Response) -> Option<()> {
-        Some(())
-    }
-
-    fn on_data(&mut self, client: ClientId, message: Message<'_>) {
-        self.ws.send(client, message);
-    }
 }
 
 /// The elements of all fields of that name, as far as they are text.

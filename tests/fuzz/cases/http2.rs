@@ -3,12 +3,12 @@
 //!
 //! The first bytes of the input choose windows, limits and pieces; what follows are frames.
 
+use crate::echo::Echo;
 use crate::http2_output::{Http2Output, PREFACE, says_goaway};
 use crate::wire::{send, settle};
 use aerys::internals::Simulation;
 use aerys::{
-    BodyHandler, ClientId, Config, Endpoint, Host, Message, Request, Response, Router, Server,
-    WebSocketHandler, respond, upload, websocket,
+    BodyHandler, Config, Host, Request, Response, Router, Server, respond, upload, websocket,
 };
 use std::time::Duration;
 
@@ -104,21 +104,5 @@ impl BodyHandler for Counts {
 
     fn on_end(self: Box<Self>, _: &mut Request, response: &mut Response) {
         response.end(format!("{} bytes", self.0));
-    }
-}
-
-struct Echo {
-    ws: Endpoint,
-}
-
-impl WebSocketHandler for Echo {
-    type HandshakeData = ();
-
-    fn on_handshake(&mut self, _: &Request, _: &mut Response) -> Option<()> {
-        Some(())
-    }
-
-    fn on_data(&mut self, client: ClientId, message: Message<'_>) {
-        self.ws.send(client, message);
     }
 }

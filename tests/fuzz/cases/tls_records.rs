@@ -4,12 +4,10 @@
 //!
 //! The first bytes of the input choose the version and pieces; what follows is what happens.
 
+use crate::echo::Echo;
 use crate::wire::{Choices, converse, send, settle};
 use aerys::internals::{Peer, Simulation};
-use aerys::{
-    ClientId, Config, Endpoint, Host, Message, Request, Response, Router, Server, Tls,
-    WebSocketHandler, respond, websocket,
-};
+use aerys::{Config, Host, Router, Server, Tls, respond, websocket};
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::{ClientConfig, ClientConnection, Resumption};
 use rustls::crypto::{CryptoProvider, ring};
@@ -155,22 +153,6 @@ fn start(has_tls: bool) -> Simulation {
         ..Config::default()
     };
     Simulation::new(Server::new().config(config).host(host)).expect("it starts")
-}
-
-struct Echo {
-    ws: Endpoint,
-}
-
-impl WebSocketHandler for Echo {
-    type HandshakeData = ();
-
-    fn on_handshake(&mut self, _: &Request, _: &mut Response) -> Option<()> {
-        Some(())
-    }
-
-    fn on_data(&mut self, client: ClientId, message: Message<'_>) {
-        self.ws.send(client, message);
-    }
 }
 
 /// A connection of a client that takes every certificate.

@@ -1,6 +1,8 @@
 //! See `cases/handshake.rs`.
 #![no_main]
 
+#[path = "../cases/echo.rs"]
+mod echo;
 #[path = "../cases/handshake.rs"]
 mod handshake;
 #[path = "../cases/request_head.rs"]

@@ -1,6 +1,8 @@
 //! See `cases/http2.rs`.
 #![no_main]
 
+#[path = "../cases/echo.rs"]
+mod echo;
 #[path = "../cases/hpack.rs"]
 mod hpack;
 #[path = "../cases/http2.rs"]

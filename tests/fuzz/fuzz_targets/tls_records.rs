@@ -1,6 +1,8 @@
 //! See `cases/tls_records.rs`.
 #![no_main]
 
+#[path = "../cases/echo.rs"]
+mod echo;
 #[path = "../cases/tls_records.rs"]
 mod tls_records;
 #[path = "../cases/wire.rs"]
