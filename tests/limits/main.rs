@@ -3,6 +3,7 @@
 
 mod addresses;
 mod arrivals;
+mod backlog;
 mod http_sizes;
 mod http_times;
 mod room;

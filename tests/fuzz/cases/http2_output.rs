@@ -115,16 +115,13 @@ impl Http2Output {
 
     /// Whether there is a reason why this connection was not ended with that code, as one with the same
     /// input was: it had nothing to do any more, and was gone before the rest was looked at; or the
-    /// error was one of a stream that had not been answered yet (RFC 9113 section 5.1, "closed"); or a
-    /// window was opened too far, which depends on what was sent by then (section 6.9.1).
+    /// error depends on what was sent by then: of a stream that is over it is one of the connection, of
+    /// another that waits for its answer one of the stream, once the block of fields is whole (RFC 9113
+    /// section 5.1); and so is a window that was opened too far (section 6.9.1).
     fn explains(&self, goaway: Option<u32>) -> bool {
         let is_gone = self.is_closed && self.goaway.is_none();
-        // The frame was looked at, and found to be wrong in another way too.
-        let is_wrong_anyway = goaway == Some(STREAM_CLOSED) && self.goaway.is_some();
-        let is_of_windows = goaway == Some(FLOW_CONTROL_ERROR);
-        let mut streams = self.streams.values();
-        let is_reset = streams.any(|stream| stream.reset == goaway);
-        goaway.is_some() && (is_gone || is_wrong_anyway || is_of_windows || is_reset)
+        let is_of_its_time = matches!(goaway, Some(STREAM_CLOSED | FLOW_CONTROL_ERROR));
+        goaway.is_some() && (is_gone || is_of_its_time)
     }
 
     /// A stream on which something may still be sent.
