@@ -5,6 +5,8 @@
 
 mod address;
 mod build;
+#[allow(dead_code, reason = "its commands follow")]
+mod client;
 mod demo;
 mod file;
 mod flags;
