@@ -42,11 +42,6 @@ impl Latencies {
         self.0.saturating_record(nanos);
     }
 
-    /// Adds those of another run, or of another worker.
-    pub(crate) fn merge(&mut self, other: &Self) {
-        self.0.add(&other.0).expect("the bounds are the same");
-    }
-
     pub(crate) fn count(&self) -> u64 {
         self.0.len()
     }
@@ -125,6 +120,7 @@ impl TryFrom<Written> for Latencies {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cli::bench::numbers::float;
 
     /// Numbers that look random and are the same each time.
     fn latencies(count: usize) -> Vec<u64> {
@@ -166,24 +162,8 @@ mod tests {
         }
         assert_eq!(histogram.count(), 10_000);
         assert!(histogram.max_nanos() - sorted[9999] <= sorted[9999] / 1000);
-        let mean = sorted.iter().sum::<u64>() as f64 / 10_000.0;
+        let mean = float(sorted.iter().sum::<u64>()) / 10_000.0;
         assert!((histogram.mean_nanos() - mean).abs() <= mean / 1000.0);
-    }
-
-    #[test]
-    fn what_is_merged_is_what_is_recorded_together() {
-        let all = latencies(1000);
-        let (mut together, mut one, mut other) =
-            (Latencies::new(), Latencies::new(), Latencies::new());
-        for (index, nanos) in all.iter().enumerate() {
-            together.record(*nanos);
-            if index % 3 == 0 { &mut one } else { &mut other }.record(*nanos);
-        }
-        assert_ne!(one, together);
-        one.merge(&other);
-        assert_eq!(one, together);
-        let buckets = together.buckets().map(|(_, count)| count);
-        assert_eq!(buckets.sum::<u64>(), 1000);
     }
 
     #[test]

@@ -116,9 +116,10 @@ impl Recorder {
         now.end_nanos = now.end_nanos.saturating_add(now.length_nanos);
     }
 
-    /// The last interval that has ended, for who shows progress.
-    pub(crate) fn last_interval(&self) -> Option<Interval> {
-        self.intervals.list.last().copied()
+    /// The last interval that has ended and its length in seconds, for who shows progress.
+    pub(crate) fn last_interval(&self) -> Option<(Interval, f64)> {
+        let last = self.intervals.list.last()?;
+        Some((*last, self.intervals.length_s))
     }
 
     /// What was counted, by kind of latency, over time. What is left of an interval is one of its own.
@@ -172,7 +173,8 @@ mod tests {
         let mut recorder = recorder(&["round trip"]);
         recorder.record(MS, 1, &[5000]);
         recorder.record(35 * MS, 1, &[9000]);
-        assert_eq!(recorder.last_interval().map(|last| last.messages), Some(0));
+        let last = recorder.last_interval().map(|(last, _)| last.messages);
+        assert_eq!(last, Some(0));
         let (_, _, intervals) = recorder.finish();
         let messages: Vec<u64> = intervals.list.iter().map(|one| one.messages).collect();
         assert_eq!(messages, [1, 0, 0, 1]);

@@ -3,7 +3,9 @@
 //! Names end in their unit. [`VERSION`] counts up when a name changes its meaning; names may be added.
 
 use super::histogram::Latencies;
+use super::numbers;
 use serde::{Deserialize, Serialize};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Of the format.
 pub(crate) const VERSION: u32 = 1;
@@ -13,8 +15,8 @@ pub(crate) const VERSION: u32 = 1;
 pub(crate) struct Run {
     /// [`VERSION`].
     pub(crate) aerys_bench_version: u32,
-    /// What it is called where several are compared: what the user says, or made of what was asked.
-    pub(crate) label: String,
+    /// What it is called where several are compared, if the user said so.
+    pub(crate) label: Option<String>,
     /// When measuring began, in seconds since 1970.
     pub(crate) started_unix_s: u64,
     pub(crate) asked: Asked,
@@ -121,6 +123,61 @@ pub(crate) enum ErrorKind {
     Timeout,
 }
 
+impl Kind {
+    /// What is counted.
+    pub(crate) const fn plural(self) -> &'static str {
+        match self {
+            Self::Echo | Self::Broadcast => "messages",
+            Self::Connect => "handshakes",
+            Self::Http => "responses",
+        }
+    }
+}
+
+impl Asked {
+    /// In a few words, without the URL.
+    pub(crate) fn sentence(&self) -> String {
+        let kind = match self.kind {
+            Kind::Echo => "echo",
+            Kind::Broadcast => "broadcast",
+            Kind::Connect => "connect",
+            Kind::Http => "http",
+        };
+        let mut parts = vec![match self.connections {
+            1 => format!("{kind}, 1 connection"),
+            more => format!("{kind}, {} connections", numbers::count(more)),
+        }];
+        if let Some(payload) = self.payload {
+            let payload = match payload {
+                Payload::Text => "text",
+                Payload::Binary => "binary",
+            };
+            parts.push(format!(
+                "{} bytes of {payload}",
+                numbers::count(self.size_bytes)
+            ));
+        }
+        if self.compression {
+            parts.push("compressed".to_owned());
+        }
+        parts.push(match self.rate_per_s {
+            Some(rate) => format!("at {}", numbers::rate(rate)),
+            None if self.pipeline > 1 => format!("{} at a time each", self.pipeline),
+            None => "one at a time each".to_owned(),
+        });
+        if let Some(duration_s) = self.duration_s {
+            parts.push(format!("for {}", numbers::time(duration_s * 1e9)));
+        }
+        if self.warm_up_s > 0.0 {
+            parts.push(format!(
+                "after {} of warm-up",
+                numbers::time(self.warm_up_s * 1e9)
+            ));
+        }
+        parts.join(", ")
+    }
+}
+
 impl Errors {
     pub(crate) const fn add(&mut self, kind: ErrorKind) {
         let count = match kind {
@@ -207,6 +264,18 @@ pub(crate) struct Processor {
 }
 
 impl Run {
+    /// Of what was measured from `started` on.
+    pub(crate) fn new(asked: Asked, started: SystemTime, measured: Measured) -> Self {
+        let since_1970 = started.duration_since(UNIX_EPOCH).unwrap_or_default();
+        Self {
+            aerys_bench_version: VERSION,
+            label: None,
+            started_unix_s: since_1970.as_secs(),
+            asked,
+            measured,
+        }
+    }
+
     /// The latency that is meant where one is spoken of: of the last receiver, for a broadcast.
     pub(crate) fn latencies(&self) -> Option<&Latencies> {
         self.measured
@@ -288,40 +357,40 @@ pub(crate) mod tests {
         }
         recorder.counts.handshakes = 10;
         let (counts, latencies, intervals) = recorder.finish();
-        Run {
-            aerys_bench_version: VERSION,
-            label: "echo".to_owned(),
-            started_unix_s: 1_790_000_000,
-            asked: Asked {
-                kind: Kind::Echo,
-                url: "ws://127.0.0.1:1337/echo".to_owned(),
-                connections: 10,
-                size_bytes: 64,
-                payload: Some(Payload::Binary),
-                rate_per_s: Some(1000.0),
-                pipeline: 1,
-                compression: false,
-                warm_up_s: 0.5,
-                duration_s: Some(2.0),
+        let asked = Asked {
+            kind: Kind::Echo,
+            url: "ws://127.0.0.1:1337/echo".to_owned(),
+            connections: 10,
+            size_bytes: 64,
+            payload: Some(Payload::Binary),
+            rate_per_s: Some(1000.0),
+            pipeline: 1,
+            compression: false,
+            warm_up_s: 0.5,
+            duration_s: Some(2.0),
+        };
+        let measured = Measured {
+            elapsed_s: 2.0,
+            counts,
+            latencies,
+            intervals,
+            memory: None,
+            generator: Processor {
+                user_s: 0.25,
+                system_s: 0.5,
             },
-            measured: Measured {
-                elapsed_s: 2.0,
-                counts,
-                latencies,
-                intervals,
-                memory: None,
-                generator: Processor {
-                    user_s: 0.25,
-                    system_s: 0.5,
-                },
-            },
-        }
+        };
+        Run::new(
+            asked,
+            UNIX_EPOCH + Duration::from_secs(1_790_000_000),
+            measured,
+        )
     }
 
     #[test]
     fn a_run_is_read_as_it_was_written() {
         let mut run = echo();
-        run.label = "a \"quoted\" </script> \u{1f389}\n".to_owned();
+        run.label = Some("a \"quoted\" </script> \u{1f389}\n".to_owned());
         run.measured.counts.errors.add(ErrorKind::Timeout);
         run.measured.memory = Some(Memory {
             before_bytes: 1000,
