@@ -1,10 +1,13 @@
 //! The program's commands.
 //!
 //! Exit status: 0 after a graceful stop, 1 for a failure at run time or a stop cut short, 2 for
-//! bad arguments, variables or files.
+//! bad arguments, variables or files, 3 if something asserted does not hold.
 
 mod address;
+mod bench;
 mod build;
+#[allow(dead_code, reason = "`connect` needs more of it")]
+mod client;
 mod demo;
 mod file;
 mod flags;
@@ -22,6 +25,7 @@ mod systemd;
 mod together;
 pub(crate) mod units;
 
+use bench::Bench;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::parser::ValueSource;
 use clap::{Arg, CommandFactory, FromArgMatches, Parser, Subcommand, ValueHint};
@@ -64,6 +68,9 @@ enum Command {
         #[arg(value_name = "FILE")]
         file: PathBuf,
     },
+    /// Measure how a server answers under load
+    #[command(subcommand)]
+    Bench(Bench),
 }
 
 /// Why a command did not do what it should.
@@ -73,6 +80,8 @@ pub(crate) enum Failure {
     Arguments(Vec<String>),
     /// What happened later.
     AtRunTime(String),
+    /// Lines on what was asserted and is not so.
+    NotHeld(Vec<String>),
 }
 
 /// What is asked for.
@@ -80,6 +89,7 @@ pub(crate) enum Failure {
 enum Task {
     Serve(Box<Serve>),
     Check(PathBuf),
+    Bench(Bench),
 }
 
 /// `aerys serve`, as flags and variables say it.
@@ -111,6 +121,7 @@ pub(crate) fn run() -> ExitCode {
     };
     let outcome = parse(&arguments, &FileDefaults::default()).and_then(|task| match task {
         Task::Check(file) => check(&file),
+        Task::Bench(bench) => bench::run(bench),
         Task::Serve(first) => serve(*first, &arguments, &log),
     });
     match outcome {
@@ -124,6 +135,12 @@ pub(crate) fn run() -> ExitCode {
                 say(&line);
             }
             ExitCode::from(2)
+        }
+        Err(Failure::NotHeld(lines)) => {
+            for line in lines {
+                say(&format!("aerys: {line}"));
+            }
+            ExitCode::from(3)
         }
     }
 }
@@ -162,6 +179,7 @@ fn try_parse(arguments: &[OsString], file: &FileDefaults) -> Result<Task, clap::
     let parsed = Arguments::from_arg_matches(&matches)?;
     let mut flags = match parsed.command {
         Some(Command::Check { file }) => return Ok(Task::Check(file)),
+        Some(Command::Bench(bench)) => return Ok(Task::Bench(bench)),
         Some(Command::Serve(flags)) => *flags,
         None => parsed.serve,
     };
@@ -277,6 +295,7 @@ mod tests {
         match try_parse(&arguments(words), file) {
             Ok(Task::Serve(serve)) => Ok(*serve),
             Ok(Task::Check(file)) => Err(format!("to check {}", file.display())),
+            Ok(Task::Bench(bench)) => Err(format!("to bench: {bench:?}")),
             Err(error) => Err(error.to_string()),
         }
     }

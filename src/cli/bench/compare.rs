@@ -1,0 +1,17 @@
+//! `aerys bench compare`: runs that were written to files, side by side.
+
+use super::report;
+use crate::cli::Failure;
+use clap::{Args, ValueHint};
+use std::path::PathBuf;
+
+#[derive(Debug, Args)]
+pub(crate) struct CompareArgs {
+    /// Runs, as `--json` wrote them
+    #[arg(value_name = "FILE", value_hint = ValueHint::FilePath, required = true)]
+    files: Vec<PathBuf>,
+}
+
+pub(crate) fn compare(args: &CompareArgs) -> Result<(), Failure> {
+    report::compare(&args.files)
+}
