@@ -9,6 +9,7 @@ mod build;
 #[allow(dead_code, reason = "`connect` needs more of it")]
 mod client;
 mod demo;
+mod descriptors;
 mod file;
 mod flags;
 mod forms;
