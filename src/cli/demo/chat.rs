@@ -1,7 +1,7 @@
 //! The chat: one room with two doors.
 //!
 //! `/chat` speaks plain text, word by word what tests and other clients rely on. The page comes in by
-//! `/chat/named` with a name, and is told in JSON what happens ([`says`] has all of it). Each door is an
+//! `/chat/named` with a name, and is told in JSON what happens ([`Says`] has all of it). Each door is an
 //! endpoint of its own, so that what goes to everybody is encoded once for either.
 
 mod says;
@@ -11,7 +11,7 @@ use aerys::{
     ClientId, CloseCode, Endpoint, Everyone, Message, Request, Response, TimerId, WebSocket,
     WebSocketHandler, websocket,
 };
-use says::{Came, Left};
+use says::{Asks, Changes, Left, Person, Renamed, Says};
 use std::cell::{OnceCell, RefCell};
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -22,10 +22,10 @@ const DELAY: Duration = Duration::from_secs(5);
 /// How long comings and goings are gathered. A thousand that come at once are told of in one message,
 /// not each to a thousand.
 const PRESENCE_PERIOD: Duration = Duration::from_millis(250);
+/// What who sends something else is closed with.
+const NOT_UNDERSTOOD: &str = r#"Send {"say":".."} or {"name":".."}; plain text goes to /chat"#;
 /// Names of those who are here, in one message at most.
 const MAX_NAMES: usize = 32;
-/// Comings, and goings, that one message tells of at most; it counts the others.
-const MAX_TOLD: usize = 8;
 
 /// The two doors.
 pub(super) fn endpoints() -> (WebSocket<Plain>, WebSocket<Named>) {
@@ -78,14 +78,28 @@ impl WebSocketHandler for Named {
 
     fn on_open(&mut self, client: ClientId, name: Option<Name>) {
         let (_, named) = self.0.doors();
-        named.send(client, says::welcome(client, name.as_ref(), self.0.opened));
+        let who = Person::new(client, name.clone());
+        let room = self.0.opened;
+        named.send(client, Says::Welcome { who, room }.to_json());
         self.0.came(client, name);
     }
 
     fn on_data(&mut self, client: ClientId, message: Message<'_>) {
-        let number = self.0.say(client, &message.to_text());
         let (_, named) = self.0.doors();
-        named.send(client, says::accepted(number, DELAY));
+        let answer = match serde_json::from_str(&message.to_text()) {
+            Ok(Asks::Say(text)) => Says::Accepted {
+                number: self.0.say(client, &text),
+                delay: DELAY.as_secs() * 1000,
+            },
+            Ok(Asks::Name(name)) => Says::Called {
+                name: self.0.rename(client, Name::read(&name)),
+            },
+            Err(_) => {
+                let _ = named.close(client, CloseCode::UNSUPPORTED_DATA, NOT_UNDERSTOOD);
+                return;
+            }
+        };
+        named.send(client, answer.to_json());
     }
 
     fn on_timer(&mut self, _: TimerId) {
@@ -97,12 +111,13 @@ impl WebSocketHandler for Named {
     }
 }
 
-/// Who is in the room, and what happens there. Not borrowed while anything is sent.
+/// Who is in the room, and what happens there. Nothing that is sent calls a handler: `people` is never
+/// borrowed twice.
 struct Room {
     /// The sending sides of [`Plain`] and [`Named`].
     doors: OnceCell<(Endpoint, Endpoint)>,
     /// In milliseconds since 1970: tells the page this room from that of before a restart.
-    opened: u128,
+    opened: u64,
     people: RefCell<People>,
 }
 
@@ -116,20 +131,13 @@ struct People {
     changes: Option<Changes>,
 }
 
-#[derive(Default)]
-struct Changes {
-    came: Vec<Came>,
-    more_came: usize,
-    left: Vec<Left>,
-    more_left: usize,
-}
-
 impl Default for Room {
     fn default() -> Self {
         let opened = SystemTime::now().duration_since(UNIX_EPOCH);
+        let opened = opened.unwrap_or_default().as_millis();
         Self {
             doors: OnceCell::new(),
-            opened: opened.unwrap_or_default().as_millis(),
+            opened: opened.try_into().unwrap_or_default(),
             people: RefCell::default(),
         }
     }
@@ -147,10 +155,7 @@ impl Room {
             let mut people = self.people.borrow_mut();
             people.names.insert(client, name.clone());
         }
-        self.change(|changes| match changes.came.len() {
-            0..MAX_TOLD => changes.came.push(Came { client, name }),
-            _ => changes.more_came += 1,
-        });
+        self.change(|changes| changes.came.add(Person::new(client, name)));
     }
 
     fn left(&self, client: ClientId, code: CloseCode) {
@@ -159,10 +164,23 @@ impl Room {
             "User with client id {client} closed connection with code {code}"
         ));
         let name = self.people.borrow_mut().names.remove(&client);
-        self.change(|changes| match changes.left.len() {
-            0..MAX_TOLD => changes.left.push(Left { client, name, code }),
-            _ => changes.more_left += 1,
-        });
+        let left = Left::new(Person::new(client, name), code);
+        self.change(|changes| changes.left.add(left));
+    }
+
+    /// Returns the new name.
+    fn rename(&self, client: ClientId, name: Option<Name>) -> Option<Name> {
+        let mut people = self.people.borrow_mut();
+        let was = match &name {
+            Some(name) => people.names.insert(client, name.clone()),
+            None => people.names.remove(&client),
+        };
+        drop(people);
+        if was != name {
+            let who = Person::new(client, name.clone());
+            self.change(|changes| changes.renamed.add(Renamed { who, was }));
+        }
+        name
     }
 
     /// Tells everyone later. Returns the how many-th it was that somebody said something.
@@ -173,8 +191,9 @@ impl Room {
         people.said += 1;
         // Where nobody is there who could have heard it, there is no second copy of it.
         if named.client_count() > 0 {
-            let said = says::said(people.said, client, people.names.get(&client), text);
-            named.send_after(DELAY, Everyone, said);
+            let (number, name) = (people.said, people.names.get(&client).cloned());
+            let who = Person::new(client, name);
+            named.send_after(DELAY, Everyone, Says::Said { number, who, text }.to_json());
         }
         people.said
     }
@@ -197,9 +216,11 @@ impl Room {
     fn tell_presence(&self) {
         let (plain, named) = self.doors();
         let mut people = self.people.borrow_mut();
-        let changes = people.changes.take().unwrap_or_default();
-        let count = plain.client_count() + named.client_count();
-        let names = people.names.values().take(MAX_NAMES);
-        named.broadcast(says::presence(count, names, &changes));
+        let says = Says::Presence {
+            changes: people.changes.take().unwrap_or_default(),
+            count: plain.client_count() + named.client_count(),
+            names: people.names.values().take(MAX_NAMES).collect(),
+        };
+        named.broadcast(says.to_json());
     }
 }

@@ -1,5 +1,7 @@
 //! What somebody in the chat is called: whatever a client sends, something that can be shown.
 
+use serde::Serialize;
+
 /// Characters of a name at most.
 const MAX_CHARACTERS: usize = 24;
 /// Characters that are looked at: who sends more of what cannot be shown has no name.
@@ -8,7 +10,7 @@ const MAX_READ: usize = 10 * MAX_CHARACTERS;
 const MAX_MARKS: usize = 2;
 
 /// A name of 1 to 24 characters that can be seen, on one line, with single spaces inside.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub(super) struct Name(String);
 
 impl Name {
@@ -41,10 +43,6 @@ impl Name {
             name.push(character);
         }
         (!name.is_empty()).then_some(Self(name))
-    }
-
-    pub(super) fn as_str(&self) -> &str {
-        &self.0
     }
 }
 
@@ -101,12 +99,21 @@ mod tests {
             ("\u{feff}a\u{200b}\u{ad}b", "ab"),
             ("\u{301}a", "a"),
             ("a \u{301}b", "a b"),
-            ("a\u{301}\u{301}\u{301}\u{301}b\u{301}", "a\u{301}\u{301}b\u{301}"),
+            (
+                "a\u{301}\u{301}\u{301}\u{301}b\u{301}",
+                "a\u{301}\u{301}b\u{301}",
+            ),
             ("\u{e000}\u{10ffff}a", "a"),
         ] {
             assert_eq!(read(text).as_deref(), Some(name), "{text:?}");
         }
-        for nothing in ["", "  \n", "\u{200b}\u{202e}", "\u{3164}\u{2800}", "\u{301}"] {
+        for nothing in [
+            "",
+            "  \n",
+            "\u{200b}\u{202e}",
+            "\u{3164}\u{2800}",
+            "\u{301}",
+        ] {
             assert_eq!(read(nothing), None, "{nothing:?}");
         }
     }

@@ -1,106 +1,120 @@
-//! What the page is told, as JSON (RFC 8259): one object for each message, with a `type`.
-//!
-//! Written by hand: five forms of a few fields each need no serializer. Ids are strings, since a
-//! number of JavaScript is exact up to 2^53 only.
+//! What the page asks for and what it is told, as JSON: one object for each message.
 
-use super::Changes;
 use crate::cli::demo::name::Name;
 use aerys::{ClientId, CloseCode};
-use std::fmt::Write;
-use std::time::Duration;
+use serde::{Deserialize, Serialize};
 
-/// Somebody who came.
-pub(super) struct Came {
-    pub(super) client: ClientId,
-    pub(super) name: Option<Name>,
+/// What the page sends: `{"say":"Hello"}`.
+#[derive(Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Asks {
+    /// To tell everybody this.
+    Say(String),
+    /// To be called otherwise.
+    Name(String),
 }
 
-/// Somebody who left, and how.
-pub(super) struct Left {
-    pub(super) client: ClientId,
-    pub(super) name: Option<Name>,
-    pub(super) code: CloseCode,
+/// What the page is told; `type` says which of these it is.
+#[derive(Serialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub(super) enum Says<'a> {
+    /// To who came: who it is, by the name that was made of what it wanted, and which room this is.
+    Welcome {
+        #[serde(flatten)]
+        who: Person,
+        room: u64,
+    },
+    /// To who asked for a name: that which was made of it.
+    Called { name: Option<Name> },
+    /// To who said something: that it is here, and in how many milliseconds everybody is told.
+    Accepted { number: u64, delay: u64 },
+    /// To all: what somebody said, under the number that it was accepted with.
+    Said {
+        number: u64,
+        #[serde(flatten)]
+        who: Person,
+        text: &'a str,
+    },
+    /// To all: how many are here, some of their names, and who came or left. However many there are, it
+    /// is short.
+    Presence {
+        count: usize,
+        names: Vec<&'a Name>,
+        #[serde(flatten)]
+        changes: Changes,
+    },
 }
 
-/// To who came: who it is, by the name that was made of what it wanted, and which room this is.
-pub(super) fn welcome(client: ClientId, name: Option<&Name>, room: u128) -> String {
-    let name = name_or_null(name);
-    format!(r#"{{"type":"welcome","id":"{client}","name":{name},"room":"{room}"}}"#)
+impl Says<'_> {
+    pub(super) fn to_json(&self) -> String {
+        serde_json::to_string(self).expect("all keys are strings")
+    }
 }
 
-/// To who said something: that it is here, and in how many milliseconds everybody is told.
-pub(super) fn accepted(number: u64, delay: Duration) -> String {
-    let delay = delay.as_millis();
-    format!(r#"{{"type":"accepted","number":{number},"delay":{delay}}}"#)
+#[derive(Serialize)]
+pub(super) struct Person {
+    /// Not a number: those of JavaScript are exact up to 2^53.
+    id: String,
+    name: Option<Name>,
 }
 
-/// To all: what somebody said, under the number that it was accepted with.
-pub(super) fn said(number: u64, client: ClientId, name: Option<&Name>, text: &str) -> String {
-    let (name, text) = (name_or_null(name), string(text));
-    format!(
-        r#"{{"type":"said","number":{number},"id":"{client}","name":{name},"text":{text}}}"#
-    )
+impl Person {
+    pub(super) fn new(client: ClientId, name: Option<Name>) -> Self {
+        let id = client.to_string();
+        Self { id, name }
+    }
 }
 
-/// To all: how many are here, some of their names, and who came or left. It is short, however many are.
-pub(super) fn presence<'n>(
-    count: usize,
-    names: impl Iterator<Item = &'n Name>,
-    changes: &Changes,
-) -> String {
-    let names = list(names.map(|name| string(name.as_str())));
-    let came = list(changes.came.iter().map(|came| {
-        let name = name_or_null(came.name.as_ref());
-        format!(r#"{{"id":"{}","name":{name}}}"#, came.client)
-    }));
-    let left = list(changes.left.iter().map(|left| {
-        let (name, code) = (name_or_null(left.name.as_ref()), left.code);
-        format!(r#"{{"id":"{}","name":{name},"code":{code}}}"#, left.client)
-    }));
-    let (more_came, more_left) = (changes.more_came, changes.more_left);
-    format!(
-        r#"{{"type":"presence","count":{count},"names":{names},"came":{came},"more_came":{more_came},"left":{left},"more_left":{more_left}}}"#
-    )
+/// What happened since the page was told last.
+#[derive(Default, Serialize)]
+pub(super) struct Changes {
+    pub(super) came: Events<Person>,
+    pub(super) renamed: Events<Renamed>,
+    pub(super) left: Events<Left>,
 }
 
-fn list(items: impl Iterator<Item = String>) -> String {
-    format!("[{}]", items.collect::<Vec<_>>().join(","))
+/// Events of one kind that are told one by one; the others are counted.
+const MAX_TOLD: usize = 8;
+
+#[derive(Serialize)]
+pub(super) struct Events<T> {
+    told: Vec<T>,
+    more: usize,
 }
 
-fn name_or_null(name: Option<&Name>) -> String {
-    name.map_or_else(|| "null".to_owned(), |name| string(name.as_str()))
+impl<T> Default for Events<T> {
+    fn default() -> Self {
+        let (told, more) = (Vec::new(), 0);
+        Self { told, more }
+    }
 }
 
-/// A string as section 7 has it.
-fn string(text: &str) -> String {
-    let mut json = String::with_capacity(text.len() + 2);
-    json.push('"');
-    for character in text.chars() {
-        match character {
-            '"' | '\\' => json.extend(['\\', character]),
-            '\0'..='\u{1f}' => {
-                write!(json, "\\u{:04x}", u32::from(character)).expect("a string takes all");
-            }
-            _ => json.push(character),
+impl<T> Events<T> {
+    pub(super) fn add(&mut self, event: T) {
+        match self.told.len() {
+            0..MAX_TOLD => self.told.push(event),
+            _ => self.more += 1,
         }
     }
-    json.push('"');
-    json
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+#[derive(Serialize)]
+pub(super) struct Renamed {
+    #[serde(flatten)]
+    pub(super) who: Person,
+    pub(super) was: Option<Name>,
+}
 
-    #[test]
-    fn strings_are_escaped_by_section_7_and_no_more() {
-        for (text, json) in [
-            ("", r#""""#),
-            ("a \"b\" \\ c", r#""a \"b\" \\ c""#),
-            ("\0\n\r\t\u{1f} \u{7f}", "\"\\u0000\\u000a\\u000d\\u0009\\u001f \u{7f}\""),
-            ("</script>\u{2028}\u{1f389}", "\"</script>\u{2028}\u{1f389}\""),
-        ] {
-            assert_eq!(string(text), json);
-        }
+#[derive(Serialize)]
+pub(super) struct Left {
+    #[serde(flatten)]
+    who: Person,
+    code: u16,
+}
+
+impl Left {
+    pub(super) fn new(who: Person, code: CloseCode) -> Self {
+        let code = code.as_u16();
+        Self { who, code }
     }
 }

@@ -10,7 +10,7 @@ const PATIENCE = 3000;           // milliseconds that a message may be late befo
 // RFC 6455 section 7.4.1, and the registry of section 11.7.
 const CODES = {
   1000: "as it was asked to",
-  1001: "going away: a server that stops, or a page that was left",
+  1001: "the server stops, or the page was left",
   1002: "something was no WebSocket frame",
   1003: "a message of a kind that is not taken",
   1005: "without saying why",
@@ -35,6 +35,7 @@ let timer = 0;
 let room = null;                 // as the server calls it: another one after its restart
 let own = new Set();             // the ids that we had in this room
 let pending = [];                // what was sent and has not come back, oldest first
+let wanted = remembered();       // the name that we come in with
 
 /* What a close code means. */
 
@@ -79,6 +80,8 @@ function addMessage(said, isMine) {
 
 /* What is on its way. */
 
+const ask = request => socket.send(JSON.stringify(request));
+
 function say(text) {
   const item = { text, state: "sent", at: performance.now() };
   item.aside = element("small", {}, "sent");
@@ -86,7 +89,7 @@ function say(text) {
   item.element = element("li", {}, element("span", { className: "text", dir: "auto" }, text), item.aside, item.bar);
   pending.push(item);
   $("pending").append(item.element);
-  socket.send(text);
+  ask({ say: text });
 }
 
 function drop(item) {
@@ -112,7 +115,8 @@ function count() {
   for (const item of pending) {
     if (item.state !== "accepted") continue;
     const left = Math.max(0, item.due - now);
-    item.aside.textContent = `answered in ${milliseconds(item.roundTrip)}, to all in ${(left / 1000).toFixed(1)} s`;
+    const when = left > 0 ? `to all in ${(left / 1000).toFixed(1)} s` : "due now";
+    item.aside.textContent = `answered in ${milliseconds(item.roundTrip)}, ${when}`;
     item.bar.style.width = `${100 - 100 * left / item.delay}%`;
     if (isConnected() && now > item.due + PATIENCE) giveUp(item, "The server did not send it.");
   }
@@ -135,8 +139,13 @@ const says = {
     own.add(id);
     attempt = 0;
     $("name").placeholder = `none: you are client ${id}`;
-    if (name !== null) $("name").value = name;
+    if (document.activeElement !== $("name")) $("name").value = name ?? "";
     show("connected", "Connected");
+  },
+
+  called({ name }) {
+    $("name").value = name ?? "";
+    note(name === null ? "You have no name now." : `You are called ${name} now.`);
   },
 
   accepted({ number, delay }) {
@@ -155,16 +164,20 @@ const says = {
     addMessage(said, isMine);
   },
 
-  presence({ count, names, came, more_came, left, more_left }) {
+  presence({ count, names, came, renamed, left }) {
     $("count").textContent = count;
+    $("status").lastChild.textContent = ` · ${count} here`;
     const people = names.map(name => element("li", { dir: "auto" }, name));
     const rest = count - names.length;
     if (rest > 0) people.push(element("li", { className: "rest" }, names.length ? `and ${rest} more` : `${rest} without a name`));
     $("people").replaceChildren(...people);
-    for (const one of came) if (!own.has(one.id)) note(`${called(one)} came in.`);
-    if (more_came) note(`${more_came} more came in.`);
-    for (const one of left) if (!own.has(one.id)) note(`${called(one)} left (${one.code}: ${explained(one.code)}).`);
-    if (more_left) note(`${more_left} more left.`);
+    const tell = ({ told, more }, words) => {
+      for (const one of told) if (!own.has(one.id)) note(`${called(one)} ${words(one)}.`);
+      if (more) note(`${more} more ${words()}.`);
+    };
+    tell(came, () => "came in");
+    tell(renamed, one => one ? `was ${one.was ?? `Client ${one.id}`} before` : "have another name");
+    tell(left, one => one ? `left (${one.code}: ${explained(one.code)})` : "left");
   },
 };
 
@@ -191,16 +204,17 @@ function connect() {
   clearTimeout(timer);
   show("connecting", attempt ? "Connecting again …" : "Connecting …");
   const url = address("chat/named");
-  const name = $("name").value.trim();
-  if (name) url.searchParams.set("name", name);
+  if (wanted) url.searchParams.set("name", wanted);
   const made = socket = new WebSocket(url);
-  made.onmessage = ({ data }) => { if (made === socket) says[JSON.parse(data).type]?.(JSON.parse(data)); };
+  made.onmessage = ({ data }) => {
+    const message = JSON.parse(data);
+    if (made === socket) says[message.type](message);
+  };
   made.onclose = ({ code, reason }) => { if (made === socket) closed(code, reason); };
 }
 
 function closed(code, reason) {
-  const why = `${code}: ${explained(code)}${reason && ` (“${reason}”)`}`;
-  if (isConnected()) note(`The connection was closed (${why}).`);
+  if (isConnected()) note(`The connection was closed with ${code}: ${explained(code)}.${reason && ` It was told: “${reason}”.`}`);
   for (const item of pending.filter(item => item.state === "sent")) giveUp(item, `Nobody knows whether it arrived (${code}).`);
   $("count").textContent = "–";
   $("people").replaceChildren();
@@ -230,11 +244,10 @@ $("form").addEventListener("submit", event => {
 
 $("naming").addEventListener("submit", event => {
   event.preventDefault();
-  remember($("name").value.trim());
-  // Who is called otherwise comes in anew; what is still to be answered first is answered first.
-  if (pending.some(item => item.state === "sent")) socket.close(1000);
-  else { socket.onclose = null; socket.close(1000); attempt = 0; connect(); }
+  wanted = $("name").value.trim();
+  remember(wanted);
   $("input").focus();
+  if (isConnected()) ask({ name: wanted });
 });
 
 $("retry").addEventListener("click", connect);
@@ -263,17 +276,17 @@ $("measure").addEventListener("click", () => {
   };
 });
 
-/* Storage may be forbidden. */
+/* Of this tab: another is somebody else. Storage may be forbidden. */
 
 function remember(name) {
-  try { localStorage.setItem("name", name); } catch { /* then it is asked for again */ }
+  try { sessionStorage.setItem("name", name); } catch { /* then it is asked for again */ }
 }
 
 function remembered() {
-  try { return localStorage.getItem("name") ?? ""; } catch { return ""; }
+  try { return sessionStorage.getItem("name") ?? ""; } catch { return ""; }
 }
 
-$("name").value = remembered();
+$("name").value = wanted;
 $("address").textContent = address("chat");
 setInterval(count, 100);
 connect();
