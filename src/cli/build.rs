@@ -150,8 +150,10 @@ fn build_host(settings: &HostSettings, flags: &ServeArgs) -> Result<Host, String
         );
     }
     if settings.demo {
-        let has_page = settings.files.is_none();
-        host = host.add(demo::router(&websocket_config(flags), has_page));
+        host = host.add(demo::router(&websocket_config(flags)));
+        if settings.files.is_none() {
+            host = host.add(demo::page());
+        }
     }
     match &settings.files {
         Some(files) => Ok(host.add(build_files(files)?)),
