@@ -102,6 +102,7 @@ fn config(flags: &ServeArgs) -> Config {
         header_timeout: flags.header_timeout,
         tls_handshake_timeout: flags.tls_handshake_timeout,
         write_timeout: flags.write_timeout,
+        drain_delay: flags.drain_delay,
         stop_timeout: flags.stop_timeout,
         busy_poll: flags.busy_poll,
         watchdog: flags.watchdog.0,

@@ -187,6 +187,10 @@ pub(crate) struct ServeArgs {
     #[arg(long, value_name = "SECONDS", default_value = "30s", value_parser = some(duration), help_heading = LIMITS)]
     pub(crate) write_timeout: Duration,
 
+    /// Time to go on serving when a stop is asked for, while /_aerys/health says 503, in seconds
+    #[arg(long, value_name = "SECONDS", default_value = "0s", value_parser = duration, help_heading = LIMITS)]
+    pub(crate) drain_delay: Duration,
+
     /// Time for a graceful stop, in seconds
     #[arg(long, value_name = "SECONDS", default_value = "5s", value_parser = duration, help_heading = LIMITS)]
     pub(crate) stop_timeout: Duration,
