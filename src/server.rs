@@ -44,6 +44,7 @@ pub struct Host {
     responders: Vec<Box<dyn Responder>>,
     middleware: Layers,
     certificates: Certificates,
+    is_alone: bool,
 }
 
 impl Host {
@@ -119,6 +120,14 @@ impl Host {
         self
     }
 
+    /// Its addresses are its own: hosts that name none are not served there. Of those that name the same,
+    /// it makes nothing.
+    #[must_use]
+    pub const fn alone(mut self) -> Self {
+        self.is_alone = true;
+        self
+    }
+
     /// Adds a responder behind those that it has: the first that starts a response answers.
     #[must_use]
     #[expect(clippy::should_implement_trait, reason = "a builder's add, not a sum")]
@@ -152,6 +161,7 @@ impl fmt::Debug for Host {
             .field("responders", &self.responders.len())
             .field("middleware", &self.middleware.len())
             .field("certificates", &self.certificates)
+            .field("is_alone", &self.is_alone)
             .finish()
     }
 }

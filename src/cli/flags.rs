@@ -7,6 +7,7 @@ use crate::cli::address::ListenAddress;
 use crate::cli::build;
 use crate::cli::file::nearest;
 use crate::cli::identity::{self, Group, User};
+use crate::cli::live::LiveArgs;
 use crate::cli::units::{
     Switchable, bytes, count, duration, duration_or_off, micros_or_off, some, trusted_proxy,
 };
@@ -148,6 +149,9 @@ pub(crate) struct ServeArgs {
     /// 15
     #[arg(long, value_name = "BITS", default_value = "15", value_parser = value_parser!(u8).range(8..=15), help_heading = WEBSOCKET)]
     pub(crate) compression_window_bits: u8,
+
+    #[command(flatten)]
+    pub(crate) live: LiveArgs,
 
     /// Longest header section of a request, in bytes
     #[arg(long, value_name = "BYTES", default_value = "16KiB", value_parser = some(bytes), help_heading = LIMITS)]
