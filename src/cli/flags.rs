@@ -24,41 +24,41 @@ use std::time::Duration;
 #[derive(Debug, Args)]
 pub(crate) struct ServeArgs {
     /// File with hosts and with whatever else these flags say
-    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, help_heading = SERVER)]
     pub(crate) config: Option<PathBuf>,
 
     /// Address to listen on, port 0 for a free one, `unix:PATH`, or `systemd` for the sockets that it
     /// passes; with TLS, `http://` in front of it makes it a plain one; may be given several times
-    #[arg(long, value_name = "ADDRESS", default_value = DEFAULT_ADDRESS, value_parser = listed_address)]
+    #[arg(long, value_name = "ADDRESS", default_value = DEFAULT_ADDRESS, value_parser = listed_address, help_heading = SERVER)]
     pub(crate) listen: Vec<ListenAddress>,
 
     /// Folder whose files are served at / in place of the demo page
-    #[arg(long, value_name = "FOLDER", value_hint = ValueHint::DirPath, value_parser = folder())]
+    #[arg(long, value_name = "FOLDER", value_hint = ValueHint::DirPath, value_parser = folder(), help_heading = SERVER)]
     pub(crate) root: Option<PathBuf>,
 
     /// List what is in a folder of `--root` that has no index file
-    #[arg(long)]
+    #[arg(long, help_heading = SERVER)]
     pub(crate) listing: bool,
 
     /// Log what is at least as grave: error, warn, info, debug, trace or off
-    #[arg(long, value_name = "LEVEL", default_value = "info", value_parser = log_level())]
+    #[arg(long, value_name = "LEVEL", default_value = "info", value_parser = log_level(), help_heading = SERVER)]
     pub(crate) log_level: log::LevelFilter,
 
     /// User to become once all addresses are bound and all keys are read, by name or number
-    #[arg(long, value_name = "USER", value_parser = identity::user)]
+    #[arg(long, value_name = "USER", value_parser = identity::user, help_heading = SERVER)]
     pub(crate) user: Option<User>,
 
     /// Group to become with `--user` in place of that user's primary one, by name or number
-    #[arg(long, value_name = "GROUP", value_parser = identity::group)]
+    #[arg(long, value_name = "GROUP", value_parser = identity::group, help_heading = SERVER)]
     pub(crate) group: Option<Group>,
 
     /// Proxy that is believed whom it speaks for: addresses as 10.0.0.0/8, or `unix` for those on
     /// Unix sockets; may be given several times
-    #[arg(long, value_name = "NETWORK", value_parser = listed_proxy)]
+    #[arg(long, value_name = "NETWORK", value_parser = listed_proxy, help_heading = SERVER)]
     pub(crate) trusted_proxies: Vec<TrustedProxy>,
 
     /// Field in which trusted proxies name the client
-    #[arg(long, value_name = "FIELD", default_value = "x-forwarded-for", value_parser = forwarded())]
+    #[arg(long, value_name = "FIELD", default_value = "x-forwarded-for", value_parser = forwarded(), help_heading = SERVER)]
     pub(crate) forwarded: ForwardedField,
 
     /// PEM file with the certificate by which TLS is spoken, and behind it those that vouch for it;
@@ -211,21 +211,27 @@ pub(crate) struct ServeArgs {
 /// Where is listened if nobody says where.
 pub(crate) const DEFAULT_ADDRESS: &str = "127.0.0.1:1337";
 
+const SERVER: &str = "Server";
 const TLS: &str = "TLS";
 const WEBSOCKET: &str = "WebSocket";
 const LIMITS: &str = "Limits and times";
 
-/// What `-h` shows; `--help` shows all.
-const COMMON: [&str; 9] = [
-    "config",
-    "listen",
-    "root",
-    "listing",
-    "tls-cert",
-    "tls-key",
-    "max-message-bytes",
-    "heartbeat",
-    "log-level",
+/// What `-h` shows, each in a line; `--help` shows all.
+const COMMON: [(&str, &str); 8] = [
+    ("config", "Hosts, and whatever else flags say, in a file"),
+    ("listen", "HOST:PORT or unix:PATH [default: 127.0.0.1:1337]"),
+    ("root", "Serve its files at / in place of the demo page"),
+    ("listing", "List what is in a folder without index file"),
+    ("tls-cert", "Speak TLS by the certificate in this PEM file"),
+    ("tls-key", "The key of that certificate"),
+    (
+        "heartbeat",
+        "Silence after which to ping a client [default: 10s]",
+    ),
+    (
+        "log-level",
+        "off, error, warn, debug, trace [default: info]",
+    ),
 ];
 
 /// An entry of a list, which may have spaces around it.
@@ -375,8 +381,12 @@ pub(crate) fn unit(arg: &Arg) -> Option<&'static str> {
 /// A flag as the command line has it: with its variable if `has_variable`.
 pub(crate) fn finished(arg: Arg, has_variable: bool) -> Arg {
     let (variable, is_list) = (variable(&arg), is_list(&arg));
-    let is_common = COMMON.contains(&key(&arg));
-    let arg = arg.hide_short_help(!is_common).hide_env_values(true);
+    let brief = COMMON.iter().find(|(common, _)| *common == key(&arg));
+    let arg = match (brief, arg.get_help().cloned()) {
+        (Some((_, brief)), Some(whole)) => arg.help(*brief).long_help(whole),
+        _ => arg.hide_short_help(true),
+    };
+    let arg = arg.hide_env_values(true);
     let arg = if has_variable { arg.env(variable) } else { arg };
     if is_list {
         arg.value_delimiter(',')
@@ -426,7 +436,13 @@ pub(crate) fn reason(error: &clap::Error) -> String {
         (Some(ContextValue::String(value)), Some(ContextValue::Strings(known)))
             if !known.is_empty() =>
         {
-            format!("'{value}' is none of {}", known.join(", "))
+            let near = nearest(value, known);
+            let near = near.map(|near| format!(", did you mean '{near}'?"));
+            format!(
+                "'{value}' is none of {}{}",
+                known.join(", "),
+                near.unwrap_or_default()
+            )
         }
         _ => build::EMPTY.to_owned(),
     }

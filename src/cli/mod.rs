@@ -13,11 +13,13 @@ mod descriptors;
 mod file;
 mod flags;
 mod forms;
+mod help;
 mod host;
 #[cfg_attr(not(target_os = "linux"), path = "identity_absent.rs")]
 mod identity;
 mod live;
 mod log_output;
+mod mistakes;
 mod privileges;
 mod schemes;
 mod secure;
@@ -25,12 +27,13 @@ mod serve;
 pub(crate) mod settings;
 mod systemd;
 mod together;
+mod unbound;
 pub(crate) mod units;
 
 use bench::Bench;
-use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::parser::ValueSource;
-use clap::{Arg, CommandFactory, FromArgMatches, Parser, Subcommand, ValueHint};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
+use clap_complete::Shell;
 use flags::{FileDefaults, ServeArgs};
 use log_output::LogOutput;
 use std::cell::OnceCell;
@@ -40,15 +43,24 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-/// A non-blocking HTTP, WebSocket and static file server.
+/// A non-blocking HTTP, WebSocket and static file server
 #[derive(Debug, Parser)]
-#[command(version, about, args_conflicts_with_subcommands = true, after_help = EXAMPLES)]
+#[command(
+    name = "aerys",
+    version,
+    long_version = help::version(),
+    args_conflicts_with_subcommands = true,
+    after_help = MORE,
+    after_long_help = EXAMPLES
+)]
 struct Arguments {
     #[command(subcommand)]
     command: Option<Command>,
     #[command(flatten)]
     serve: ServeArgs,
 }
+
+const MORE: &str = "All flags with defaults and variables, and examples: --help";
 
 const EXAMPLES: &str = "\
 A flag goes before its variable, AERYS_..., that before the file, the file before the default.
@@ -58,11 +70,14 @@ Examples:
   aerys serve --listen 0.0.0.0:8080 --root public
   aerys serve --root . --listing
   aerys serve --listen 127.0.0.1:0 --max-message-bytes 64KiB --heartbeat 30s
-  aerys check aerys.toml && aerys serve --config aerys.toml";
+  aerys check aerys.toml && aerys serve --config aerys.toml
+  aerys completions bash > ~/.local/share/bash-completion/completions/aerys
+  aerys man | man -l -";
 
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Serve a chat, an echo, a broadcast and files (what `aerys` alone does)
+    #[command(after_help = MORE, after_long_help = EXAMPLES)]
     Serve(Box<ServeArgs>),
     /// Say what is wrong with a configuration file, without listening
     Check {
@@ -73,6 +88,18 @@ enum Command {
     /// Measure how a server answers under load
     #[command(subcommand)]
     Bench(Bench),
+    /// Print what a shell needs to complete commands and flags
+    Completions {
+        /// Whose
+        #[arg(value_name = "SHELL")]
+        shell: Shell,
+    },
+    /// Print the manual page of the program, or of one of its commands
+    Man {
+        /// As in `aerys man serve`
+        #[arg(value_name = "COMMAND")]
+        words: Vec<String>,
+    },
 }
 
 /// Why a command did not do what it should.
@@ -92,6 +119,8 @@ enum Task {
     Serve(Box<Serve>),
     Check(PathBuf),
     Bench(Bench),
+    Completions(Shell),
+    Man(Vec<String>),
 }
 
 /// `aerys serve`, as flags and variables say it.
@@ -124,6 +153,12 @@ pub(crate) fn run() -> ExitCode {
     let outcome = parse(&arguments, &FileDefaults::default()).and_then(|task| match task {
         Task::Check(file) => check(&file),
         Task::Bench(bench) => bench::run(bench),
+        Task::Completions(shell) => {
+            help::print_completions(shell, command(&[], &FileDefaults::default()));
+            Ok(())
+        }
+        Task::Man(words) => help::print_manual(command(&[], &FileDefaults::default()), &words)
+            .map_err(|problem| Failure::Arguments(vec![format!("aerys: {problem}")])),
         Task::Serve(first) => serve(*first, &arguments, &log),
     });
     match outcome {
@@ -167,10 +202,10 @@ fn serve(first: Serve, arguments: &[OsString], log: &OnceCell<LogOutput>) -> Res
     }
 }
 
-/// Understands the command line and the variables, with what a file says as defaults. Help, the
-/// version and what the parser explains itself end the program.
+/// Understands the command line and the variables, with what a file says as defaults. Help and the
+/// version end the program.
 fn parse(arguments: &[OsString], file: &FileDefaults) -> Result<Task, Failure> {
-    try_parse(arguments, file).map_err(|error| match of_variable(&error, arguments) {
+    try_parse(arguments, file).map_err(|error| match mistakes::line(&error, arguments) {
         Some(line) => Failure::Arguments(vec![line]),
         None => error.exit(),
     })
@@ -182,6 +217,8 @@ fn try_parse(arguments: &[OsString], file: &FileDefaults) -> Result<Task, clap::
     let mut flags = match parsed.command {
         Some(Command::Check { file }) => return Ok(Task::Check(file)),
         Some(Command::Bench(bench)) => return Ok(Task::Bench(bench)),
+        Some(Command::Completions { shell }) => return Ok(Task::Completions(shell)),
+        Some(Command::Man { words }) => return Ok(Task::Man(words)),
         Some(Command::Serve(flags)) => *flags,
         None => parsed.serve,
     };
@@ -219,49 +256,9 @@ fn command(arguments: &[OsString], file: &FileDefaults) -> clap::Command {
         }
         command
     };
-    with_defaults(command, !has_subcommand)
-        .mut_subcommand("serve", |serve| with_defaults(serve, true))
-}
-
-/// What is wrong with a variable, if that is what the error is about: the parser itself speaks of
-/// flags alone.
-fn of_variable(error: &clap::Error, arguments: &[OsString]) -> Option<String> {
-    let all = flags::all();
-    let is_given = |arg: &&Arg| {
-        let flag = flags::flag_name(flags::key(arg));
-        arguments.iter().any(|given| {
-            let rest = given.to_str().and_then(|given| given.strip_prefix(&flag));
-            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('='))
-        })
-    };
-    let mut by_variable = all.iter().filter(|arg| !is_given(arg)).filter_map(|arg| {
-        let variable = flags::variable(arg);
-        env::var_os(&variable).map(|value| (arg, variable, value))
-    });
-    let (variable, problem) = match (error.kind(), error.get(ContextKind::InvalidArg)) {
-        (
-            ErrorKind::InvalidValue | ErrorKind::ValueValidation,
-            Some(ContextValue::String(named)),
-        ) => {
-            let flag = named.split(' ').next()?.strip_prefix("--")?;
-            let (_, variable, _) = by_variable.find(|(arg, ..)| flags::key(arg) == flag)?;
-            (variable, flags::reason(error))
-        }
-        // The parser does not say of what. Paths may be any bytes.
-        (ErrorKind::InvalidUtf8, _) => {
-            let is_path = |arg: &Arg| {
-                matches!(
-                    arg.get_value_hint(),
-                    ValueHint::DirPath | ValueHint::FilePath
-                )
-            };
-            let mut texts = by_variable.filter(|(arg, ..)| !is_path(arg));
-            let (_, variable, _) = texts.find(|(_, _, value)| value.to_str().is_none())?;
-            (variable, "it is not UTF-8".to_owned())
-        }
-        _ => return None,
-    };
-    Some(format!("aerys: {variable}: {problem}"))
+    let command = with_defaults(command, !has_subcommand)
+        .mut_subcommand("serve", |serve| with_defaults(serve, true));
+    help::shaped(command, arguments)
 }
 
 /// Says of a file whether it is right.
@@ -298,6 +295,7 @@ mod tests {
             Ok(Task::Serve(serve)) => Ok(*serve),
             Ok(Task::Check(file)) => Err(format!("to check {}", file.display())),
             Ok(Task::Bench(bench)) => Err(format!("to bench: {bench:?}")),
+            Ok(Task::Completions(_) | Task::Man(_)) => Err("to print".to_owned()),
             Err(error) => Err(error.to_string()),
         }
     }

@@ -5,7 +5,7 @@ use crate::cli::flags::{self, ServeArgs};
 use crate::cli::host::{FileSettings, HostSettings, Located, TlsSettings};
 use crate::cli::log_output::LogOutput;
 use crate::cli::systemd::{self, Notifier, Sockets};
-use crate::cli::{Failure, Serve, build, descriptors, privileges, schemes};
+use crate::cli::{Failure, Serve, build, descriptors, privileges, schemes, unbound};
 use aerys::{Address, Bound, Server};
 use std::cell::OnceCell;
 use std::env;
@@ -58,7 +58,9 @@ pub(crate) fn serve(
             notifier.tell(event);
         });
     }
-    let bound = server.bind().map_err(failed)?;
+    let bound = server
+        .bind()
+        .map_err(|error| Failure::AtRunTime(unbound::describe(&error)))?;
     privileges::leave(identity.as_ref(), &bound, |address| {
         are_passed.contains(address)
     })?;

@@ -66,6 +66,8 @@ mod crowds;
 mod demo;
 #[cfg(all(feature = "cli", target_os = "linux"))]
 mod floods;
+#[cfg(feature = "cli")]
+mod help;
 #[cfg(feature = "http2")]
 mod http2_backlog;
 #[cfg(feature = "http2")]
@@ -88,6 +90,8 @@ mod limits_program;
 mod log_lines;
 #[cfg(feature = "cli")]
 mod log_output;
+#[cfg(feature = "cli")]
+mod mistakes;
 #[cfg(all(feature = "cli", target_os = "linux"))]
 mod notifications;
 #[cfg(all(feature = "cli", target_os = "linux"))]

@@ -111,6 +111,11 @@ impl Program {
         kill_process(pid, signal).expect("the program runs");
     }
 
+    /// Its process.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Waits for the end; returns the exit status and how long it took.
     pub(crate) fn wait(&mut self) -> (ExitStatus, Duration) {
         let begun = Instant::now();
