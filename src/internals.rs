@@ -64,6 +64,7 @@ fn request() -> Box<Request> {
             encrypted: false,
             is_anonymous: false,
         },
+        Moment::START,
     )
 }
 

@@ -45,6 +45,9 @@ impl<S: System> EventLoop<S> {
             return;
         };
         let plan = self.app.body_plan(host, request).unwrap_or_default();
+        if self.access.is_on() {
+            self.note_announced(id);
+        }
         let max_bytes = self.settings.server.max_body_bytes as u64;
         let event = self.protocol(slot, |protocol, cx| {
             protocol.expect_body(plan.or_at_most(max_bytes), is_there, cx)
@@ -64,6 +67,9 @@ impl<S: System> EventLoop<S> {
             return;
         };
         if !matches!(self.stop, Stop::Running) {
+            if self.access.is_on() {
+                self.note_request(id, &request);
+            }
             let reason = "The server stops.";
             self.protocol(slot, |protocol, cx| {
                 protocol.refuse(StatusCode::SERVICE_UNAVAILABLE, reason, cx);
@@ -238,6 +244,9 @@ impl<S: System> EventLoop<S> {
             response.settle_stream();
         }
         self.keep_date();
+        if self.access.is_on() {
+            self.note_request(id, &request);
+        }
         match self.protocol(slot, |protocol, cx| protocol.respond(response, cx)) {
             Some(Answered::Upgrade(endpoint)) => self.open(id, endpoint, request.client_address()),
             Some(Answered::Stream { in_chunks }) => {
@@ -340,13 +349,17 @@ impl<S: System> EventLoop<S> {
     }
 
     /// A response in pieces is complete.
-    pub(super) fn end_stream(&mut self, id: ClientId) {
+    pub(super) fn end_stream(&mut self, id: ClientId, body_bytes: u64) {
         let slot = id.slot();
         let stops = !matches!(self.stop, Stop::Running);
         let Some(client) = self.clients.by_id(id) else {
             return;
         };
         client.protocol.end_stream(self.hub.now.get());
+        if self.access.is_on() {
+            let until = self.hub.output.borrow().position(slot);
+            self.access.note_pieces(slot, body_bytes, Some(until));
+        }
         if stops {
             client.protocol = Protocol::Lingering(None);
         }
@@ -372,7 +385,8 @@ impl<S: System> EventLoop<S> {
 
     /// Nothing can be sent to the client in `slot` any more.
     pub(super) fn close_stream_to(&mut self, slot: u32) {
-        if let Some(stream) = self.hub.streams.take(slot) {
+        if let Some((stream, body_bytes)) = self.hub.streams.take(slot) {
+            self.access.note_pieces(slot, body_bytes, None);
             self.close_stream(&stream);
         }
     }

@@ -153,6 +153,9 @@ impl<S: System> EventLoop<S> {
         };
         self.asides.streams.carried.insert(slot, entry);
         self.asides.streams.count += 1;
+        if self.access.is_on() {
+            self.note_begun(id, carrier, &new.request);
+        }
         let (exchange, first) = Exchange::begin(new, host, now);
         let protocol = Protocol::Exchange(Box::new(exchange));
         let mut client = Client::new(S::Socket::none(), protocol, now);
@@ -184,7 +187,7 @@ impl<S: System> EventLoop<S> {
             client.set(fact::AT_END | fact::END_UNTOLD);
         }
         let waits = client.is(fact::HELD);
-        if client.protocol.endpoint().is_some() {
+        if client.protocol.is_websocket() {
             let mut directory = self.hub.directory.borrow_mut();
             directory.count_read(slot, bytes.len(), now);
         }
