@@ -1,4 +1,4 @@
-//! Requests whose answers are on their way, and WebSockets that are open, by the slot of their client.
+//! Requests whose answers are on their way, and open WebSocket connections, by the slot of their client.
 //!
 //! ```text
 //!            a head was read          a response is queued         the socket took its end
@@ -28,6 +28,10 @@ const MAX_SPARE_BYTES: usize = 4 * 1024;
 
 /// See the module.
 #[derive(Default)]
+#[expect(
+    clippy::vec_box,
+    reason = "a box that is used again is not copied out and in"
+)]
 pub(crate) struct Access {
     log: Option<Box<dyn AccessLog>>,
     clients: FxHashMap<u32, Box<Client>>,
@@ -122,9 +126,9 @@ impl Access {
 
     /// A request was read, which began then, in nanoseconds.
     pub(crate) fn begin(&mut self, slot: u32, connection: ClientId, request: &Request, began: u64) {
-        let begun = self.client(slot).begun.take();
-        let begun = begun.or_else(|| self.spare_requests.pop());
-        let mut summary = begun.unwrap_or_else(|| Box::new(RequestSummary::new()));
+        let earlier = self.client(slot).begun.take();
+        let spare = earlier.or_else(|| self.spare_requests.pop());
+        let mut summary = spare.unwrap_or_else(|| Box::new(RequestSummary::new()));
         summary.fill(connection, request, began);
         self.client(slot).begun = Some(summary);
     }

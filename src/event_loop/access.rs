@@ -1,4 +1,4 @@
-//! When something is to be told of requests and WebSockets, and what the clock says then.
+//! When something is to be told of requests and WebSocket connections, and what the clock says then.
 
 use crate::access::{Access, AccessLog, Reached};
 use crate::client_id::ClientId;
@@ -11,7 +11,7 @@ use crate::panics::bury;
 use crate::websocket::Received;
 
 impl<S: System> EventLoop<S> {
-    /// Has `log` told of requests and WebSockets when they are over.
+    /// Has `log` told of requests and WebSocket connections when they are over.
     pub(crate) fn log_access(&mut self, log: Box<dyn AccessLog>) {
         self.access.set(log);
     }

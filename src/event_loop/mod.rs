@@ -116,7 +116,7 @@ pub(crate) struct EventLoop<S: System> {
     fields: Fields,
     /// What is left of the request that was answered last.
     spare: Option<Box<Request>>,
-    /// What is to be told of requests and WebSockets when they are over.
+    /// What is to be told of requests and WebSocket connections when they are over.
     access: Access,
     /// What compressed messages are inflated with.
     inflaters: Inflaters,
