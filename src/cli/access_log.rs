@@ -9,7 +9,7 @@ mod text;
 mod timestamp;
 
 use crate::cli::log_output::queue::{Purpose, Queue};
-use aerys::{AccessLog, FinishedExchange, FinishedWebSocket};
+use aerys::{AccessLog, FinishedExchange, FinishedWebSocket, Version};
 use anstream::{AutoStream, ColorChoice};
 use destination::Destination;
 use std::fmt;
@@ -127,8 +127,9 @@ enum Finished<'a> {
 
 /// The status of a request that was never answered, as its client left before: nginx's.
 const CLIENT_LEFT: u16 = 499;
-/// Of an opening handshake.
+/// Of an opening handshake, and of one over HTTP/2.
 const SWITCHING_PROTOCOLS: u16 = 101;
+const OK: u16 = 200;
 
 impl Finished<'_> {
     fn status(self) -> u16 {
@@ -136,6 +137,9 @@ impl Finished<'_> {
             Self::Exchange(exchange) => {
                 let status = exchange.status;
                 status.map_or(CLIENT_LEFT, |status| status.as_u16())
+            }
+            Self::WebSocket(websocket) if websocket.request.version() == Some(Version::HTTP_2) => {
+                OK
             }
             Self::WebSocket(_) => SWITCHING_PROTOCOLS,
         }
