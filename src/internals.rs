@@ -68,6 +68,7 @@ fn request() -> Box<Request> {
             encrypted: false,
             is_anonymous: false,
         },
+        Moment::START,
     )
 }
 

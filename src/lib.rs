@@ -62,6 +62,8 @@ mod config;
 
 mod trust;
 
+mod access;
+
 mod error;
 
 mod server;
@@ -106,6 +108,7 @@ mod output;
 
 mod timer_wheel;
 
+pub use access::{AccessLog, FinishedExchange, FinishedWebSocket, RequestSummary};
 pub use app::compress_response::{ResponseCompression, compress_response};
 pub use app::directory::ClientInfo;
 pub use app::endpoint::{Endpoint, Everyone, EveryoneExcept, Outgoing, Recipients, TimerId};
@@ -133,7 +136,7 @@ pub use server::{Bound, Handle, Host, Server};
 #[cfg(feature = "tls")]
 pub use tls::{Tls, TlsError};
 pub use trust::{ForwardedField, InvalidProxy, TrustedProxy};
-pub use websocket::{CloseCode, Frame, InvalidClose, Message};
+pub use websocket::{CloseCode, ClosedBy, Frame, InvalidClose, Message};
 
 /// What stands around the responders of a host or a router: the [`Middleware`] that there is
 /// already, and two ways to make one of a closure.

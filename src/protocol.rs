@@ -28,6 +28,7 @@ mod streams;
 pub(crate) use self::deadlines::Expiry;
 use self::securing::Securing;
 pub(crate) use self::streams::Fields;
+use crate::access::{Access, Answer};
 use crate::config::{Config, Settings};
 use crate::http::date::DateLine;
 use crate::http::response::Content;
@@ -42,7 +43,7 @@ use crate::proxy_protocol::Awaited;
 use crate::stats::Counts;
 use crate::websocket::connection::{self as websocket, Receiving, WebSocketConnection, Wire};
 use crate::websocket::deflate::{Agreement, Inflaters};
-use crate::websocket::{CloseCode, Received};
+use crate::websocket::{CloseCode, ClosedBy, Received};
 use std::borrow::Cow;
 use std::net::IpAddr;
 
@@ -63,7 +64,7 @@ pub(crate) enum Event<'b> {
     /// A whole binary message.
     Binary(Cow<'b, [u8]>),
     /// The close of a WebSocket connection began, by the peer or for its fault.
-    Closing(CloseCode, Cow<'static, str>),
+    Closing(CloseCode, Cow<'static, str>, ClosedBy),
 }
 
 impl<'b> From<websocket::Event<'b>> for Event<'b> {
@@ -71,7 +72,7 @@ impl<'b> From<websocket::Event<'b>> for Event<'b> {
         match event {
             websocket::Event::Text(text) => Self::Text(text),
             websocket::Event::Binary(bytes) => Self::Binary(bytes),
-            websocket::Event::Closing { code, reason } => Self::Closing(code, reason),
+            websocket::Event::Closing { code, reason, by } => Self::Closing(code, reason, by),
         }
     }
 }
@@ -96,6 +97,8 @@ pub(crate) struct Context<'a> {
     /// What is left of an answered request, for the next one to be made of.
     pub(crate) spare: &'a mut Option<Box<Request>>,
     pub(crate) counts: &'a Counts,
+    /// What is to be told of requests when they are over.
+    pub(crate) access: &'a mut Access,
 }
 
 impl Context<'_> {
@@ -104,6 +107,45 @@ impl Context<'_> {
             output: self.output,
             slot: self.slot,
             now: self.now,
+        }
+    }
+
+    /// Notes that a response was queued, for whom and since when if nothing asked for it.
+    #[inline(never)]
+    fn note_answer(&mut self, queued: Queued, unasked: Option<(&ConnectionInfo, Moment)>) {
+        let answer = Answer {
+            status: queued.status,
+            body_bytes: queued.body_bytes,
+            until: self.output.position(self.slot) + queued.pulled_bytes,
+            unasked: unasked.map(|(info, since)| (info, since.as_nanos())),
+        };
+        self.access.answered(self.slot, answer);
+    }
+}
+
+/// What is noted of a response when it is queued.
+#[derive(Clone, Copy, Debug)]
+struct Queued {
+    status: StatusCode,
+    /// `None`: it comes later.
+    body_bytes: Option<u64>,
+    /// Bytes of it that no queue has yet.
+    pulled_bytes: u64,
+}
+
+impl Queued {
+    #[inline(never)]
+    fn of(response: &Response, send_body: bool) -> Self {
+        let (body_bytes, pulled_bytes) = match response.content() {
+            Content::Stream(_) if send_body => (None, 0),
+            Content::Source { len, .. } if send_body => (Some(*len), *len),
+            content if send_body => (Some(content.len()), 0),
+            _ => (Some(0), 0),
+        };
+        Self {
+            status: response.status(),
+            body_bytes,
+            pulled_bytes,
         }
     }
 }
@@ -344,8 +386,15 @@ impl Protocol {
         };
         cx.counts.respond(response.status().as_u16());
         cx.head.clear();
+        let since = connection.since();
         let after = connection.respond(response, cx.date_line, cx.now, cx.head);
-        queue(response, after.send_body, cx);
+        if cx.access.is_on() && after.then != Then::Upgrade {
+            let queued = Queued::of(response, after.send_body);
+            queue(response, after.send_body, cx);
+            cx.note_answer(queued, Some((connection.info(), since)));
+        } else {
+            queue(response, after.send_body, cx);
+        }
         match after.then {
             Then::KeepAlive => Answered::Whole,
             Then::Close => {
@@ -451,6 +500,12 @@ impl Protocol {
             Self::WebSocket(connection) if connection.is_open() => Some(connection.endpoint()),
             _ => None,
         }
+    }
+
+    /// Whether it is a WebSocket connection, open or closing.
+    #[inline]
+    pub(crate) const fn is_websocket(&self) -> bool {
+        matches!(self, Self::WebSocket(_))
     }
 
     /// Whether a PROXY header is to come first.

@@ -4,6 +4,7 @@ mod addresses;
 mod plan;
 mod secure;
 
+use crate::access::AccessLog;
 use crate::app::handler::Responder;
 use crate::app::middleware::{Layers, Middleware, Surrounded};
 use crate::app::names::Names;
@@ -174,7 +175,7 @@ impl fmt::Debug for Host {
 /// Server::new().host(host).run()?;
 /// # Ok::<(), aerys::Error>(())
 /// ```
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct Server {
     hosts: Vec<Host>,
     config: Config,
@@ -182,6 +183,7 @@ pub struct Server {
     passed: Vec<PassedListener>,
     observer: Observer,
     stats: Stats,
+    access_log: Option<Box<dyn AccessLog>>,
 }
 
 impl Server {
@@ -250,6 +252,19 @@ impl Server {
         self.stats.clone()
     }
 
+    /// Has `log` told of each request and each WebSocket when it is over. Without one nothing is kept for
+    /// that, and no clock is read.
+    #[must_use]
+    pub fn access_log(mut self, log: impl AccessLog + 'static) -> Self {
+        self.access_log = Some(Box::new(log));
+        self
+    }
+
+    /// What was set as that, for who builds the loop by hand.
+    pub(crate) fn take_access_log(&mut self) -> Option<Box<dyn AccessLog>> {
+        self.access_log.take()
+    }
+
     /// Binds every address.
     ///
     /// # Errors
@@ -264,6 +279,7 @@ impl Server {
             mut passed,
             observer,
             stats,
+            access_log,
         } = self;
         let planned = plan::plan(&hosts)?;
         if planned.is_empty() {
@@ -322,6 +338,9 @@ impl Server {
         let mut event_loop = EventLoop::new(kernel, control, listeners, responders, names, config)?;
         event_loop.observe(observer);
         event_loop.attach(&stats);
+        if let Some(log) = access_log {
+            event_loop.log_access(log);
+        }
         Ok(Bound {
             event_loop,
             addresses,
@@ -360,6 +379,19 @@ impl Server {
     /// As [`bind`](Self::bind) and [`Bound::run`].
     pub fn run(self) -> Result<(), Error> {
         self.bind()?.run()
+    }
+}
+
+impl fmt::Debug for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Server")
+            .field("hosts", &self.hosts)
+            .field("config", &self.config)
+            .field("stop_on_signals", &self.stop_on_signals)
+            .field("passed", &self.passed)
+            .field("observer", &self.observer)
+            .field("logs_access", &self.access_log.is_some())
+            .finish()
     }
 }
 

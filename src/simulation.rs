@@ -45,14 +45,18 @@ impl Simulation {
         Self::start(server)
     }
 
-    fn start(server: Server) -> Result<Self, Error> {
+    fn start(mut server: Server) -> Result<Self, Error> {
         let stats = server.unasked_stats();
+        let access_log = server.take_access_log();
         let (listening, responders, names, config) = server.into_parts(SimulatedListener)?;
         let listeners = vec![listening];
         let control = Control::new(None);
         let mut event_loop =
             EventLoop::new(Simulated, control, listeners, responders, names, config)?;
         event_loop.attach(&stats);
+        if let Some(log) = access_log {
+            event_loop.log_access(log);
+        }
         event_loop.start()?;
         Ok(Self { event_loop })
     }

@@ -50,7 +50,11 @@ pub(crate) enum Pending {
     /// A WebSocket client is to be closed.
     Close(CloseRequest),
     /// The response to a client, which was sent in pieces, is complete.
-    EndStream(ClientId),
+    EndStream {
+        client: ClientId,
+        /// Bytes of its body.
+        body_bytes: u64,
+    },
     /// It never will be.
     CutStream(ClientId),
 }
@@ -498,16 +502,18 @@ impl Hub {
         stream: &ResponseStream,
         in_chunks: bool,
     ) -> bool {
+        let sink = Rc::new(StreamSink::new(Rc::clone(self), client, in_chunks));
         self.streams
-            .insert(client.slot(), stream.clone(), in_chunks);
-        let sink: Rc<dyn Sink> = Rc::new(StreamSink::new(Rc::clone(self), client, in_chunks));
+            .insert(client.slot(), stream.clone(), Rc::clone(&sink));
+        let sink: Rc<dyn Sink> = sink;
         stream.attach(&sink)
     }
 
     /// A response that was sent in pieces is complete.
     pub(crate) fn end_stream(&self, client: ClientId) {
-        self.streams.take(client.slot());
-        self.ask(Pending::EndStream(client));
+        let taken = self.streams.take(client.slot());
+        let body_bytes = taken.map_or(0, |(_, body_bytes)| body_bytes);
+        self.ask(Pending::EndStream { client, body_bytes });
     }
 
     /// A response that is sent in pieces will never be complete.

@@ -8,7 +8,7 @@ use crate::http::{ResponseStream, StreamError};
 use crate::http1::message_body::{LAST_CHUNK, chunk_frame};
 use crate::output::{Bytes, Output, Unit};
 use rustc_hash::FxHashMap;
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -20,6 +20,8 @@ pub(crate) struct StreamSink {
     client: ClientId,
     /// Else the body ends with the connection.
     in_chunks: bool,
+    /// Bytes of the body that were queued, without the framing of chunks.
+    body_bytes: Cell<u64>,
 }
 
 impl StreamSink {
@@ -28,6 +30,7 @@ impl StreamSink {
             hub,
             client,
             in_chunks,
+            body_bytes: Cell::new(0),
         }
     }
 }
@@ -35,6 +38,8 @@ impl StreamSink {
 impl StreamSink {
     fn push_to(&self, output: &mut Output, bytes: &[u8]) {
         let (slot, unit) = (self.client.slot(), Unit::default());
+        let body_bytes = self.body_bytes.get() + bytes.len() as u64;
+        self.body_bytes.set(body_bytes);
         if self.in_chunks {
             let (before, behind) = chunk_frame(bytes.len());
             output.send(slot, unit, Bytes::Parts(before.as_bytes(), bytes));
@@ -98,13 +103,12 @@ pub(crate) struct Streams {
 
 struct OpenStream {
     stream: ResponseStream,
-    /// Else it ends with the connection.
-    in_chunks: bool,
+    sink: Rc<StreamSink>,
 }
 
 impl Streams {
-    pub(crate) fn insert(&self, slot: u32, stream: ResponseStream, in_chunks: bool) {
-        let open = OpenStream { stream, in_chunks };
+    pub(crate) fn insert(&self, slot: u32, stream: ResponseStream, sink: Rc<StreamSink>) {
+        let open = OpenStream { stream, sink };
         self.open.borrow_mut().insert(slot, open);
     }
 
@@ -117,16 +121,17 @@ impl Streams {
     /// Whether the client in `slot` is sent a response whose end only that of the connection tells.
     pub(crate) fn is_sent_until_close(&self, slot: u32) -> bool {
         let streams = self.open.borrow();
-        !streams.is_empty() && streams.get(&slot).is_some_and(|open| !open.in_chunks)
+        !streams.is_empty() && streams.get(&slot).is_some_and(|open| !open.sink.in_chunks)
     }
 
-    /// Forgets the one to that client.
-    pub(crate) fn take(&self, slot: u32) -> Option<ResponseStream> {
+    /// Forgets the one to that client. With it, how many bytes of its body were queued.
+    pub(crate) fn take(&self, slot: u32) -> Option<(ResponseStream, u64)> {
         let mut streams = self.open.borrow_mut();
         if streams.is_empty() {
             return None; // as nearly always, and a hash is not for nothing
         }
-        streams.remove(&slot).map(|open| open.stream)
+        let open = streams.remove(&slot)?;
+        Some((open.stream, open.sink.body_bytes.get()))
     }
 
     /// The slot of the client that `stream` is sent to.

@@ -3,6 +3,7 @@
 //! One definition: variables and keys follow from the long name of a flag, their values are judged
 //! by its parser, and what the file says takes the place of its default.
 
+use crate::cli::access_log::Format;
 use crate::cli::address::ListenAddress;
 use crate::cli::build;
 use crate::cli::file::nearest;
@@ -12,6 +13,7 @@ use crate::cli::units::{
     Switchable, bytes, count, duration, duration_or_off, micros_or_off, some, trusted_proxy,
 };
 use aerys::{CompressionMode, ForwardedField, TrustedProxy};
+use anstream::ColorChoice;
 use clap::builder::{OsStringValueParser, PossibleValuesParser, TypedValueParser};
 use clap::error::{ContextKind, ContextValue};
 use clap::{Arg, ArgAction, Args, Command, ValueHint, value_parser};
@@ -43,6 +45,20 @@ pub(crate) struct ServeArgs {
     /// Log what is at least as grave: error, warn, info, debug, trace or off
     #[arg(long, value_name = "LEVEL", default_value = "info", value_parser = log_level(), help_heading = SERVER)]
     pub(crate) log_level: log::LevelFilter,
+
+    /// File that gets a line for each request and each WebSocket when it is over, or `-` for standard
+    /// output
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) access_log: Option<PathBuf>,
+
+    /// What these lines look like: common or combined, as web servers have them, or json
+    #[arg(long, value_name = "FORMAT", default_value = "combined", value_parser = access_log_format())]
+    pub(crate) access_log_format: Format,
+
+    /// Whether logs have colours: auto (on a terminal, unless `NO_COLOR` is set), always or never; files
+    /// have none
+    #[arg(long, value_name = "MODE", default_value = "auto", value_parser = color())]
+    pub(crate) color: ColorChoice,
 
     /// User to become once all addresses are bound and all keys are read, by name or number
     #[arg(long, value_name = "USER", value_parser = identity::user, help_heading = SERVER)]
@@ -279,6 +295,22 @@ fn forwarded() -> impl TypedValueParser<Value = ForwardedField> {
 fn log_level() -> impl TypedValueParser<Value = log::LevelFilter> {
     let names = ["off", "error", "warn", "info", "debug", "trace"];
     PossibleValuesParser::new(names).map(|name| name.parse().unwrap_or(log::LevelFilter::Info))
+}
+
+fn access_log_format() -> impl TypedValueParser<Value = Format> {
+    PossibleValuesParser::new(["common", "combined", "json"]).map(|format| match format.as_str() {
+        "common" => Format::Common,
+        "json" => Format::Json,
+        _ => Format::Combined,
+    })
+}
+
+fn color() -> impl TypedValueParser<Value = ColorChoice> {
+    PossibleValuesParser::new(["auto", "always", "never"]).map(|color| match color.as_str() {
+        "always" => ColorChoice::Always,
+        "never" => ColorChoice::Never,
+        _ => ColorChoice::Auto,
+    })
 }
 
 /// What the file says in place of the flags' defaults.

@@ -3,7 +3,7 @@
 //! Whoever reads it may stop to (a pipe that is full, a terminal that is halted), be gone, or have no
 //! room left: `queue.rs` waits for them, on a thread of its own.
 
-mod queue;
+pub(crate) mod queue;
 
 use aerys::internals::Printable;
 use env_logger::fmt::ConfigurableFormat;
@@ -41,7 +41,8 @@ impl LogOutput {
         // A file that may not grow any more (`ulimit -f`) is as one for which there is no space: the
         // write fails then. Else the system would end the process.
         signal_hook::flag::register(SIGXFSZ, Arc::default())?;
-        let queue = Queue::start(io::stderr())?;
+        let queue = Queue::new(queue::LOG);
+        queue.start(io::stderr())?;
         let colors = anstream::AutoStream::choice(&io::stderr());
         env_logger::Builder::new()
             .filter_level(level)

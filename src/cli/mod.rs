@@ -3,6 +3,7 @@
 //! Exit status: 0 after a graceful stop, 1 for a failure at run time or a stop cut short, 2 for
 //! bad arguments, variables or files, 3 if something asserted does not hold.
 
+mod access_log;
 mod address;
 mod bench;
 mod build;

@@ -1,12 +1,13 @@
 //! `aerys serve`: the server by its settings, its addresses on standard output.
 
+use crate::cli::access_log::AccessOutput;
 use crate::cli::address::{ListenAddress, Place};
 use crate::cli::flags::{self, ServeArgs};
 use crate::cli::host::{FileSettings, HostSettings, Located, TlsSettings};
 use crate::cli::log_output::LogOutput;
 use crate::cli::systemd::{self, Notifier, Sockets};
 use crate::cli::{Failure, Serve, build, descriptors, privileges, schemes, unbound};
-use aerys::{Address, Bound, Server};
+use aerys::{Address, Bound, Server, ServerEvent};
 use std::cell::OnceCell;
 use std::env;
 use std::io::{self, Write};
@@ -31,6 +32,7 @@ pub(crate) fn serve(
     privileges::refuse_new()?;
     let no_thread =
         |error: io::Error| Failure::AtRunTime(format!("no thread can be started: {error}"));
+    serve.flags.color.write_global();
     let started = LogOutput::start(serve.flags.log_level).map_err(no_thread)?;
     log.get_or_init(|| started);
     // The log has opened nothing, and has what is to be said of these.
@@ -53,20 +55,43 @@ pub(crate) fn serve(
         .map(|passed| passed.address().clone())
         .collect();
     let mut server = listeners.into_iter().fold(built.server, Server::listener);
-    if let Some(notifier) = Notifier::from_environment() {
-        server = server.observe(systemd::watchdog_interval(), move |event| {
-            notifier.tell(event);
-        });
+    let access = flags.access_log.as_deref().map(AccessOutput::new);
+    if let Some(access) = &access {
+        server = server.access_log(access.lines(flags.access_log_format));
     }
+    server = observed(server, access.as_ref());
     let bound = server
         .bind()
         .map_err(|error| Failure::AtRunTime(unbound::describe(&error)))?;
     privileges::leave(identity.as_ref(), &bound, |address| {
         are_passed.contains(address)
     })?;
+    if let Some(access) = &access {
+        access.open().map_err(Failure::AtRunTime)?;
+    }
     built.https_port.set(https_port(&bound));
     announce(&bound, &built.fingerprints).map_err(no_thread)?;
     bound.run().map_err(failed)
+}
+
+/// Has a service manager told how the server is, and the access log opened again when files are read again,
+/// as far as there are these.
+fn observed(server: Server, access: Option<&AccessOutput>) -> Server {
+    let (notifier, reopen) = (
+        Notifier::from_environment(),
+        access.map(AccessOutput::reopener),
+    );
+    if notifier.is_none() && reopen.is_none() {
+        return server;
+    }
+    server.observe(systemd::watchdog_interval(), move |event| {
+        if let (ServerEvent::Reloading, Some(reopen)) = (event, &reopen) {
+            reopen();
+        }
+        if let Some(notifier) = &notifier {
+            notifier.tell(event);
+        }
+    })
 }
 
 /// Takes the sockets that systemd passed, if an address asks for them, and puts their addresses in the

@@ -215,7 +215,7 @@ fn read_one(arg: &Arg, value: &Value<'_>, base: &Path) -> Option<OsString> {
     let hint = arg.get_value_hint();
     let judged = if hint == ValueHint::DirPath {
         build::folder(base, &text).map(OsString::from)
-    } else if hint == ValueHint::FilePath && !text.contains(',') {
+    } else if hint == ValueHint::FilePath && text != "-" && !text.contains(',') {
         build::file(base, &text).map(OsString::from)
     } else if flags::is_list(arg) && text.contains(',') {
         // As a default it would be taken for two.

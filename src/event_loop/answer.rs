@@ -44,6 +44,9 @@ impl<S: System> EventLoop<S> {
             return;
         };
         let plan = self.app.body_plan(host, request).unwrap_or_default();
+        if self.access.is_on() {
+            self.note_announced(id);
+        }
         let max_bytes = self.settings.server.max_body_bytes as u64;
         let event = self.protocol(slot, |protocol, cx| {
             protocol.expect_body(plan.or_at_most(max_bytes), is_there, cx)
@@ -63,6 +66,9 @@ impl<S: System> EventLoop<S> {
             return;
         };
         if self.stop.is_begun() {
+            if self.access.is_on() {
+                self.note_request(id, &request);
+            }
             let reason = "The server stops.";
             self.protocol(slot, |protocol, cx| {
                 protocol.refuse(StatusCode::SERVICE_UNAVAILABLE, reason, cx);
@@ -237,6 +243,9 @@ impl<S: System> EventLoop<S> {
             response.settle_stream();
         }
         self.keep_date();
+        if self.access.is_on() {
+            self.note_request(id, &request);
+        }
         match self.protocol(slot, |protocol, cx| protocol.respond(response, cx)) {
             Some(Answered::Upgrade(endpoint)) => self.open(id, endpoint, request.client_address()),
             Some(Answered::Stream { in_chunks }) => {
@@ -339,13 +348,17 @@ impl<S: System> EventLoop<S> {
     }
 
     /// A response in pieces is complete.
-    pub(super) fn end_stream(&mut self, id: ClientId) {
+    pub(super) fn end_stream(&mut self, id: ClientId, body_bytes: u64) {
         let slot = id.slot();
         let stops = self.stop.is_begun();
         let Some(client) = self.clients.by_id(id) else {
             return;
         };
         client.protocol.end_stream(self.hub.now.get());
+        if self.access.is_on() {
+            let until = self.hub.output.borrow().position(slot);
+            self.access.note_pieces(slot, body_bytes, Some(until));
+        }
         if stops {
             client.protocol = Protocol::Lingering(None);
         }
@@ -371,7 +384,8 @@ impl<S: System> EventLoop<S> {
 
     /// Nothing can be sent to the client in `slot` any more.
     pub(super) fn close_stream_to(&mut self, slot: u32) {
-        if let Some(stream) = self.hub.streams.take(slot) {
+        if let Some((stream, body_bytes)) = self.hub.streams.take(slot) {
+            self.access.note_pieces(slot, body_bytes, None);
             self.close_stream(&stream);
         }
     }

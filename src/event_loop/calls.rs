@@ -6,7 +6,7 @@ use crate::app::websocket::AnyApplication;
 use crate::client_id::ClientId;
 use crate::event_loop::EventLoop;
 use crate::event_loop::system::System;
-use crate::websocket::CloseCode;
+use crate::websocket::{CloseCode, ClosedBy};
 use std::borrow::Cow;
 
 impl<S: System> EventLoop<S> {
@@ -47,7 +47,7 @@ impl<S: System> EventLoop<S> {
         while let Some(pending) = self.hub.next_pending() {
             match pending {
                 Pending::Close(request) => self.carry_out_close(request),
-                Pending::EndStream(client) => self.end_stream(client),
+                Pending::EndStream { client, body_bytes } => self.end_stream(client, body_bytes),
                 Pending::CutStream(client) => self.cut_stream(client),
             }
         }
@@ -69,6 +69,14 @@ impl<S: System> EventLoop<S> {
             self.arm(slot);
             self.resume(slot);
         }
+        if self.access.is_on() {
+            let by = if fails {
+                ClosedBy::Failure
+            } else {
+                ClosedBy::Server
+            };
+            self.access.close(slot, code, &reason, by);
+        }
         self.tell_closed(endpoint, client, code, &reason);
     }
 
@@ -82,13 +90,16 @@ impl<S: System> EventLoop<S> {
     }
 
     /// The close of a WebSocket connection began by the peer, or for its fault.
-    pub(super) fn closed(&mut self, slot: u32, code: CloseCode, reason: &str) {
+    pub(super) fn closed(&mut self, slot: u32, code: CloseCode, reason: &str, by: ClosedBy) {
         let client = self.hub.directory.borrow().id_at(slot);
         let Some(client) = client else { return };
         let endpoint = self.hub.directory.borrow().endpoint_of(client);
         if self.hub.retire(client)
             && let Some(endpoint) = endpoint
         {
+            if self.access.is_on() {
+                self.access.close(slot, code, reason, by);
+            }
             self.tell_closed(endpoint, client, code, reason);
             self.carry_out();
         }

@@ -155,6 +155,9 @@ impl<S: System> EventLoop<S> {
         self.asides.streams.count += 1;
         self.hub.counts.streams.one();
         self.hub.counts.open_streams.up();
+        if self.access.is_on() {
+            self.note_begun(id, carrier, &new.request);
+        }
         let (exchange, first) = Exchange::begin(new, host, now);
         let protocol = Protocol::Exchange(Box::new(exchange));
         let mut client = Client::new(S::Socket::none(), protocol, now);
@@ -186,7 +189,7 @@ impl<S: System> EventLoop<S> {
             client.set(fact::AT_END | fact::END_UNTOLD);
         }
         let waits = client.is(fact::HELD);
-        if client.protocol.endpoint().is_some() {
+        if client.protocol.is_websocket() {
             let mut directory = self.hub.directory.borrow_mut();
             directory.count_read(slot, bytes.len(), now);
         }

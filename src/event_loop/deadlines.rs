@@ -9,8 +9,8 @@ use crate::event_loop::{EventLoop, STALL_MILLIS};
 use crate::moment::Moment;
 use crate::panics::bury;
 use crate::protocol::{Expiry, Protocol};
-use crate::websocket::CloseCode;
 use crate::websocket::encoded::ToSend;
+use crate::websocket::{CloseCode, ClosedBy};
 use std::time::Duration;
 
 /// Deadlines expired in a turn: no more than are flushed in one, or a million pings would pile up on
@@ -177,6 +177,7 @@ impl<S: System> EventLoop<S> {
                 slot,
                 CloseCode::POLICY_VIOLATION,
                 "Too slow: nothing was read for too long",
+                ClosedBy::Failure,
             );
             self.note_stalled(slot);
             self.doom(slot);
@@ -210,7 +211,9 @@ impl<S: System> EventLoop<S> {
         }
         match self.protocol(slot, |protocol, cx| protocol.on_deadline(reads_paused, cx)) {
             None | Some(Expiry::Nothing) => {}
-            Some(Expiry::Closing(code, reason)) => self.closed(slot, code, reason),
+            Some(Expiry::Closing(code, reason)) => {
+                self.closed(slot, code, reason, ClosedBy::Failure);
+            }
             Some(Expiry::Over) => self.end_carrier(slot),
             Some(Expiry::Drop) => self.doom(slot),
         }

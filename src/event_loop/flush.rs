@@ -362,6 +362,9 @@ impl<S: System> EventLoop<S> {
     /// Ends a connection on which all was said, as far as its queue allows: our side of the
     /// stream first, then the socket, when the peer ended its own. Its deadline is to be armed then.
     pub(super) fn settle(&mut self, slot: u32) {
+        if self.access.is_waiting() {
+            self.tell_finished(slot);
+        }
         let Some(client) = self.clients.get_mut(slot) else {
             return;
         };

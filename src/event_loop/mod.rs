@@ -4,6 +4,7 @@
 //! long for anybody. Application code is reached through [`App::call`] alone, which ends its panics.
 
 mod accept;
+mod access;
 mod addresses;
 mod answer;
 mod asides;
@@ -33,6 +34,7 @@ mod unix;
 mod warnings;
 mod watchdog;
 
+use crate::access::Access;
 use crate::app::App;
 use crate::app::hub::Hub;
 use crate::app::names::Names;
@@ -48,7 +50,7 @@ use crate::protocol::{Context, Fields, Protocol};
 use crate::rate::Bucket;
 use crate::websocket::deflate::Inflaters;
 use crate::websocket::encoded::ToSend;
-use crate::websocket::{CloseCode, Received};
+use crate::websocket::{CloseCode, ClosedBy, Received};
 use addresses::Addresses;
 use asides::{Asides, Held};
 use clients::{Client, Clients, client_of, fact, token_of};
@@ -115,6 +117,8 @@ pub(crate) struct EventLoop<S: System> {
     fields: Fields,
     /// What is left of the request that was answered last.
     spare: Option<Box<Request>>,
+    /// What is to be told of requests and WebSocket connections when they are over.
+    access: Access,
     /// What compressed messages are inflated with.
     inflaters: Inflaters,
     date: DateCache,
@@ -230,6 +234,7 @@ impl<S: System> EventLoop<S> {
             head: Vec::new(),
             fields: Fields::default(),
             spare: None,
+            access: Access::default(),
             inflaters: Inflaters::default(),
             date: DateCache::new(system.calendar()),
             dated: Moment::START,
@@ -392,7 +397,7 @@ impl<S: System> EventLoop<S> {
 
     /// How many entries the tables have of what few clients have at a time.
     pub(crate) fn aside_count(&self) -> usize {
-        self.asides.len()
+        self.asides.len() + self.access.len()
     }
 
     /// How many messages were compressed so far.
@@ -547,6 +552,7 @@ impl<S: System> EventLoop<S> {
             fields: &mut self.fields,
             spare: &mut self.spare,
             counts: &self.hub.counts,
+            access: &mut self.access,
         };
         let result = act(&mut client.protocol, &mut context);
         if client.is(fact::CARRIED) {
@@ -559,6 +565,7 @@ impl<S: System> EventLoop<S> {
     /// A client whose connection is lost, or over: freed at the end of the turn.
     fn doom(&mut self, slot: u32) {
         self.part(slot);
+        let id = self.access.is_on().then(|| self.clients.id_of(slot));
         if let Some(client) = self.clients.get_mut(slot) {
             // An orderly end would say that the response is complete; and for who does not read, the
             // kernel would hold what it was given for minutes, with nobody to limit it.
@@ -571,8 +578,11 @@ impl<S: System> EventLoop<S> {
             // At once, for who comes in its place in this turn.
             self.asides.addresses.leave(slot);
         }
-        self.closed(slot, CloseCode::ABNORMAL, "");
+        self.closed(slot, CloseCode::ABNORMAL, "", ClosedBy::Nobody);
         self.abandon(slot);
+        if let Some(Some(id)) = id {
+            self.tell_left(id);
+        }
         self.leave_carrier(slot);
         self.lose_streams(slot);
     }
@@ -619,6 +629,7 @@ impl<S: System> Drop for EventLoop<S> {
         for (_, upload) in std::mem::take(&mut self.asides.uploads) {
             self.abort(upload);
         }
+        self.tell_rest();
         let calls = self.hub.schedule.borrow_mut().take_calls();
         bury(calls);
         self.app.bury();

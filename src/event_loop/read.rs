@@ -256,7 +256,7 @@ impl<S: System> EventLoop<S> {
             return 0;
         };
         client.protocol.heard(len, now);
-        if client.protocol.endpoint().is_some() {
+        if client.protocol.is_websocket() {
             self.hub.directory.borrow_mut().count_read(slot, len, now);
         }
         let unread = self.serve(id, bytes);
@@ -426,7 +426,7 @@ impl<S: System> EventLoop<S> {
             Event::Body(bytes, is_last) => self.receive(id, bytes, is_last),
             Event::Text(text) => self.deliver(id, Message::Text(&text)),
             Event::Binary(bytes) => self.deliver(id, Message::Binary(&bytes)),
-            Event::Closing(code, reason) => self.closed(id.slot(), code, &reason),
+            Event::Closing(code, reason, by) => self.closed(id.slot(), code, &reason, by),
         }
     }
 
@@ -446,6 +446,9 @@ impl<S: System> EventLoop<S> {
     /// The 101 is queued: the client is open.
     pub(super) fn open(&mut self, id: ClientId, endpoint: u16, remote_address: &Address) {
         self.hub.counts.opened.one();
+        if self.access.is_on() {
+            self.note_websocket(id);
+        }
         let deflate = self.hub.open(id, endpoint, remote_address);
         self.protocol(id.slot(), |protocol, cx| {
             protocol.upgrade(endpoint, deflate, cx);

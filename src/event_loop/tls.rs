@@ -20,7 +20,7 @@ use crate::event_loop::{Asides, EventLoop};
 use crate::input::Input;
 use crate::output::Output;
 use crate::protocol::Protocol;
-use crate::websocket::CloseCode;
+use crate::websocket::{CloseCode, ClosedBy};
 pub(crate) use session::Acceptor;
 pub(super) use session::Session;
 use std::io::IoSlice;
@@ -161,7 +161,7 @@ impl<S: System> EventLoop<S> {
     /// the alert is sent.
     fn fail_session(&mut self, slot: u32) {
         self.lose_streams(slot);
-        self.closed(slot, CloseCode::ABNORMAL, "");
+        self.closed(slot, CloseCode::ABNORMAL, "", ClosedBy::Nobody);
         self.abandon(slot);
         let Some(client) = self.clients.get_mut(slot) else {
             return;

@@ -8,6 +8,7 @@ use super::forwarded::Forwarded;
 use super::target::{Target, TargetForm, TargetParts};
 use super::upload::{BodyFlow, BodyHandler, Incoming, Witness};
 use super::{Address, Headers, Method, Version, cookie};
+use crate::moment::Moment;
 use ::http::Extensions;
 
 /// Between whom a request travelled.
@@ -46,6 +47,8 @@ pub struct Request {
     announces_body: bool,
     body: Vec<u8>,
     connection: ConnectionInfo,
+    /// When its first byte was read.
+    began: Moment,
     /// What trusted proxies say of the client.
     forwarded: Option<Box<Forwarded>>,
     /// What the router found in the path: name and decoded text, in the order of the pattern.
@@ -84,6 +87,7 @@ impl Request {
             announces_body: false,
             body: Vec::new(),
             connection,
+            began: Moment::START,
             forwarded: None,
             captures: Vec::new(),
             protocol: None,
@@ -93,12 +97,25 @@ impl Request {
     }
 
     /// The same in the allocations of `spare`, if there is one: most requests then need no other.
-    pub(crate) fn boxed(spare: Option<Box<Self>>, connection: ConnectionInfo) -> Box<Self> {
-        let Some(mut spare) = spare else {
-            return Box::new(Self::new(connection));
+    pub(crate) fn boxed(
+        spare: Option<Box<Self>>,
+        connection: ConnectionInfo,
+        began: Moment,
+    ) -> Box<Self> {
+        let mut request = match spare {
+            None => Box::new(Self::new(connection)),
+            Some(mut spare) => {
+                spare.connection = connection;
+                spare
+            }
         };
-        spare.connection = connection;
-        spare
+        request.began = began;
+        request
+    }
+
+    /// When its first byte was read.
+    pub(crate) const fn began(&self) -> Moment {
+        self.began
     }
 
     /// What is left of it for the next request to be parsed into: the allocations, unless they
@@ -113,6 +130,7 @@ impl Request {
             announces_body,
             body,
             connection: _, // given anew
+            began: _,
             forwarded,
             captures,
             protocol,

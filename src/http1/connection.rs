@@ -80,6 +80,14 @@ enum State {
 struct PartialHead {
     bytes: Vec<u8>,
     scan: HeadScan,
+    /// When the first of it was read.
+    began: Moment,
+}
+
+impl PartialHead {
+    const fn new(bytes: Vec<u8>, scan: HeadScan, began: Moment) -> Self {
+        Self { bytes, scan, began }
+    }
 }
 
 /// What must be known of a request when it is answered.
@@ -401,7 +409,7 @@ impl Http1Connection {
         if !self.is_new {
             self.since = now;
         }
-        let mut request = Request::boxed(spare.take(), self.info.clone());
+        let mut request = Request::boxed(spare.take(), self.info.clone(), now);
         if let Some((outline, len)) = straight::parse(input.rest(), config, &mut request) {
             input.take(len);
             return self.begin_answer(request, &outline);
@@ -416,17 +424,17 @@ impl Http1Connection {
                 }
                 Some(Preface::Begun) => {
                     let bytes = input.take(input.len()).to_vec();
-                    self.state = State::Head(Box::new(PartialHead { bytes, scan }));
+                    self.state = State::Head(Box::new(PartialHead::new(bytes, scan, now)));
                     return Step::NeedInput;
                 }
                 None => {}
             }
         }
         match scan.find_end(input.rest(), config) {
-            Ok(Some(len)) => self.end_head(&mut scan, input.take(len), spare),
+            Ok(Some(len)) => self.end_head(&mut scan, input.take(len), now, spare),
             Ok(None) => {
                 let bytes = input.take(input.len()).to_vec();
-                self.state = State::Head(Box::new(PartialHead { bytes, scan }));
+                self.state = State::Head(Box::new(PartialHead::new(bytes, scan, now)));
                 Step::NeedInput
             }
             Err(refused) => self.refuse(refused, scan.is_head_request()),
@@ -466,8 +474,8 @@ impl Http1Connection {
         match partial.scan.find_end(&partial.bytes, config) {
             Ok(Some(len)) => {
                 input.take(len - held);
-                let PartialHead { bytes, scan } = &mut *partial;
-                self.end_head(scan, &bytes[..len], spare)
+                let PartialHead { bytes, scan, began } = &mut *partial;
+                self.end_head(scan, &bytes[..len], *began, spare)
             }
             Ok(None) => {
                 input.take(partial.bytes.len() - held);
@@ -482,10 +490,11 @@ impl Http1Connection {
         &mut self,
         scan: &mut HeadScan,
         head: &[u8],
+        began: Moment,
         spare: &mut Option<Box<Request>>,
     ) -> Step<'static> {
         let is_head_request = scan.is_head_request();
-        let mut request = Request::boxed(spare.take(), self.info.clone());
+        let mut request = Request::boxed(spare.take(), self.info.clone(), began);
         match scan.parse(head, &mut request) {
             Ok(outline) => self.begin_answer(request, &outline),
             Err(refused) => self.refuse(refused, is_head_request),

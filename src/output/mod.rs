@@ -713,6 +713,17 @@ impl Output {
         self.store.queued_bytes()
     }
 
+    /// How many bytes the socket of a client that is in no log took so far.
+    pub(crate) fn taken(&self, slot: u32) -> u64 {
+        self.clients[slot as usize].sent.bytes
+    }
+
+    /// The place of the next byte that is queued for it among all of them; what sources have not given
+    /// yet is not counted.
+    pub(crate) fn position(&self, slot: u32) -> u64 {
+        self.taken(slot) + self.backlog_bytes(slot)
+    }
+
     /// Whether a flush has nothing to do: nobody to write to, nothing to tidy.
     #[inline]
     pub(crate) fn is_quiet(&self) -> bool {

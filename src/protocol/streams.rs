@@ -1,6 +1,6 @@
 //! HTTP/2 in a client's life: a connection that carries others, and a request on one of its streams.
 
-use super::{Answered, Context, Event, Protocol, queue, upgrade_of};
+use super::{Answered, Context, Event, Protocol, Queued, queue, upgrade_of};
 use crate::http::{ConnectionInfo, Response};
 use crate::http1::connection as http1;
 use crate::http2::connection::{self as http2, Carrying, Http2Connection};
@@ -137,7 +137,10 @@ impl Protocol {
         date.set(cx.date_line);
         let after = exchange.respond(response, date, block);
         cx.fields.is_last = after == exchange::After::Ended;
-        match after {
+        let sends_body = after != exchange::After::Ended;
+        let is_noted = cx.access.is_on() && after != exchange::After::Upgrade;
+        let queued = is_noted.then(|| Queued::of(response, sends_body));
+        let answered = match after {
             exchange::After::Upgrade => upgrade_of(response),
             exchange::After::Stream => Answered::Stream { in_chunks: false },
             exchange::After::Ended => {
@@ -150,6 +153,10 @@ impl Protocol {
                 *self = Self::Lingering(None);
                 Answered::Whole
             }
+        };
+        if let Some(queued) = queued {
+            cx.note_answer(queued, None);
         }
+        answered
     }
 }

@@ -22,6 +22,20 @@ use super::utf8;
 /// Longest reason in bytes: a control frame carries 125, two of them are the code.
 pub(crate) const MAX_REASON_BYTES: usize = 123;
 
+/// Who began the close of a WebSocket connection, and how.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ClosedBy {
+    /// The client sent a Close frame.
+    Client,
+    /// The application closed it, or the server, which stops or has it open for too long.
+    Server,
+    /// It was failed (RFC 6455 section 7.1.7): for what the client sent, or did not, or did not take,
+    /// or since the handler panicked.
+    Failure,
+    /// Nobody said Close: the connection ended or broke.
+    Nobody,
+}
+
 /// Why a WebSocket connection was closed: four digits (RFC 6455 section 7.4).
 ///
 /// ```

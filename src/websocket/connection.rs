@@ -9,7 +9,7 @@ use crate::config::WebSocketConfig;
 use crate::input::Input;
 use crate::moment::{Moment, Stamp};
 use crate::output::{Bytes, Output, Unit};
-use crate::websocket::close::{self, Action, CloseCode, State};
+use crate::websocket::close::{self, Action, CloseCode, ClosedBy, State};
 use crate::websocket::deflate::inflation::{Inflation, PIECE_BYTES};
 use crate::websocket::deflate::{Agreement, Inflaters};
 use crate::websocket::frame::{self, FrameHeader, MAX_HEADER_LEN, Opcode};
@@ -32,6 +32,7 @@ pub(crate) enum Event<'b> {
     Closing {
         code: CloseCode,
         reason: Cow<'static, str>,
+        by: ClosedBy,
     },
 }
 
@@ -308,6 +309,7 @@ impl WebSocketConnection {
                         return Some(Event::Closing {
                             code,
                             reason: Cow::Borrowed(reason),
+                            by: ClosedBy::Failure,
                         });
                     }
                 }
@@ -508,6 +510,7 @@ impl WebSocketConnection {
                     Progress::Event(Event::Closing {
                         code,
                         reason: Cow::Owned(reason.to_owned()),
+                        by: ClosedBy::Client,
                     })
                 });
                 Ok(event.unwrap_or(Progress::Consumed))
@@ -546,6 +549,7 @@ impl WebSocketConnection {
             .then_some(Event::Closing {
                 code: CloseCode::ABNORMAL,
                 reason: Cow::Borrowed(""),
+                by: ClosedBy::Nobody,
             })
     }
 

@@ -13,6 +13,6 @@ pub(crate) mod utf8;
 
 pub(crate) use connection::Received;
 
-pub use close::{CloseCode, InvalidClose};
+pub use close::{CloseCode, ClosedBy, InvalidClose};
 pub use encoded::Frame;
 pub use message::Message;

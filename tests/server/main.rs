@@ -49,6 +49,10 @@ mod stalls;
 mod timers;
 mod watchdog;
 
+#[cfg(feature = "cli")]
+mod access_log;
+#[cfg(feature = "cli")]
+mod access_log_output;
 #[cfg(all(feature = "cli", target_os = "linux"))]
 mod activation;
 #[cfg(all(feature = "cli", target_os = "linux"))]

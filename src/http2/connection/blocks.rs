@@ -157,7 +157,7 @@ impl Http2Connection {
             // The client need not have heard of the limit (section 5.1.2).
             return self.fail_stream(stream, is_last, ErrorCode::REFUSED_STREAM, cx);
         }
-        let request = Request::boxed(cx.spare.take(), self.info.clone());
+        let request = Request::boxed(cx.spare.take(), self.info.clone(), cx.now);
         let mut fields = RequestFields::new(request, cx.config);
         self.decode(block, |name, value| fields.add(name, value))?;
         match fields.finish(is_last, cx.spare) {

@@ -77,7 +77,7 @@ impl Bench {
             self.seen.push(match event {
                 Event::Text(text) => Seen::Text(text.into_owned()),
                 Event::Binary(bytes) => Seen::Binary(bytes.into_owned()),
-                Event::Closing { code, reason } => {
+                Event::Closing { code, reason, .. } => {
                     Seen::Closing(code.as_u16(), reason.into_owned())
                 }
             });
@@ -492,7 +492,8 @@ fn the_end_of_the_stream_is_1006_unless_a_close_came_first() {
         event,
         Some(Event::Closing {
             code: CloseCode::ABNORMAL,
-            reason: "".into()
+            reason: "".into(),
+            by: ClosedBy::Nobody,
         })
     );
     assert_eq!(bench.sent(), b"");
@@ -658,7 +659,7 @@ fn both_ways(
     let event = event.map(|event| match event {
         Event::Text(text) => Seen::Text(text.into_owned()),
         Event::Binary(bytes) => Seen::Binary(bytes.into_owned()),
-        Event::Closing { code, reason } => Seen::Closing(code.as_u16(), reason.into_owned()),
+        Event::Closing { code, reason, .. } => Seen::Closing(code.as_u16(), reason.into_owned()),
     });
     (straight, event, input.len())
 }
