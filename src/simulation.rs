@@ -168,8 +168,8 @@ impl Simulation {
         self.event_loop.check_sockets();
     }
 
-    /// Bytes that wait for the WebSocket client that has most of them, of those whose sockets are full,
-    /// and those of half-read input of all clients.
+    /// Bytes that wait for the open WebSocket client that has most of them, of those whose sockets are
+    /// full, and those of half-read input of all clients.
     #[must_use]
     pub fn held_bytes(&self) -> (u64, usize) {
         self.event_loop.most_held_bytes()
@@ -184,6 +184,13 @@ impl Simulation {
     pub fn stop(&mut self) {
         self.event_loop.control().stop();
         simulated::wake();
+    }
+
+    /// How long after the start all timers have expired that were due by then: as long as the clock
+    /// says, but for those that wait for a turn of theirs.
+    #[must_use]
+    pub fn expired_until(&self) -> Duration {
+        Duration::from_millis(self.event_loop.expired_until().as_millis())
     }
 
     /// Time passes. Nothing happens before the next [`turn`](Self::turn).

@@ -11,7 +11,6 @@ use super::{EventLoop, Listening};
 use crate::app::schedule::Due;
 use crate::moment::Moment;
 use crate::output::LogId;
-use crate::protocol::Protocol;
 use crate::timer_wheel::TimerKey;
 use rustc_hash::{FxHashMap, FxHashSet};
 use std::time::Duration;
@@ -266,11 +265,20 @@ impl EventLoop<Simulated> {
         }
     }
 
-    /// Most bytes that wait for any WebSocket client whose socket is full, and half-read input in all.
+    /// Up to when all timers have expired that were due.
+    pub(crate) fn expired_until(&self) -> Moment {
+        let now = self.hub.now.get();
+        let deadline = self.hub.schedule.borrow().wheel.next_deadline();
+        deadline.map_or(now, |deadline| deadline.min(now))
+    }
+
+    /// Most bytes that wait for any open WebSocket client whose socket is full, and half-read input in
+    /// all. Who closes keeps what the turn brought that it began in, and gets nothing more.
     pub(crate) fn most_held_bytes(&self) -> (u64, usize) {
         let output = self.hub.output.borrow();
         let open = self.clients.iter();
-        let open = open.filter(|(_, client)| matches!(client.protocol, Protocol::WebSocket(_)));
+        let directory = self.hub.directory.borrow();
+        let open = open.filter(|(slot, _)| directory.id_at(*slot).is_some());
         let blocked = open.filter(|(slot, _)| output.is_blocked(*slot));
         let most = blocked.map(|(slot, _)| output.backlog_bytes(slot)).max();
         (most.unwrap_or(0), self.asides.buffered_bytes)

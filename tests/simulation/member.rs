@@ -144,7 +144,7 @@ impl Room {
             let writes_fail = model.writes_fail;
             let member = model.member(self.key);
             // A message too many for it, and then it or a handler closed it, before it was for that.
-            let by_somebody = matches!(member.closed, Some(1000 | 1001 | 1005 | 3000..));
+            let by_somebody = matches!(member.closed, Some(1000 | 1001 | 1005 | 1011 | 3000..));
             let is_over_limit = by_somebody && (writes_fail || member.reasons & reason::SLOW != 0);
             if !stayed || member.is_lossy || is_over_limit {
                 return;

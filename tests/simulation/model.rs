@@ -45,7 +45,8 @@ pub(crate) struct Member {
     pub(crate) opened_at: u64,
     /// What `on_close` was told.
     pub(crate) closed: Option<u16>,
-    /// When the last turn but one before that was: what is due waits for a turn behind a long one.
+    /// What was due by then had come the last turn but one before that: what is due waits for a turn
+    /// behind a long one, and for others that are due.
     closed_after: u64,
     /// Delayed messages that came.
     pub(crate) delayed: HashSet<u32>,
@@ -117,7 +118,7 @@ pub(crate) struct Model {
     pub(crate) writes_fail: bool,
     /// By endpoint: how long its clients may be open, in all and without a message.
     pub(crate) times: [[Option<Duration>; 2]; 2],
-    /// When the last turn was, and the one before.
+    /// Up to when all had expired that was due, after the last turn and the one before.
     last_turns: [u64; 2],
     nanos: u64,
     /// A number of everything that happened, in order.
@@ -167,9 +168,10 @@ impl Model {
     }
 
     /// A turn is over.
-    pub(crate) fn note_turn(&mut self) {
+    pub(crate) fn note_turn(&mut self, expired: Duration) {
         let [last, _] = self.last_turns;
-        self.last_turns = [self.now, last];
+        let expired = u64::try_from(expired.as_millis()).expect("not for ever");
+        self.last_turns = [expired, last];
     }
 
     /// Time passes.

@@ -175,7 +175,8 @@ impl Game {
             let most = self.scenario.hard_backlog_bytes() + LARGEST_MESSAGE;
             assert!(waits <= most, "{waits} bytes wait for one client");
         }
-        self.model.with(Model::note_turn);
+        let expired = self.server.expired_until();
+        self.model.with(|model| model.note_turn(expired));
     }
 
     /// Turns until nothing is left to be done.
