@@ -91,9 +91,15 @@ class World {
     await this.launch(`--ignore-certificate-errors-spki-list=${hashes}`, ...args);
   }
 
-  /** A page of a tab that shares nothing with others. `expected` are complaints that are to come. */
-  async page(options = {}, expected = []) {
-    const context = await this.browser.newContext({ viewport: { width: 1100, height: 760 }, ...options });
+  /** What tabs may share: cache, storage and connections. */
+  context(options = {}) {
+    return this.browser.newContext({ viewport: { width: 1100, height: 760 }, ...options });
+  }
+
+  /** A page of a tab; without a `context`, it shares nothing with others. `expected` are complaints that
+   *  are to come. */
+  async page({ context, ...options } = {}, expected = []) {
+    context ??= await this.context(options);
     const page = await context.newPage();
     page.setDefaultTimeout(PATIENCE);
     const complain = text => { if (!expected.some(pattern => pattern.test(text))) this.complaints.push(text); };
