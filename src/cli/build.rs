@@ -130,6 +130,7 @@ fn websocket_config(flags: &ServeArgs) -> WebSocketConfig {
         max_unanswered_pings: flags.max_unanswered_pings,
         max_lifetime: flags.max_lifetime.0,
         idle_timeout: flags.websocket_idle_timeout.0,
+        allowed_origins: (!flags.allowed_origin.is_empty()).then(|| flags.allowed_origin.clone()),
         max_handshakes_per_second: flags.max_handshakes_per_second,
         max_frames_per_second: flags.max_frames_per_second,
         max_bytes_per_second: flags.max_bytes_per_second.map(|bytes| bytes as u64),

@@ -18,17 +18,9 @@ MIB = 1 << 20
 MOST_SAID = 10
 
 # Behind this folder, which has a module named as one of theirs.
-sys.path += [str(ROOT / "tests" / "browser"), str(ROOT / "tests" / "tls")]
+sys.path.append(str(ROOT / "tests" / "tls"))
 import authority
-import browser as browsers
-
-# Why there is nothing to judge, and what was judged and is not as it should be.
-Trouble, Wrong = browsers.Trouble, browsers.Wrong
-
-
-def expect(condition, what):
-    if not condition:
-        raise Wrong(what)
+from verdict import Trouble, Wrong, expect
 
 
 def words(seed, length):
@@ -52,7 +44,6 @@ class Certified:
         self.authority = str(issuer.certificate)
         certificate, key = issuer.issue("server", ["127.0.0.1"])
         self.options = ["--tls-cert", certificate, "--tls-key", key]
-        self.public_key_hash = authority.public_key_hash(certificate.read_text())
 
 
 class Server:
@@ -173,27 +164,19 @@ def parameters(extensions, is_answer=True):
     return found
 
 
-def expected_answer(offer, mode, greatest=15):
-    """What RFC 7692 section 7.1 makes of an offer's parameters, and this server where it is free.
-
-    `greatest` is its --compression-window-bits.
-    """
+def expected_answer(offer, mode):
+    """What RFC 7692 section 7.1 makes of an offer's parameters, and this server where it is free."""
     answer = {key: True for key in FLAGS if key in offer or mode == "shared"}
-    # 7.1.2.1: no more than asked, and always said if asked; unasked it may be said, if not greatest.
-    bits = min(offer.get("server_max_window_bits", 15), greatest)
-    if bits < 15 or "server_max_window_bits" in offer:
-        answer["server_max_window_bits"] = bits
+    # 7.1.2.1: no more than asked, and always said if asked.
+    if "server_max_window_bits" in offer:
+        answer["server_max_window_bits"] = offer["server_max_window_bits"]
     # 7.1.2.2: never said if not offered, and no more than was. 15 need not be said.
     wish = offer.get("client_max_window_bits")
-    bits = min(15 if wish in (True, None) else wish, greatest)
-    if bits < 15 and wish:
-        answer["client_max_window_bits"] = bits
-    elif bits < 15:
-        # A client that cannot be told so little must not count on more being kept.
-        answer["client_no_context_takeover"] = True
+    if wish not in (None, True, 15):
+        answer["client_max_window_bits"] = wish
     return answer
 
 
-def expect_answer(answer, offer, mode, greatest=15):
-    expected = expected_answer(offer, mode, greatest)
+def expect_answer(answer, offer, mode):
+    expected = expected_answer(offer, mode)
     expect(answer == expected, f"{offer} was answered with {answer} instead of {expected}")

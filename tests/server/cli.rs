@@ -3,7 +3,7 @@
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
-use crate::client::{BINARY, Client, handshake, pattern};
+use crate::client::{BINARY, Client, handshake, handshake_with, pattern};
 #[cfg(target_os = "linux")]
 use crate::program::run_with_descriptors;
 use crate::program::{Program, run};
@@ -85,6 +85,25 @@ fn limits_of_the_command_line_are_kept() {
 }
 
 #[test]
+fn pages_of_allowed_origins_alone_may_open_websockets() {
+    let allowed = "https://example.com,http://127.0.0.1:8080";
+    let program = Program::serve(&["--allowed-origin", allowed]);
+    let opened = |path: &str, fields: &str| {
+        let mut client = Client::connect(program.address);
+        client.send_raw(handshake_with(path, fields));
+        client.read_response().status == 101
+    };
+    for path in ["/chat", "/chat/named", "/echo", "/broadcast"] {
+        for origin in ["https://example.com", "http://127.0.0.1:8080"] {
+            assert!(opened(path, &format!("Origin: {origin}\r\n")), "{path}");
+        }
+        assert!(!opened(path, "Origin: http://example.com\r\n"), "{path}");
+        assert!(!opened(path, "Origin: null\r\n"), "{path}");
+        assert!(!opened(path, ""), "{path}");
+    }
+}
+
+#[test]
 fn a_root_is_served_in_place_of_the_page() {
     let root = std::env::temp_dir().join(format!("aerys-cli-test-{}", std::process::id()));
     std::fs::create_dir_all(&root).expect("a temporary folder");
@@ -104,6 +123,7 @@ fn bad_arguments_are_explained_with_status_2() {
         &["serve", "--busy-poll", "long"],
         &["serve", "--max-message-bytes", "-1"],
         &["serve", "--compression", "on"],
+        &["serve", "--allowed-origin", "example.com"],
         &["serve", "--compression-level", "0"],
         &["serve", "--compression-window-bits", "16"],
         &["serve", "--no-such-flag"],

@@ -177,7 +177,7 @@ fn names_are_made_short_and_printable_whatever_is_sent() {
             json!("<script>alert(1)</script"),
         ),
         (" \u{202e}a\u{1b}[31m\r\n b ", json!("a[31m b")),
-        (&"\u{1f389}".repeat(1000), json!("\u{1f389}".repeat(24))),
+        (&"\u{1f389}".repeat(100), json!("\u{1f389}".repeat(24))),
         ("", Value::Null),
         ("\u{200b}\u{3164}\0", Value::Null),
     ] {

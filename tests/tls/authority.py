@@ -1,14 +1,12 @@
 """A certificate authority for tests, by openssl, and what it vouches for; shared by all checks over TLS."""
 
-import base64
-import hashlib
 import os
 import pathlib
 import shutil
 import ssl
 import subprocess
 
-from browser import Trouble
+from verdict import Trouble
 
 # Of less than 60, scanners complain.
 DAYS = 90
@@ -66,10 +64,3 @@ class Authority:
 def fingerprint(certificate):
     """Of a certificate in PEM, as openssl writes it."""
     return openssl("x509", "-noout", "-fingerprint", "-sha256", stdin=certificate.encode()).strip()
-
-
-def public_key_hash(certificate):
-    """What browsers know the key of a certificate in PEM by: SHA-256 of its SPKI, in base64."""
-    key = openssl("x509", "-noout", "-pubkey", stdin=certificate.encode())
-    encoded = openssl("pkey", "-pubin", "-outform", "der", stdin=key.encode(), binary=True)
-    return base64.b64encode(hashlib.sha256(encoded).digest()).decode()

@@ -7,14 +7,12 @@ import select
 import socket
 import ssl
 import subprocess
-import sys
 import time
+
+from verdict import Trouble, Wrong, expect
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 TIMEOUT = 10
-
-sys.path.insert(0, str(ROOT / "tests" / "browser"))
-from browser import Trouble, Wrong, expect
 
 
 def wait_until(what, condition):

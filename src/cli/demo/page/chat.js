@@ -107,7 +107,7 @@ function giveUp(item, why) {
   const forget = element("button", { type: "button", className: "quiet" }, "Forget it");
   again.onclick = () => { drop(item); say(item.text); $("input").focus(); };
   forget.onclick = () => { drop(item); $("input").focus(); };
-  item.element.append(again, forget);
+  item.element.append(element("span", { className: "actions" }, again, forget));
 }
 
 function count() {
@@ -189,6 +189,7 @@ function show(state, text) {
   const hadFocus = document.activeElement === $("retry");
   $("status").dataset.state = state;
   $("status").replaceChildren(text, element("span", { ariaHidden: "true" }));
+  $("status").title = "";
   $("retry").hidden = state !== "waiting";
   if (hadFocus && $("retry").hidden) $("input").focus();
   for (const button of document.querySelectorAll("#send, .again")) button.disabled = state !== "connected";
@@ -214,7 +215,7 @@ function connect() {
 }
 
 function closed(code, reason) {
-  if (isConnected()) note(`The connection was closed with ${code}: ${explained(code)}.${reason && ` It was told: “${reason}”.`}`);
+  if (isConnected()) note(`The connection was closed with ${code}: ${explained(code)}.${reason && ` The server said: “${reason}”.`}`);
   for (const item of pending.filter(item => item.state === "sent")) giveUp(item, `Nobody knows whether it arrived (${code}).`);
   $("count").textContent = "–";
   $("people").replaceChildren();
@@ -223,7 +224,8 @@ function closed(code, reason) {
   attempt += 1;
   due = performance.now() + pause;
   timer = setTimeout(connect, pause);
-  show("waiting", `Not connected (${code}).`);
+  show("waiting", "Not connected.");
+  $("status").title = `${code}: ${explained(code)}`;
   count();
 }
 
