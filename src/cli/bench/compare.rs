@@ -10,8 +10,13 @@ pub(crate) struct CompareArgs {
     /// Runs, as `--json` wrote them
     #[arg(value_name = "FILE", value_hint = ValueHint::FilePath, required = true)]
     files: Vec<PathBuf>,
+
+    /// Write a page with all of them drawn over each other to FILE
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath,
+          env = "AERYS_BENCH_HTML", hide_env_values = true)]
+    html: Option<PathBuf>,
 }
 
-pub(crate) fn compare(args: &CompareArgs) -> Result<(), Failure> {
-    report::compare(&args.files)
+pub(crate) fn compare(args: CompareArgs) -> Result<(), Failure> {
+    report::compare(&args.files, args.html)
 }

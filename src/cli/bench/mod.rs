@@ -22,13 +22,13 @@ use clap::Subcommand;
 /// What is measured.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Bench {
-    /// Lay runs beside each other that `--json` wrote, in a table
+    /// Lay runs beside each other that `--json` wrote, in a table and on a page
     Compare(compare::CompareArgs),
 }
 
 /// Runs what the command line asks for.
 pub(crate) fn run(bench: Bench) -> Result<(), Failure> {
     match bench {
-        Bench::Compare(args) => compare::compare(&args),
+        Bench::Compare(args) => compare::compare(args),
     }
 }

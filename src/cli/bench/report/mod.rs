@@ -1,6 +1,12 @@
 //! What a run tells: a table and a histogram in the terminal, JSON, a page, and whether what was
 //! asserted holds.
 
+mod axis;
+mod chart;
+mod drawings;
+mod escape;
+mod figures;
+mod page;
 mod scale;
 mod text;
 
@@ -23,7 +29,12 @@ pub(crate) struct ReportArgs {
           env = "AERYS_BENCH_JSON", hide_env_values = true)]
     json: Option<PathBuf>,
 
-    /// Lay earlier runs, written by `--json`, beside this one in the table
+    /// Write a page with the latencies and the time line drawn to FILE
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, help_heading = HEADING,
+          env = "AERYS_BENCH_HTML", hide_env_values = true)]
+    html: Option<PathBuf>,
+
+    /// Lay earlier runs, written by `--json`, beside this one in the table and on the page
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, help_heading = HEADING,
           env = "AERYS_BENCH_COMPARE", hide_env_values = true, num_args = 1.., value_delimiter = ',')]
     compare: Vec<PathBuf>,
@@ -52,6 +63,7 @@ struct Named {
 #[derive(Debug)]
 pub(crate) struct Report {
     json: Option<Output>,
+    html: Option<Output>,
     others: Vec<Named>,
     label: Option<String>,
     assertions: Vec<Assertion>,
@@ -64,9 +76,11 @@ impl Report {
     ///
     /// [`Failure::Arguments`] for a file that cannot be read or written.
     pub(crate) fn prepare(args: ReportArgs) -> Result<Self, Failure> {
+        let open = |path: Option<PathBuf>| path.map(Output::open).transpose();
         Ok(Self {
             others: read(&args.compare)?,
-            json: args.json.map(Output::open).transpose()?,
+            json: open(args.json)?,
+            html: open(args.html)?,
             label: args.label,
             assertions: args.assert,
         })
@@ -97,6 +111,9 @@ impl Report {
         if let Some(output) = self.json {
             output.write(&json)?;
         }
+        if let Some(output) = self.html {
+            output.write(&page::page(&runs))?;
+        }
         let lines = verdicts.into_iter().filter(|verdict| !verdict.holds);
         let lines: Vec<_> = lines.map(|verdict| verdict.line).collect();
         if lines.is_empty() {
@@ -111,10 +128,16 @@ impl Report {
 ///
 /// # Errors
 ///
-/// [`Failure::Arguments`] for a file that cannot be read, [`Failure::AtRunTime`] if nothing can be written.
-pub(crate) fn compare(files: &[PathBuf]) -> Result<(), Failure> {
+/// [`Failure::Arguments`] for a file that cannot be read, [`Failure::AtRunTime`] for one that cannot be
+/// written.
+pub(crate) fn compare(files: &[PathBuf], html: Option<PathBuf>) -> Result<(), Failure> {
     let runs = read(files)?;
-    print(&text::report(&runs), true)
+    let html = html.map(Output::open).transpose()?;
+    print(&text::report(&runs), true)?;
+    match html {
+        Some(output) => output.write(&page::page(&runs)),
+        None => Ok(()),
+    }
 }
 
 /// On standard output or standard error, with colours where those are wanted (a terminal, `NO_COLOR`).
