@@ -8,6 +8,7 @@ mod bench;
 mod build;
 #[allow(dead_code, reason = "`connect` needs more of it")]
 mod client;
+mod connect;
 mod demo;
 mod file;
 mod flags;
@@ -29,6 +30,7 @@ use bench::Bench;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::parser::ValueSource;
 use clap::{Arg, CommandFactory, FromArgMatches, Parser, Subcommand, ValueHint};
+use connect::ConnectArgs;
 use flags::{FileDefaults, ServeArgs};
 use log_output::LogOutput;
 use std::cell::OnceCell;
@@ -71,6 +73,8 @@ enum Command {
     /// Measure how a server answers under load
     #[command(subcommand)]
     Bench(Bench),
+    /// Talk to a WebSocket server by hand: lines in, messages out
+    Connect(Box<ConnectArgs>),
 }
 
 /// Why a command did not do what it should.
@@ -90,6 +94,7 @@ enum Task {
     Serve(Box<Serve>),
     Check(PathBuf),
     Bench(Bench),
+    Connect(Box<ConnectArgs>),
 }
 
 /// `aerys serve`, as flags and variables say it.
@@ -122,6 +127,7 @@ pub(crate) fn run() -> ExitCode {
     let outcome = parse(&arguments, &FileDefaults::default()).and_then(|task| match task {
         Task::Check(file) => check(&file),
         Task::Bench(bench) => bench::run(bench),
+        Task::Connect(args) => connect::connect(&args),
         Task::Serve(first) => serve(*first, &arguments, &log),
     });
     match outcome {
@@ -180,6 +186,7 @@ fn try_parse(arguments: &[OsString], file: &FileDefaults) -> Result<Task, clap::
     let mut flags = match parsed.command {
         Some(Command::Check { file }) => return Ok(Task::Check(file)),
         Some(Command::Bench(bench)) => return Ok(Task::Bench(bench)),
+        Some(Command::Connect(args)) => return Ok(Task::Connect(args)),
         Some(Command::Serve(flags)) => *flags,
         None => parsed.serve,
     };
@@ -295,7 +302,7 @@ mod tests {
         match try_parse(&arguments(words), file) {
             Ok(Task::Serve(serve)) => Ok(*serve),
             Ok(Task::Check(file)) => Err(format!("to check {}", file.display())),
-            Ok(Task::Bench(bench)) => Err(format!("to bench: {bench:?}")),
+            Ok(other) => Err(format!("{other:?}")),
             Err(error) => Err(error.to_string()),
         }
     }
