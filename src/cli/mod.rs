@@ -10,6 +10,7 @@ mod build;
 mod client;
 mod connect;
 mod demo;
+mod descriptors;
 mod file;
 mod flags;
 mod forms;

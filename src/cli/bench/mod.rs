@@ -4,17 +4,23 @@
 //! all that a report reads, from this run or from a file.
 
 mod assertions;
+mod broadcast;
 mod compare;
+mod crowd;
+mod exchange;
+mod flags;
 mod histogram;
+mod measure;
 mod numbers;
-#[expect(dead_code, reason = "what measures comes next")]
+mod pace;
+mod prepared;
+mod process;
 mod progress;
-#[cfg_attr(not(test), expect(dead_code, reason = "what measures comes next"))]
 mod recorder;
-#[expect(dead_code, reason = "what measures comes next")]
 mod report;
-#[cfg_attr(not(test), expect(dead_code, reason = "what measures comes next"))]
 mod run;
+mod sources;
+mod troubles;
 
 use crate::cli::Failure;
 use clap::Subcommand;
@@ -22,6 +28,14 @@ use clap::Subcommand;
 /// What is measured.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Bench {
+    /// Messages that the server sends back: how many a second, and in what time
+    Echo(Box<flags::EchoArgs>),
+    /// Messages that the server sends to everyone: the time to the first, the median and the last receiver
+    Broadcast(Box<flags::BroadcastArgs>),
+    /// WebSocket handshakes a second, and the memory that open connections take
+    Connect(Box<flags::ConnectArgs>),
+    /// GET requests: how many a second, and in what time
+    Http(Box<flags::HttpArgs>),
     /// Lay runs beside each other that `--json` wrote, in a table and on a page
     Compare(compare::CompareArgs),
 }
@@ -29,6 +43,10 @@ pub(crate) enum Bench {
 /// Runs what the command line asks for.
 pub(crate) fn run(bench: Bench) -> Result<(), Failure> {
     match bench {
-        Bench::Compare(args) => compare::compare(args),
+        Bench::Echo(args) => measure::echo(*args),
+        Bench::Broadcast(args) => measure::broadcast(*args),
+        Bench::Connect(args) => measure::connect(*args),
+        Bench::Http(args) => measure::http(*args),
+        Bench::Compare(args) => compare::compare(&args),
     }
 }

@@ -1,4 +1,4 @@
-//! A WebSocket client for `aerys bench` and `aerys connect`, of this server or any other.
+//! A client for `aerys bench` and `aerys connect`, of this server or any other: WebSocket, and GETs.
 //!
 //! ```text
 //!  url ──▶ target ──▶ transport (socket, tls) ──▶ bytes ──▶ connection ──▶ events
@@ -14,6 +14,7 @@ mod deflate;
 pub(crate) mod flags;
 pub(crate) mod frames;
 pub(crate) mod opening;
+pub(crate) mod response;
 pub(crate) mod target;
 #[cfg_attr(not(feature = "tls"), path = "tls_absent.rs")]
 mod tls;

@@ -48,6 +48,10 @@ impl Target {
         self.addresses[self.chosen]
     }
 
+    pub(crate) fn has_several_addresses(&self) -> bool {
+        self.addresses.len() > 1
+    }
+
     /// Has the next address of the host connected to. Whether there is one.
     pub(crate) fn next_address(&mut self) -> bool {
         self.chosen = (self.chosen + 1) % self.addresses.len();

@@ -120,7 +120,7 @@ fn meaning(code: CloseCode) -> &'static str {
         3000 => "unauthorized",
         3003 => "forbidden",
         3008 => "timeout",
-        3000..=3999 => "a registered code",
+        3001..=3002 | 3004..=3007 | 3009..=3999 => "a registered code",
         4000..=4999 => "a code of the application's own",
         _ => "an unknown code",
     }

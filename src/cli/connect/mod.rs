@@ -14,7 +14,7 @@ use std::time::Duration;
 #[derive(Clone, Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct ConnectArgs {
-    /// Where to: ws://HOST:PORT/PATH or wss://HOST/PATH
+    /// Where to: `ws://HOST:PORT/PATH`, or `wss://` with TLS
     #[arg(value_name = "URL", value_parser = url)]
     url: Url,
 

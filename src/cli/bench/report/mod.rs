@@ -14,6 +14,7 @@ use super::assertions::Assertion;
 use super::run::Run;
 use crate::cli::Failure;
 use clap::{Args, ValueHint};
+use std::fmt::Write as _;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -91,52 +92,62 @@ impl Report {
     /// # Errors
     ///
     /// [`Failure::NotHeld`] for assertions, [`Failure::AtRunTime`] if something cannot be written.
-    pub(crate) fn tell(self, mut run: Run) -> Result<(), Failure> {
+    pub(crate) fn tell(mut self, mut run: Run) -> Result<(), Failure> {
         run.label = self.label;
-        let verdicts: Vec<_> = self.assertions.iter().map(|one| one.judge(&run)).collect();
         let json = run.to_json();
+        let name = run.label.clone();
+        let name = name.unwrap_or_else(|| "this run".to_owned());
         let mut runs = self.others;
-        let name = run.label.clone().unwrap_or_else(|| "this run".to_owned());
         runs.push(Named { name, run });
-
-        let mut text = text::report(&runs);
-        for verdict in verdicts.iter().filter(|verdict| verdict.holds) {
-            text = format!("{text}  {}\n", verdict.line);
-        }
-        let has_stdout = self
-            .json
-            .as_ref()
-            .is_none_or(|json| json.path != Path::new("-"));
-        print(&text, has_stdout)?;
-        if let Some(output) = self.json {
+        // Alone there, for who reads it.
+        let has_stdout = self.json.as_ref().is_none_or(|json| json.file.is_some());
+        if let Some(output) = self.json.take() {
             output.write(&json)?;
         }
-        if let Some(output) = self.html {
-            output.write(&page::page(&runs))?;
-        }
-        let lines = verdicts.into_iter().filter(|verdict| !verdict.holds);
-        let lines: Vec<_> = lines.map(|verdict| verdict.line).collect();
-        if lines.is_empty() {
-            Ok(())
-        } else {
-            Err(Failure::NotHeld(lines))
-        }
+        tell(&runs, self.html, &self.assertions, has_stdout)
     }
 }
 
-/// Tells runs of these files side by side.
+/// Tells runs of these files side by side, and judges the last.
 ///
 /// # Errors
 ///
-/// [`Failure::Arguments`] for a file that cannot be read, [`Failure::AtRunTime`] for one that cannot be
-/// written.
-pub(crate) fn compare(files: &[PathBuf], html: Option<PathBuf>) -> Result<(), Failure> {
+/// As [`Report::prepare`] and [`Report::tell`].
+pub(crate) fn compare(
+    files: &[PathBuf],
+    html: Option<PathBuf>,
+    assertions: &[Assertion],
+) -> Result<(), Failure> {
     let runs = read(files)?;
     let html = html.map(Output::open).transpose()?;
-    print(&text::report(&runs), true)?;
-    match html {
-        Some(output) => output.write(&page::page(&runs)),
-        None => Ok(()),
+    tell(&runs, html, assertions, true)
+}
+
+fn tell(
+    runs: &[Named],
+    html: Option<Output>,
+    assertions: &[Assertion],
+    on_stdout: bool,
+) -> Result<(), Failure> {
+    let judged = runs.last().into_iter().flat_map(|last| {
+        let judge = |one: &Assertion| one.judge(&last.run);
+        assertions.iter().map(judge)
+    });
+    let (held, not_held): (Vec<_>, Vec<_>) = judged.partition(|verdict| verdict.holds);
+    let mut text = text::report(runs);
+    for verdict in held {
+        let _ = writeln!(text, "  {}", verdict.line);
+    }
+    let is_free = html.as_ref().is_none_or(|html| html.file.is_some());
+    print(&text, on_stdout && is_free)?;
+    if let Some(output) = html {
+        output.write(&page::page(runs))?;
+    }
+    let lines: Vec<_> = not_held.into_iter().map(|verdict| verdict.line).collect();
+    if lines.is_empty() {
+        Ok(())
+    } else {
+        Err(Failure::NotHeld(lines))
     }
 }
 
