@@ -7,8 +7,8 @@ mod access_log;
 mod address;
 mod bench;
 mod build;
-#[allow(dead_code, reason = "`connect` needs more of it")]
 mod client;
+mod connect;
 mod demo;
 mod descriptors;
 mod file;
@@ -35,6 +35,7 @@ use bench::Bench;
 use clap::parser::ValueSource;
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use clap_complete::Shell;
+use connect::ConnectArgs;
 use flags::{FileDefaults, ServeArgs};
 use log_output::LogOutput;
 use std::cell::OnceCell;
@@ -89,6 +90,8 @@ enum Command {
     /// Measure how a server answers under load
     #[command(subcommand)]
     Bench(Bench),
+    /// Talk to a WebSocket server by hand: lines in, messages out
+    Connect(Box<ConnectArgs>),
     /// Print what a shell needs to complete commands and flags
     Completions {
         /// Whose
@@ -120,6 +123,7 @@ enum Task {
     Serve(Box<Serve>),
     Check(PathBuf),
     Bench(Bench),
+    Connect(Box<ConnectArgs>),
     Completions(Shell),
     Man(Vec<String>),
 }
@@ -154,6 +158,7 @@ pub(crate) fn run() -> ExitCode {
     let outcome = parse(&arguments, &FileDefaults::default()).and_then(|task| match task {
         Task::Check(file) => check(&file),
         Task::Bench(bench) => bench::run(bench),
+        Task::Connect(args) => connect::connect(&args),
         Task::Completions(shell) => {
             help::print_completions(shell, command(&[], &FileDefaults::default()));
             Ok(())
@@ -218,6 +223,7 @@ fn try_parse(arguments: &[OsString], file: &FileDefaults) -> Result<Task, clap::
     let mut flags = match parsed.command {
         Some(Command::Check { file }) => return Ok(Task::Check(file)),
         Some(Command::Bench(bench)) => return Ok(Task::Bench(bench)),
+        Some(Command::Connect(args)) => return Ok(Task::Connect(args)),
         Some(Command::Completions { shell }) => return Ok(Task::Completions(shell)),
         Some(Command::Man { words }) => return Ok(Task::Man(words)),
         Some(Command::Serve(flags)) => *flags,
@@ -295,8 +301,7 @@ mod tests {
         match try_parse(&arguments(words), file) {
             Ok(Task::Serve(serve)) => Ok(*serve),
             Ok(Task::Check(file)) => Err(format!("to check {}", file.display())),
-            Ok(Task::Bench(bench)) => Err(format!("to bench: {bench:?}")),
-            Ok(Task::Completions(_) | Task::Man(_)) => Err("to print".to_owned()),
+            Ok(other) => Err(format!("{other:?}")),
             Err(error) => Err(error.to_string()),
         }
     }

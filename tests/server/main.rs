@@ -55,6 +55,8 @@ mod access_log;
 mod access_log_output;
 #[cfg(all(feature = "cli", target_os = "linux"))]
 mod activation;
+#[cfg(feature = "cli")]
+mod bench_reports;
 #[cfg(all(feature = "cli", target_os = "linux"))]
 mod changed_files;
 mod churn;
@@ -64,6 +66,8 @@ mod cli;
 mod configuration;
 #[cfg(feature = "cli")]
 mod configuration_example;
+#[cfg(feature = "cli")]
+mod connect;
 #[cfg(all(feature = "cli", target_os = "linux"))]
 mod crowds;
 #[cfg(feature = "cli")]

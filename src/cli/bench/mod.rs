@@ -36,7 +36,7 @@ pub(crate) enum Bench {
     Connect(Box<flags::ConnectArgs>),
     /// GET requests: how many a second, and in what time
     Http(Box<flags::HttpArgs>),
-    /// Lay runs beside each other that `--json` wrote, in a table
+    /// Lay runs beside each other that `--json` wrote, in a table and on a page
     Compare(compare::CompareArgs),
 }
 

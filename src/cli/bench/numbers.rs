@@ -5,6 +5,18 @@ pub(crate) fn time(nanos: f64) -> String {
     scaled(nanos, &["ns", "us", "ms", "s"])
 }
 
+/// A time that somebody asked for: `10 s`, `1.5 s`.
+pub(crate) fn round_time(nanos: f64) -> String {
+    let time = time(nanos);
+    match time.split_once(' ') {
+        Some((number, unit)) if number.contains('.') => {
+            let number = number.trim_end_matches('0').trim_end_matches('.');
+            format!("{number} {unit}")
+        }
+        _ => time,
+    }
+}
+
 /// A number of bytes: `64 B`, `1.20 KB`. Each unit is a thousand of the one before.
 pub(crate) fn bytes(bytes: f64) -> String {
     scaled(bytes, &["B", "KB", "MB", "GB", "TB"])
@@ -40,7 +52,11 @@ pub(crate) fn count(count: u64) -> String {
 
 /// A share of 1, in percent.
 pub(crate) fn percent(share: f64) -> String {
-    format!("{} %", three_digits(share * 100.0))
+    match share * 100.0 {
+        // Not nothing, which is what would be written.
+        percent if percent > 0.0 && percent < 0.01 => "<0.01 %".to_owned(),
+        percent => format!("{} %", three_digits(percent)),
+    }
 }
 
 /// As a number to reckon with: what is counted here is far below 2^53.
@@ -98,8 +114,17 @@ mod tests {
         }
         assert_eq!([bytes(64.0), bytes(1.5e6)], ["64 B", "1.50 MB"]);
         assert_eq!(
-            [percent(0.0), percent(0.375), percent(1.0)],
-            ["0.00 %", "37.5 %", "100 %"]
+            [0.0, 0.000_09, 0.375, 1.0].map(percent),
+            ["0.00 %", "<0.01 %", "37.5 %", "100 %"]
+        );
+    }
+
+    #[test]
+    fn a_round_time_has_no_empty_digits() {
+        let texts = [1e10, 1.5e9, 1e5, 5e4, 0.0, 1.05e6].map(round_time);
+        assert_eq!(
+            texts,
+            ["10 s", "1.5 s", "100 us", "50 us", "0 ns", "1.05 ms"]
         );
     }
 

@@ -166,12 +166,12 @@ impl Asked {
             None => "one at a time each".to_owned(),
         });
         if let Some(duration_s) = self.duration_s {
-            parts.push(format!("for {}", numbers::time(duration_s * 1e9)));
+            parts.push(format!("for {}", numbers::round_time(duration_s * 1e9)));
         }
         if self.warm_up_s > 0.0 {
             parts.push(format!(
                 "after {} of warm-up",
-                numbers::time(self.warm_up_s * 1e9)
+                numbers::round_time(self.warm_up_s * 1e9)
             ));
         }
         parts.join(", ")

@@ -1,6 +1,12 @@
 //! What a run tells: a table and a histogram in the terminal, JSON, a page, and whether what was
 //! asserted holds.
 
+mod axis;
+mod chart;
+mod drawings;
+mod escape;
+mod figures;
+mod page;
 mod scale;
 mod text;
 
@@ -8,6 +14,7 @@ use super::assertions::Assertion;
 use super::run::Run;
 use crate::cli::Failure;
 use clap::{Args, ValueHint};
+use std::fmt::Write as _;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -23,7 +30,12 @@ pub(crate) struct ReportArgs {
           env = "AERYS_BENCH_JSON", hide_env_values = true)]
     json: Option<PathBuf>,
 
-    /// Lay earlier runs, written by `--json`, beside this one in the table
+    /// Write a page with the latencies and the time line drawn to FILE
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, help_heading = HEADING,
+          env = "AERYS_BENCH_HTML", hide_env_values = true)]
+    html: Option<PathBuf>,
+
+    /// Lay earlier runs, written by `--json`, beside this one in the table and on the page
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, help_heading = HEADING,
           env = "AERYS_BENCH_COMPARE", hide_env_values = true, num_args = 1.., value_delimiter = ',')]
     compare: Vec<PathBuf>,
@@ -52,6 +64,7 @@ struct Named {
 #[derive(Debug)]
 pub(crate) struct Report {
     json: Option<Output>,
+    html: Option<Output>,
     others: Vec<Named>,
     label: Option<String>,
     assertions: Vec<Assertion>,
@@ -64,9 +77,11 @@ impl Report {
     ///
     /// [`Failure::Arguments`] for a file that cannot be read or written.
     pub(crate) fn prepare(args: ReportArgs) -> Result<Self, Failure> {
+        let open = |path: Option<PathBuf>| path.map(Output::open).transpose();
         Ok(Self {
             others: read(&args.compare)?,
-            json: args.json.map(Output::open).transpose()?,
+            json: open(args.json)?,
+            html: open(args.html)?,
             label: args.label,
             assertions: args.assert,
         })
@@ -77,44 +92,63 @@ impl Report {
     /// # Errors
     ///
     /// [`Failure::NotHeld`] for assertions, [`Failure::AtRunTime`] if something cannot be written.
-    pub(crate) fn tell(self, mut run: Run) -> Result<(), Failure> {
+    pub(crate) fn tell(mut self, mut run: Run) -> Result<(), Failure> {
         run.label = self.label;
-        let verdicts: Vec<_> = self.assertions.iter().map(|one| one.judge(&run)).collect();
         let json = run.to_json();
+        let name = run.label.clone();
+        let name = name.unwrap_or_else(|| "this run".to_owned());
         let mut runs = self.others;
-        let name = run.label.clone().unwrap_or_else(|| "this run".to_owned());
         runs.push(Named { name, run });
-
-        let mut text = text::report(&runs);
-        for verdict in verdicts.iter().filter(|verdict| verdict.holds) {
-            text = format!("{text}  {}\n", verdict.line);
-        }
-        let has_stdout = self
-            .json
-            .as_ref()
-            .is_none_or(|json| json.path != Path::new("-"));
-        print(&text, has_stdout)?;
-        if let Some(output) = self.json {
+        // Alone there, for who reads it.
+        let has_stdout = self.json.as_ref().is_none_or(|json| json.file.is_some());
+        if let Some(output) = self.json.take() {
             output.write(&json)?;
         }
-        let lines = verdicts.into_iter().filter(|verdict| !verdict.holds);
-        let lines: Vec<_> = lines.map(|verdict| verdict.line).collect();
-        if lines.is_empty() {
-            Ok(())
-        } else {
-            Err(Failure::NotHeld(lines))
-        }
+        tell(&runs, self.html, &self.assertions, has_stdout)
     }
 }
 
-/// Tells runs of these files side by side.
+/// Tells runs of these files side by side, and judges the last.
 ///
 /// # Errors
 ///
-/// [`Failure::Arguments`] for a file that cannot be read, [`Failure::AtRunTime`] if nothing can be written.
-pub(crate) fn compare(files: &[PathBuf]) -> Result<(), Failure> {
+/// As [`Report::prepare`] and [`Report::tell`].
+pub(crate) fn compare(
+    files: &[PathBuf],
+    html: Option<PathBuf>,
+    assertions: &[Assertion],
+) -> Result<(), Failure> {
     let runs = read(files)?;
-    print(&text::report(&runs), true)
+    let html = html.map(Output::open).transpose()?;
+    tell(&runs, html, assertions, true)
+}
+
+fn tell(
+    runs: &[Named],
+    html: Option<Output>,
+    assertions: &[Assertion],
+    on_stdout: bool,
+) -> Result<(), Failure> {
+    let judged = runs.last().into_iter().flat_map(|last| {
+        let judge = |one: &Assertion| one.judge(&last.run);
+        assertions.iter().map(judge)
+    });
+    let (held, not_held): (Vec<_>, Vec<_>) = judged.partition(|verdict| verdict.holds);
+    let mut text = text::report(runs);
+    for verdict in held {
+        let _ = writeln!(text, "  {}", verdict.line);
+    }
+    let is_free = html.as_ref().is_none_or(|html| html.file.is_some());
+    print(&text, on_stdout && is_free)?;
+    if let Some(output) = html {
+        output.write(&page::page(runs))?;
+    }
+    let lines: Vec<_> = not_held.into_iter().map(|verdict| verdict.line).collect();
+    if lines.is_empty() {
+        Ok(())
+    } else {
+        Err(Failure::NotHeld(lines))
+    }
 }
 
 /// On standard output or standard error, with colours where those are wanted (a terminal, `NO_COLOR`).

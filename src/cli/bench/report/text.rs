@@ -2,6 +2,7 @@
 //! stripped on the way.
 
 use super::Named;
+use super::figures::{columns, is_busy, rows};
 use super::scale;
 use crate::cli::bench::histogram::Latencies;
 use crate::cli::bench::numbers::{self, float};
@@ -14,9 +15,6 @@ const RED: &str = "\x1b[31m";
 const CYAN: &str = "\x1b[36m";
 const RESET: &str = "\x1b[0m";
 
-/// Of a processor: from here on, the load generator may be what was measured.
-const BUSY: f64 = 0.9;
-
 /// The last run, and beside it those that it is compared with.
 pub(super) fn report(runs: &[Named]) -> String {
     let mut text = String::new();
@@ -24,12 +22,8 @@ pub(super) fn report(runs: &[Named]) -> String {
         [] => {}
         [one] => {
             describe(&mut text, &one.run);
-            let series = one.run.measured.latencies.iter();
-            let columns: Vec<_> = series
-                .map(|one| (one.kind.clone(), &one.latencies))
-                .collect();
             text.push('\n');
-            percentiles(&mut text, &columns);
+            table(&mut text, &columns(runs));
             histogram(&mut text, &one.run);
         }
         several => {
@@ -38,10 +32,7 @@ pub(super) fn report(runs: &[Named]) -> String {
                 describe(&mut text, run);
                 text.push('\n');
             }
-            let columns = several
-                .iter()
-                .filter_map(|one| Some((Printable(&one.name).to_string(), one.run.latencies()?)));
-            percentiles(&mut text, &columns.collect::<Vec<_>>());
+            table(&mut text, &columns(several));
         }
     }
     text
@@ -97,7 +88,7 @@ fn describe(text: &mut String, run: &Run) {
     }
     let share = run.generator_share();
     let of_one = format!("{} of a processor", numbers::percent(share));
-    if share > BUSY {
+    if is_busy(run) {
         line(
             "load generator",
             &format!("{RED}{of_one}: it may be what was measured{RESET}"),
@@ -108,30 +99,24 @@ fn describe(text: &mut String, run: &Run) {
 }
 
 /// One row for each percentile, one column for each that is compared.
-fn percentiles(text: &mut String, columns: &[(String, &Latencies)]) {
+fn table(text: &mut String, columns: &[(&str, &Latencies)]) {
     const WIDEST: usize = 24;
-    let width = |name: &str| name.chars().count().clamp(10, WIDEST);
-    let mut row = |title: &str, cell: &dyn Fn(&str, &Latencies) -> String| {
+    let mut row = |title: &str, cells: &mut dyn Iterator<Item = String>| {
         let _ = write!(text, "  {title:<8}");
-        for (name, latencies) in columns {
-            let cell: String = cell(name, latencies).chars().take(WIDEST).collect();
-            let _ = write!(text, "  {cell:>width$}", width = width(name));
+        for (cell, (name, _)) in cells.zip(columns) {
+            let width = Printable(name).to_string().chars().count().clamp(9, WIDEST);
+            let cell: String = cell.chars().take(WIDEST).collect();
+            let _ = write!(text, "  {cell:>width$}");
         }
         text.push('\n');
     };
-    row("", &|name, _| name.to_owned());
-    let time = |nanos| numbers::time(float(nanos));
-    row("min", &|_, latencies| time(latencies.min_nanos()));
-    row("mean", &|_, latencies| {
-        numbers::time(latencies.mean_nanos())
-    });
-    for percent in scale::PERCENTILES {
-        let title = format!("p{percent}");
-        row(&title, &|_, latencies| {
-            time(latencies.percentile_nanos(percent))
-        });
+    row(
+        "",
+        &mut columns.iter().map(|(name, _)| Printable(name).to_string()),
+    );
+    for (title, cells) in rows(columns) {
+        row(&title, &mut cells.into_iter());
     }
-    row("max", &|_, latencies| time(latencies.max_nanos()));
 }
 
 /// How latencies are distributed, as bars.
@@ -157,8 +142,120 @@ fn histogram(text: &mut String, run: &Run) {
         );
         let share = numbers::percent(float(row.count) / float(series.latencies.count()));
         let upper = numbers::time(row.upper_nanos);
-        let share = if row.count > 0 { share } else { String::new() };
         let line = format!("  {upper:>8}  |{CYAN}{bar:<40}{RESET} {share:>7}");
-        let _ = writeln!(text, "{}", line.trim_end());
+        let empty = format!("  {upper:>8}  |");
+        let _ = writeln!(text, "{}", if row.count > 0 { line } else { empty });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::bench::recorder::Recorder;
+    use crate::cli::bench::run::tests::echo;
+    use crate::cli::bench::run::{ErrorKind, Kind, Memory};
+    use std::time::Duration;
+
+    fn named(name: &str, run: Run) -> Named {
+        Named {
+            name: name.to_owned(),
+            run,
+        }
+    }
+
+    /// Without the colours.
+    fn plain(text: &str) -> String {
+        let mut text = text.to_owned();
+        for sequence in [BOLD, RED, CYAN, RESET] {
+            text = text.replace(sequence, "");
+        }
+        assert!(!text.contains('\u{1b}'));
+        text
+    }
+
+    #[test]
+    fn one_run_is_a_table_and_a_histogram() {
+        let told = plain(&report(&[named("this run", echo())]));
+        let expected = "\
+echo, 10 connections, 64 bytes of binary, at 1,000/s, for 2 s, after 500 ms of warm-up
+  ws://127.0.0.1:1337/echo
+  messages        2,000 in 2.00 s: 1,000/s
+  bytes           72.0 KB/s sent, 68.0 KB/s received
+  errors          none
+  load generator  37.5 % of a processor
+
+            round trip
+  min           100 us
+  mean          110 us
+  p50           101 us
+  p75           102 us
+  p90           102 us
+  p99           102 us
+  p99.9        1.00 ms
+  p99.99       1.00 ms
+  max          1.00 ms
+
+  round trip up to
+    125 us  |########################################  99.0 %
+    160 us  |
+    200 us  |
+    250 us  |
+    320 us  |
+    400 us  |
+    500 us  |
+    630 us  |
+    800 us  |
+   1.00 ms  |
+   1.25 ms  |#                                         1.00 %
+";
+        assert_eq!(told, expected);
+    }
+
+    #[test]
+    fn several_runs_are_columns() {
+        let mut other = echo();
+        let mut recorder = Recorder::new(&["first", "median", "last"], Duration::from_secs(1));
+        recorder.record(0, 10, &[1_000_000, 2_000_000, 3_000_000]);
+        other.measured.latencies = recorder.finish().1;
+        let told = plain(&report(&[
+            named("\u{1b}[2J", echo()),
+            named("a longer name", other),
+        ]));
+        assert!(
+            told.contains("            \\u{1b}[2J  a longer name\n"),
+            "{told}"
+        );
+        assert!(
+            told.contains("  p50          101 us        3.00 ms\n"),
+            "{told}"
+        );
+        assert!(!told.contains('|'), "no histogram: {told}");
+    }
+
+    #[test]
+    fn what_is_bad_is_red_and_what_is_hostile_is_harmless() {
+        let mut run = echo();
+        run.asked.kind = Kind::Connect;
+        run.asked.url = "ws://a/\u{1b}]0;b\u{7}".to_owned();
+        for _ in 0..1234 {
+            run.measured.counts.errors.add(ErrorKind::Timeout);
+        }
+        run.measured.counts.errors.add(ErrorKind::Handshake);
+        run.measured.generator.user_s = 1.5;
+        run.measured.memory = Some(Memory {
+            before_bytes: 1_000_000,
+            after_bytes: 1_020_000,
+            connections: 100,
+        });
+        let told = report(&[named("this run", run)]);
+        for line in [
+            "  errors          \u{1b}[31m1,235\u{1b}[0m: handshake refused 1, timed out 1,234\n",
+            "  load generator  \u{1b}[31m100 % of a processor: it may be what was measured\u{1b}[0m\n",
+            "  memory          200 B a connection: 1.00 MB before, 1.02 MB with 100\n",
+            "  handshakes      2,000 in 2.00 s: ",
+            "  ws://a/\\u{1b}]0;b\\u{7}\n",
+        ] {
+            assert!(told.contains(line), "{line:?} in {told}");
+        }
     }
 }
