@@ -285,3 +285,64 @@ fn a_pipe_has_colours_if_they_are_asked_for_alone() {
         assert_eq!(colored, expected, "{arguments:?} {variables:?}");
     }
 }
+
+/// What the program writes to a terminal, both of its outputs.
+#[cfg(target_os = "linux")]
+fn on_a_terminal(variables: &[(&str, &str)]) -> String {
+    use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+    let ours = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).expect("a terminal");
+    grantpt(&ours).expect("ours");
+    unlockpt(&ours).expect("ours");
+    let name = ptsname(&ours, Vec::new()).expect("a name");
+    let theirs = File::options()
+        .read(true)
+        .write(true)
+        .custom_flags(rustix::fs::OFlags::NOCTTY.bits().cast_signed())
+        .open(name.to_str().expect("ASCII"))
+        .expect("a terminal");
+    let folder = Folder::new();
+    let socket = folder.path().join("socket");
+    let mut command = command();
+    command
+        .args(["serve", "--access-log", "-", "--listen"])
+        .arg(format!("unix:{}", socket.display()))
+        .env_remove("NO_COLOR")
+        .env_remove("CLICOLOR")
+        .env_remove("CLICOLOR_FORCE")
+        .env("TERM", "xterm")
+        .envs(variables.iter().copied())
+        .stdout(theirs.try_clone().expect("a terminal"))
+        .stderr(theirs);
+    let mut program = Program::start_unheard(command);
+    wait_until("a socket", || socket.exists());
+    assert_eq!(Client::connect_unix(&socket).get("/").status, 200);
+    program.signal(Signal::TERM);
+    assert_eq!(program.wait().0.code(), Some(0));
+    let mut said = Vec::new();
+    // The end of a terminal is an error.
+    let _ = File::from(ours).read_to_end(&mut said);
+    String::from_utf8(said).expect("text")
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_terminal_has_colours_unless_somebody_says_no() {
+    for (variables, is_colored) in [
+        (&[][..], true),
+        (&[("NO_COLOR", "1")], false),
+        (&[("CLICOLOR", "0")], false),
+        (&[("AERYS_COLOR", "never")], false),
+        (&[("NO_COLOR", "1"), ("AERYS_COLOR", "always")], true),
+    ] {
+        let said = on_a_terminal(variables);
+        assert!(said.contains(" listening on "), "{said}");
+        assert!(said.contains("unix: - - ["), "{said}");
+        let status = if is_colored {
+            "\u{1b}[32m200\u{1b}[0m"
+        } else {
+            "200"
+        };
+        assert!(said.contains(&format!("\" {status} ")), "{said}");
+        assert_eq!(said.contains('\u{1b}'), is_colored, "{said}");
+    }
+}
