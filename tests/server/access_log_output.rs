@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::fs::{File, read_dir, read_to_string};
 use std::io::{BufRead, BufReader, Read};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -314,8 +315,13 @@ fn on_a_terminal(variables: &[(&str, &str)]) -> String {
         .stdout(theirs.try_clone().expect("a terminal"))
         .stderr(theirs);
     let mut program = Program::start_unheard(command);
-    wait_until("a socket", || socket.exists());
-    assert_eq!(Client::connect_unix(&socket).get("/").status, 200);
+    let mut connected = None;
+    wait_until("a socket that listens", || {
+        connected = UnixStream::connect(&socket).ok();
+        connected.is_some()
+    });
+    let mut client = Client::from_unix(connected.expect("it listens"));
+    assert_eq!(client.get("/").status, 200);
     program.signal(Signal::TERM);
     assert_eq!(program.wait().0.code(), Some(0));
     let mut said = Vec::new();
