@@ -168,6 +168,10 @@ struct TlsPage;
 #[cfg(doctest)]
 #[doc = include_str!("../docs/http2.md")]
 struct Http2Page;
+/// And that of the page on logs.
+#[cfg(doctest)]
+#[doc = include_str!("../docs/logging.md")]
+struct LoggingPage;
 /// And so does that of the page on hosts.
 #[cfg(doctest)]
 #[doc = include_str!("../docs/hosts.md")]

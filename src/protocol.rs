@@ -20,25 +20,26 @@
 //!               the answer
 //! ```
 
+mod answers;
 mod deadlines;
 mod pieces;
 mod securing;
 mod streams;
 
+use self::answers::{Queued, queue};
 pub(crate) use self::deadlines::Expiry;
 use self::securing::Securing;
 pub(crate) use self::streams::Fields;
-use crate::access::{Access, Answer};
+use crate::access::Access;
 use crate::config::{Config, Settings};
 use crate::http::date::DateLine;
-use crate::http::response::Content;
 use crate::http::{ConnectionInfo, Request, Response, StatusCode};
 use crate::http1::connection::{Http1Connection, Step, Then};
 use crate::http2::connection::Http2Connection;
 use crate::http2::exchange::Exchange;
 use crate::input::Input;
 use crate::moment::{Moment, Stamp};
-use crate::output::{Bytes, Output, Unit};
+use crate::output::Output;
 use crate::proxy_protocol::Awaited;
 use crate::stats::Counts;
 use crate::websocket::connection::{self as websocket, Receiving, WebSocketConnection, Wire};
@@ -107,75 +108,6 @@ impl Context<'_> {
             output: self.output,
             slot: self.slot,
             now: self.now,
-        }
-    }
-
-    /// Notes that a response was queued, for whom and since when if nothing asked for it.
-    #[inline(never)]
-    fn note_answer(&mut self, queued: Queued, unasked: Option<(&ConnectionInfo, Moment)>) {
-        let answer = Answer {
-            status: queued.status,
-            body_bytes: queued.body_bytes,
-            until: self.output.position(self.slot) + queued.pulled_bytes,
-            unasked: unasked.map(|(info, since)| (info, since.as_nanos())),
-        };
-        self.access.answered(self.slot, answer);
-    }
-}
-
-/// What is noted of a response when it is queued.
-#[derive(Clone, Copy, Debug)]
-struct Queued {
-    status: StatusCode,
-    /// `None`: it comes later.
-    body_bytes: Option<u64>,
-    /// Bytes of it that no queue has yet.
-    pulled_bytes: u64,
-}
-
-impl Queued {
-    #[inline(never)]
-    fn of(response: &Response, send_body: bool) -> Self {
-        let (body_bytes, pulled_bytes) = match response.content() {
-            Content::Stream(_) if send_body => (None, 0),
-            Content::Source { len, .. } if send_body => (Some(*len), *len),
-            content if send_body => (Some(content.len()), 0),
-            _ => (Some(0), 0),
-        };
-        Self {
-            status: response.status(),
-            body_bytes,
-            pulled_bytes,
-        }
-    }
-}
-
-/// Queues what lies in `cx.head`, and the content of `response` behind it if that is to be sent and
-/// does not come later.
-#[inline]
-fn queue(response: &mut Response, send_body: bool, cx: &mut Context<'_>) {
-    let content = if send_body {
-        response.content()
-    } else {
-        &Content::Empty
-    };
-    let inline = if let Content::Shared(bytes) = content
-        && Bytes::are_worth_sharing(bytes)
-    {
-        None
-    } else {
-        content.as_bytes()
-    };
-    let parts = Bytes::Parts(cx.head, inline.unwrap_or_default());
-    cx.output.send(cx.slot, Unit::default(), parts);
-    if inline.is_none() && !content.is_stream() {
-        match response.take_content() {
-            Content::Source { len, source } => cx.output.send_source(cx.slot, len, source),
-            Content::Shared(bytes) => {
-                let bytes = Bytes::Shared(&bytes);
-                cx.output.send(cx.slot, Unit::default(), bytes);
-            }
-            _ => {}
         }
     }
 }

@@ -1,10 +1,11 @@
-//! No allocation per message in the steady state, counted by an allocator that counts.
+//! No allocation per message or request in the steady state, counted by an allocator that counts. Somebody is
+//! told of what is over, which costs none either.
 //!
 //! The handler answers `count` with the allocations that its thread, the server's, has made.
 
 use aerys::{
-    ClientId, Endpoint, Host, Message, Request, Response, Router, Server, WebSocketHandler,
-    websocket,
+    AccessLog, ClientId, Endpoint, FinishedExchange, FinishedWebSocket, Host, Message, Request,
+    Response, Router, Server, WebSocketHandler, websocket,
 };
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
@@ -134,18 +135,31 @@ impl Client {
     }
 }
 
+/// Looks at all that it is told.
+struct Told;
+
+impl AccessLog for Told {
+    fn on_exchange(&mut self, exchange: &FinishedExchange<'_>) {
+        assert!(exchange.is_complete && exchange.request.target() == Some("/five"));
+    }
+
+    fn on_websocket(&mut self, _: &FinishedWebSocket<'_>) {}
+}
+
 /// Runs `test` with the address of a server.
 fn with_server(test: impl FnOnce(std::net::SocketAddr)) {
     let (sender, receiver) = mpsc::channel();
     let server = std::thread::spawn(move || {
-        let router = Router::new().get(
-            "/ws",
-            websocket(|ws| Handler {
-                ws,
-                kept: Vec::new(),
-            }),
-        );
-        let server = Server::new().host(Host::new().listen("127.0.0.1:0").add(router));
+        let endpoint = websocket(|ws| Handler {
+            ws,
+            kept: Vec::new(),
+        });
+        let five = |_: &mut Request, response: &mut Response| {
+            response.end("12345");
+        };
+        let router = Router::new().get("/ws", endpoint).get("/five", five);
+        let host = Host::new().listen("127.0.0.1:0").add(router);
+        let server = Server::new().host(host).access_log(Told);
         let bound = server.bind().expect("a free port");
         let address = bound.addresses()[0].socket_addr();
         let address = address.expect("a TCP socket");
@@ -210,6 +224,42 @@ fn messages_in_bursts_allocate_nothing() {
             burst(&mut client);
         }
         assert_eq!(client.allocations() - before, 0);
+    });
+}
+
+#[test]
+fn a_request_allocates_nothing_alone_and_in_a_pipeline() {
+    with_server(|address| {
+        let mut client = Client::connect(address);
+        let mut stream = TcpStream::connect(address).expect("the server listens");
+        let patience = Duration::from_secs(10);
+        stream.set_read_timeout(Some(patience)).expect("an option");
+        let mut ask = |count: usize| {
+            let request = b"GET /five HTTP/1.1\r\nHost: a\r\nUser-Agent: test\r\n\r\n";
+            stream.write_all(&request.repeat(count)).expect("room");
+            let mut answers = Vec::new();
+            while answers
+                .windows(9)
+                .filter(|at| at == b"\r\n\r\n12345")
+                .count()
+                < count
+            {
+                let mut bytes = [0; 4096];
+                let len = stream.read(&mut bytes).expect("an answer");
+                assert!(len > 0, "the server closes");
+                answers.extend_from_slice(&bytes[..len]);
+            }
+        };
+        for pipelined in [1, 16] {
+            for _ in 0..50 {
+                ask(pipelined);
+            }
+            let before = client.allocations();
+            for _ in 0..200 {
+                ask(pipelined);
+            }
+            assert_eq!(client.allocations() - before, 0, "{pipelined} at a time");
+        }
     });
 }
 

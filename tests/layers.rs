@@ -207,6 +207,10 @@ const RULES: &[(&str, &[&str])] = &[
         "websocket/",
         &["app", "event_loop", "http1", "http2", "protocol", "server"],
     ),
+    (
+        "access",
+        &["app", "event_loop", "http1", "http2", "protocol", "server"],
+    ),
     ("protocol", &["app", "event_loop", "server"]),
     (
         "proxy_protocol",

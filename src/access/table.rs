@@ -181,12 +181,10 @@ impl Access {
         }
     }
 
-    /// The close of a WebSocket begins. The first one counts.
+    /// The close of a WebSocket begins, which it does once.
     pub(crate) fn close(&mut self, slot: u32, code: CloseCode, reason: &str, by: ClosedBy) {
         let client = self.clients.get_mut(&slot);
-        if let Some(websocket) = client.and_then(|client| client.websocket.as_mut())
-            && websocket.close.is_none()
-        {
+        if let Some(websocket) = client.and_then(|client| client.websocket.as_mut()) {
             websocket.close = Some((code, reason.into(), by));
         }
     }

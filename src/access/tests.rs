@@ -323,7 +323,7 @@ fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
 
 #[test]
 fn a_websocket_is_told_at_its_end_with_what_went_both_ways() {
-    let text = |text: &str| frame(0x81, text.as_bytes());
+    let message = |text: &str| frame(0x81, text.as_bytes());
     let close = |code: u16| frame(0x88, &code.to_be_bytes());
     // Read: 11 + 6 bytes and 10. Sent: 7 + 2 bytes and 4.
     for (last, told) in [
@@ -334,11 +334,11 @@ fn a_websocket_is_told_at_its_end_with_what_went_both_ways() {
             "4000 Client \"bye\" (28, 3, 1) (13, 3, 1)",
         ),
         (
-            text("close"),
+            message("close"),
             "4001 Server \"as asked\" (28, 3, 2) (21, 3, 1)",
         ),
         (
-            text("panic"),
+            message("panic"),
             "1011 Failure \"The application failed\" (28, 3, 2) (35, 3, 1)",
         ),
         (
@@ -349,7 +349,7 @@ fn a_websocket_is_told_at_its_end_with_what_went_both_ways() {
     ] {
         let mut test = Test::new();
         let peer = test.send(handshake("/echo"));
-        test.send_to(peer, [text("hello"), frame(0x89, b"")].concat());
+        test.send_to(peer, [message("hello"), frame(0x89, b"")].concat());
         assert_eq!(test.take(), Vec::<String>::new());
         test.simulation.advance(Duration::from_millis(500));
         test.send_to(peer, &last);

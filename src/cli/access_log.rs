@@ -26,6 +26,7 @@ const ACCESS_LOG: Purpose = Purpose {
     queue_bytes: 1024 * 1024,
     gathers: Duration::from_millis(10),
     name: Some("the access log"),
+    tell_interval: Duration::from_secs(1),
 };
 /// How long the end of the program waits for lines to be written.
 const FINISH_TIMEOUT: Duration = Duration::from_secs(1);

@@ -52,6 +52,7 @@ pub(crate) mod connection {
     pub(crate) struct NewRequest {
         pub(crate) stream: StreamId,
         pub(crate) is_last: bool,
+        pub(crate) request: Box<Request>,
     }
 
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]

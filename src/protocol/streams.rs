@@ -1,6 +1,7 @@
 //! HTTP/2 in a client's life: a connection that carries others, and a request on one of its streams.
 
-use super::{Answered, Context, Event, Protocol, Queued, queue, upgrade_of};
+use super::answers::{Queued, queue};
+use super::{Answered, Context, Event, Protocol, upgrade_of};
 use crate::http::{ConnectionInfo, Response};
 use crate::http1::connection as http1;
 use crate::http2::connection::{self as http2, Carrying, Http2Connection};

@@ -42,9 +42,14 @@ impl Logged {
     }
 
     /// As many lines as there are to be, and no others when it has ended.
-    fn end(mut self, expected: usize) -> Vec<String> {
+    fn end(self, expected: usize) -> Vec<String> {
         wait_until("lines", || self.lines().len() >= expected);
         self.program.signal(Signal::TERM);
+        self.ended(expected)
+    }
+
+    /// The same of one that has been stopped.
+    fn ended(mut self, expected: usize) -> Vec<String> {
         assert_eq!(self.program.wait().0.code(), Some(0));
         let lines = self.lines();
         assert_eq!(lines.len(), expected, "{lines:#?}");
@@ -199,39 +204,42 @@ fn a_websocket_has_one_line_at_its_close() {
         client.read_text();
     };
     // Of the above: frames of 6 and 11 bytes, and their answers of 2 and 7.
+    // A line comes when the client has closed its side, too.
+    let leave = |client: Client, lines: usize| {
+        drop(client);
+        wait_until("a line", || logged.lines().len() == lines);
+    };
     let mut closes = vec![(1000, "client", "", 8, 4), (1005, "client", "", 6, 2)];
-    for payload in [&close_payload(1000, "")[..], b""] {
+    for (before, payload) in [&close_payload(1000, "")[..], b""].iter().enumerate() {
         let mut client = open();
         echo(&mut client);
         client.send_raw(frame(true, 0x8, payload));
         client.read_frame();
         client.expect_eof();
+        leave(client, before + 1);
     }
     let mut client = open();
     echo(&mut client);
     client.send_raw(frame(true, TEXT, b"\xff"));
     let reason = client.expect_close(1007);
     client.expect_eof();
+    leave(client, 3);
     closes.push((1007, "failure", &reason, 7, 4 + reason.len()));
     let mut client = open();
     echo(&mut client);
     client.shut_down_write();
     client.expect_eof();
+    leave(client, 4);
     closes.push((1006, "nobody", "", 0, 0));
-    let mut client = open();
-    echo(&mut client);
-    client.read_frame(); // a ping, and then no pong
-    let silent = client.expect_close(1008);
-    client.expect_eof();
-    closes.push((1008, "failure", &silent, 0, 2 + 4 + silent.len()));
     let mut client = open();
     echo(&mut client);
     logged.program.signal(Signal::TERM);
     let stop = client.expect_close(1001);
     client.send_close(1001);
     client.expect_eof();
+    leave(client, 5);
     closes.push((1001, "server", &stop, 8, 4 + stop.len()));
-    let lines = logged.end(closes.len());
+    let lines = logged.ended(closes.len());
     for (line, (code, closed_by, reason, read, sent)) in lines.iter().zip(closes) {
         let members = members(line);
         let mut expected = vec![
@@ -246,7 +254,7 @@ fn a_websocket_has_one_line_at_its_close() {
             ("frames_read", (2 + usize::from(read > 0)).to_string()),
             ("messages_sent", "1".to_owned()),
         ];
-        let frames_sent = 2 + usize::from(sent > 0) + usize::from(code == 1008);
+        let frames_sent = 2 + usize::from(sent > 0);
         expected.push(("frames_sent", frames_sent.to_string()));
         for (key, value) in expected {
             assert_eq!(members[key], value, "{key} of {line}");
@@ -299,9 +307,15 @@ fn streams_of_http2_have_lines_of_their_own_and_one_connection() {
         assert_eq!(members["version"], "\"HTTP/2.0\"");
         assert_eq!(members["connection"], told[0]["connection"]);
     }
-    let bytes: Vec<&str> = [0, 1, 2, 4].map(|index| told[index]["body_bytes"]).to_vec();
-    let expected = [10, missing.body.len(), posted.body.len(), read];
+    let bytes = [0, 1, 2].map(|index| told[index]["body_bytes"].to_owned());
+    let expected = [10, missing.body.len(), posted.body.len()];
     assert_eq!(bytes, expected.map(|len| len.to_string()));
+    // More may have been on its way than was read.
+    let sent = told[4]["body_bytes"].parse::<usize>().expect("a number");
+    assert!(
+        (read..1_000_000).contains(&sent),
+        "{sent} bytes, {read} read"
+    );
     assert_eq!(
         [0, 4].map(|index| told[index]["complete"]),
         ["true", "false"]

@@ -28,6 +28,8 @@ pub(crate) struct Purpose {
     pub(crate) gathers: Duration,
     /// What is told in the program's log where lines are lost, if not among the lines themselves.
     pub(crate) name: Option<&'static str>,
+    /// Least time between two words on that.
+    pub(crate) tell_interval: Duration,
 }
 
 /// The program's log: some thousand lines, each of which is written at once.
@@ -36,6 +38,7 @@ pub(crate) const LOG: Purpose = Purpose {
     queue_bytes: 256 * 1024,
     gathers: Duration::ZERO,
     name: None,
+    tell_interval: Duration::ZERO,
 };
 
 /// Lines of this process that were lost so far.
@@ -154,16 +157,19 @@ impl Queue {
     /// still queued or on its way.
     pub(crate) fn finish(&self, timeout: Duration) {
         self.wait(timeout);
+        self.lose_rest();
+        self.tell(|report| Some(report.take()));
+    }
+
+    /// What is still queued or on its way is lost.
+    fn lose_rest(&self) {
         let mut waiting = self.waiting();
-        let on_its_way = if waiting.is_writing {
-            waiting.taken_count
-        } else {
-            0
-        };
-        let left = line_count(&std::mem::take(&mut waiting.lines)) + on_its_way;
+        let mut left = line_count(&std::mem::take(&mut waiting.lines));
+        if waiting.is_writing {
+            left += waiting.taken_count;
+        }
         drop(waiting);
         self.report().add(left, "the program ended before");
-        self.tell(|report| Some(report.take()));
     }
 
     fn waiting(&self) -> MutexGuard<'_, Waiting> {
@@ -178,7 +184,7 @@ impl Queue {
     /// Lines were lost, which is told in the program's log, now or later.
     fn tell_lost(&self, line_count: u64, reason: &str) {
         self.report().add(line_count, reason);
-        self.tell(Report::take_due);
+        self.tell(|report| report.take_due(self.purpose.tell_interval));
     }
 
     /// Nothing is held while it is logged.
@@ -207,7 +213,7 @@ impl Queue {
                     LOST_LINES.fetch_add(failed.line_count, Relaxed);
                     self.tell_lost(failed.line_count, &failed.error.to_string());
                 }
-                self.tell(Report::take_due);
+                self.tell(|report| report.take_due(self.purpose.tell_interval));
             } else {
                 lost.add(taken.lost_count, TOO_SLOW);
                 if let Err(failed) = output.write(&lines) {
@@ -230,7 +236,7 @@ impl Queue {
         lines.clear();
         let mut waiting = self.waiting();
         while waiting.is_empty() && !waiting.reopens {
-            let due_in = self.report().due_in();
+            let due_in = self.report().due_in(self.purpose.tell_interval);
             waiting = match due_in {
                 None => {
                     let woken = self.filled.wait(waiting);
@@ -239,7 +245,7 @@ impl Queue {
                 Some(left) => {
                     let woken = self.filled.wait_timeout(waiting, left);
                     drop(woken.unwrap_or_else(PoisonError::into_inner));
-                    self.tell(Report::take_due);
+                    self.tell(|report| report.take_due(self.purpose.tell_interval));
                     self.waiting()
                 }
             };

@@ -2,9 +2,6 @@
 
 use std::time::{Duration, Instant};
 
-/// Time between two words in the program's log.
-const TELL_INTERVAL: Duration = Duration::from_secs(1);
-
 /// Lines that were lost, and that nobody was told of yet.
 #[derive(Debug, Default)]
 pub(super) struct Lost {
@@ -45,17 +42,17 @@ impl Report {
     }
 
     /// In what time something is to be told, if anything is.
-    pub(super) fn due_in(&self) -> Option<Duration> {
+    pub(super) fn due_in(&self, interval: Duration) -> Option<Duration> {
         if self.lost.line_count == 0 {
             return None;
         }
-        let since = self.told.map_or(TELL_INTERVAL, |told| told.elapsed());
-        Some(TELL_INTERVAL.saturating_sub(since))
+        let since = self.told.map_or(interval, |told| told.elapsed());
+        Some(interval.saturating_sub(since))
     }
 
     /// What is to be told now, if that is not too soon after the last time.
-    pub(super) fn take_due(&mut self) -> Option<Lost> {
-        self.due_in()?.is_zero().then(|| self.take())
+    pub(super) fn take_due(&mut self, interval: Duration) -> Option<Lost> {
+        self.due_in(interval)?.is_zero().then(|| self.take())
     }
 
     /// What is to be told, however soon.

@@ -155,3 +155,79 @@ fn who_waits_for_an_output_that_blocks_waits_once_and_not_for_ever() {
     let waiting = test.queue.waiting();
     assert!(waiting.is_empty() && !waiting.is_writing);
 }
+
+/// A queue whose losses are told in the program's log.
+const OTHER: Purpose = Purpose {
+    thread: "other",
+    queue_bytes: 1024,
+    gathers: Duration::from_millis(1),
+    name: Some("another log"),
+    tell_interval: Duration::from_secs(3600),
+};
+
+#[test]
+fn what_is_told_elsewhere_is_not_among_the_lines_and_counts_once() {
+    let test = Test::of(OTHER);
+    test.push("first\n");
+    assert_eq!(test.writes(), "first\n");
+    // It blocks from here on.
+    test.push(&format!("{}\n", "x".repeat(1023)));
+    test.push("lost\n");
+    test.push("as lost\n");
+    test.answer(Err(ErrorKind::StorageFull.into()));
+    assert_eq!(test.writes().len(), 1024);
+    test.answer(ALL);
+    test.push("there is room\n");
+    assert_eq!(test.writes(), "there is room\n");
+    // The first of them was told at once; what came soon behind it waits for its turn.
+    let word = test.queue.report().take().word("another log");
+    let expected = "2 lines of another log were lost: no storage space";
+    assert_eq!(word.as_deref(), Some(expected));
+}
+
+#[test]
+fn what_the_end_cuts_off_is_lost_too() {
+    let test = Test::of(OTHER);
+    test.push("one\ntwo\n");
+    assert_eq!(test.writes(), "one\ntwo\n");
+    test.push("three\n");
+    test.queue.wait(Duration::from_millis(1));
+    test.queue.lose_rest();
+    let word = test.queue.report().take().word("another log");
+    let expected = "3 lines of another log were lost: the program ended before";
+    assert_eq!(word.as_deref(), Some(expected));
+}
+
+/// An output that says when it is opened again.
+struct Moved(Sender<Option<Vec<u8>>>);
+
+impl Write for Moved {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let _ = self.0.send(Some(bytes.to_vec()));
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Sink for Moved {
+    fn reopen(&mut self) {
+        let _ = self.0.send(None);
+    }
+}
+
+#[test]
+fn an_output_is_opened_again_between_two_lines_or_where_there_are_none() {
+    let (to_tell, told) = channel();
+    let queue = Queue::new(OTHER);
+    queue.start(Moved(to_tell)).expect("a thread");
+    let next = || told.recv_timeout(Duration::from_secs(10)).expect("a word");
+    for _ in 0..2 {
+        queue.push(b"one\n");
+        assert_eq!(next(), Some(b"one\n".to_vec()));
+        queue.reopen();
+        assert_eq!(next(), None);
+    }
+}
