@@ -1,0 +1,67 @@
+"""What takes the files of the pages: the program itself, and those that they are for."""
+
+import re
+import subprocess
+
+from trouble import Wrong
+
+
+def run(arguments, **options):
+    done = subprocess.run(arguments, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                          text=True, timeout=60, check=False, **options)
+    if done.returncode:
+        raise Wrong(f"{' '.join(map(str, arguments))}: {done.stdout}")
+    return done.stdout
+
+
+def certificate(folder, name, cert, key):
+    run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2",
+         "-subj", f"/CN={name}", "-addext", f"subjectAltName=DNS:{name}", "-keyout", key, "-out", cert], cwd=folder)
+
+
+def configuration(program, path):
+    run([program, "check", path.name], cwd=path.parent)
+
+
+def nginx(folder, text):
+    """The file that says that nginx serves, and how it is started with a part of its configuration."""
+    if not re.search(r"^(http|server|upstream|map) ", text, re.MULTILINE):
+        text = f"server {{ listen 80;\n{text}}}\n"
+    # Where the page's files are not those of a whole machine.
+    config = folder / "nginx.conf"
+    pid = folder / "nginx.pid"
+    config.write_text(f"""daemon off;
+pid {pid};
+error_log {folder}/nginx.log;
+events {{ }}
+http {{
+access_log off;
+{text}}}
+""")
+    arguments = ["nginx", "-p", str(folder), "-c", str(config)]
+    run([*arguments, "-t"])
+    return pid, arguments
+
+
+def haproxy(path):
+    run(["haproxy", "-c", "-f", str(path)])
+
+
+def systemd(root, folder, text):
+    """A unit by itself, or what is to be changed in the service."""
+    units = folder / "units"
+    (units / "aerys.service.d").mkdir(parents=True, exist_ok=True)
+    for name in ("aerys.service", "aerys.socket"):
+        unit = (root / "docs" / "systemd" / name).read_text()
+        # The program need not be installed to judge the unit.
+        (units / name).write_text(unit.replace("/usr/local/bin/aerys", str(folder / ".bin" / "aerys")))
+    (units / "aerys.service.d" / "page.conf").write_text(text)
+    said = run(["systemd-analyze", "verify", str(units / "aerys.service")])
+    if "page.conf" in said or "aerys.s" in said:
+        raise Wrong(f"systemd-analyze verify: {said}")
+
+
+def javascript(folder, text):
+    path = folder / "block.mjs"
+    path.write_text(text)
+    run(["node", "--check", str(path)])
