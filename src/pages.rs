@@ -12,10 +12,17 @@ macro_rules! pages {
 
 pages! {
     readme: "README.md",
+    authentication: "docs/authentication.md",
+    close_codes: "docs/close-codes.md",
     compression: "docs/compression.md",
     hosts: "docs/hosts.md",
     http2: "docs/http2.md",
     middleware: "docs/middleware.md",
+    rooms: "docs/rooms.md",
+    single_thread: "docs/single-thread.md",
     static_files: "docs/static-files.md",
     tls: "docs/tls.md",
+    tutorial_handshake: "docs/tutorial-handshake.md",
+    tutorial_push: "docs/tutorial-push.md",
+    tutorial_start: "docs/tutorial-start.md",
 }

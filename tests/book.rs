@@ -109,7 +109,10 @@ fn the_code_of_every_page_is_compiled() {
     for path in texts() {
         let text = read(&path);
         let (languages, _) = blocks(&text);
-        if languages.iter().any(|language| language.starts_with("rust")) {
+        if languages
+            .iter()
+            .any(|language| language.starts_with("rust"))
+        {
             count += 1;
             let name = path.file_name().expect("a name").to_string_lossy();
             let entry = format!("/{name}\",");
@@ -126,7 +129,11 @@ fn every_block_is_in_a_language_that_is_tried() {
     for path in texts() {
         for language in blocks(&read(&path)).0 {
             count += 1;
-            assert!(LANGUAGES.contains(&language), "{}: '{language}'", path.display());
+            assert!(
+                LANGUAGES.contains(&language),
+                "{}: '{language}'",
+                path.display()
+            );
         }
     }
     assert!(count > 30, "{count} blocks");
@@ -143,7 +150,11 @@ fn links_lead_somewhere() {
         for (file, place) in links(&prose) {
             count += 1;
             let from = path.display();
-            let target = if file.is_empty() { path.clone() } else { folder.join(file) };
+            let target = if file.is_empty() {
+                path.clone()
+            } else {
+                folder.join(file)
+            };
             assert!(target.exists(), "{from} links to {file}");
             // What is not below docs/ is not in the book.
             let is_within = !file.starts_with("..") || path.ends_with("README.md");

@@ -1,5 +1,6 @@
 """The commands of a page, one after the other, as somebody would type them."""
 
+import itertools
 import os
 import re
 import shlex
@@ -18,6 +19,7 @@ BUILD_SECONDS = 300
 SERVES = re.compile(r"(\w+=\S+ )*(aerys( serve\b.*| --(?!help|version).*)?|cargo run.*)")
 OF_THE_CLONE = re.compile(r"(\w+=\S+ )*(cargo (?!new|add)|tests/|benches/|\.ci/)")
 ADDRESS = re.compile(r"(https?://|unix:)\S+", re.MULTILINE)
+NUMBERS = itertools.count(1)
 STATUS = re.compile(r"# exit status (\d+)")
 
 
@@ -66,8 +68,7 @@ class Server:
 
     def __init__(self, command, cwd, environment, ready=None, expected=None):
         self.command, self.expected = command, expected
-        self.path = cwd / "server.out"
-        self.errors = cwd / "server.err"
+        self.path, self.errors = (cwd / f"server-{next(NUMBERS)}.{stream}" for stream in ("out", "err"))
         with open(self.path, "wb") as out, open(self.errors, "wb") as err:
             arguments = ["bash", "-c", f"exec {command}"] if isinstance(command, str) else command
             self.process = subprocess.Popen(arguments, cwd=cwd, env=environment, stdin=subprocess.DEVNULL,
@@ -107,8 +108,8 @@ class Commands:
         path = page.folder / ".bin"
         path.mkdir()
         (path / "aerys").symlink_to(page.program)
-        # As on a terminal, curl draws nothing while it prints.
-        (path / ".curlrc").write_text("no-progress-meter\n")
+        # As on a terminal: curl draws nothing while it prints, and prints what it has.
+        (path / ".curlrc").write_text("no-progress-meter\nno-buffer\n")
         self.environment = {name: value for name, value in os.environ.items() if not name.startswith("AERYS_")}
         self.environment |= {"PATH": f"{path}:{os.environ['PATH']}", "NO_COLOR": "1", "CARGO_NET_OFFLINE": "true",
                              "CURL_HOME": str(path), "CARGO_TERM_COLOR": "never"}

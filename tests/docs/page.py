@@ -28,13 +28,15 @@ def blocks(text):
 
 
 def prepare(root, folder):
-    """The files that pages presuppose: those of a site, a certificate, and the file of docs/configuration.md."""
+    """The files that pages presuppose: those of a site, a certificate, the file of
+    docs/configuration.md, and the clone beside."""
     public = folder / "public"
     public.mkdir(parents=True)
     for name in ("index.html", "app.html", "404.html"):
         (public / name).write_text(f"<!doctype html><title>{name}</title>\n")
     tools.certificate(folder, "localhost", "cert.pem", "key.pem")
     page = blocks((root / "docs" / "configuration.md").read_text())
+    (folder / "aerys").symlink_to(root)
     (folder / "aerys.toml").write_text(next(block.text for block in page if block.language == "toml"))
 
 
@@ -52,8 +54,8 @@ class Page:
         self.not_run = set()
 
     def walk(self):
-        tried = [block for block in blocks(self.text) if block.language != "text"]
-        tried = [block for block in tried if not block.language.startswith("rust") or NAME.match(block.text)]
+        by_name = ("text", "rust", "rust,no_run")
+        tried = [block for block in blocks(self.text) if block.language not in by_name or NAME.match(block.text)]
         if not tried:
             return
         shutil.rmtree(self.folder, ignore_errors=True)
@@ -75,7 +77,7 @@ class Page:
         if block.language in ("sh", "console"):
             self.counts["commands"] += self.commands.run(block)
             return
-        self.counts[block.language] += 1
+        self.counts["files" if path else block.language] += 1
         match block.language:
             case "toml" if not path or path.name != "Cargo.toml":
                 tools.configuration(self.program, path or self.write(block, "block.toml"))

@@ -1,5 +1,6 @@
 """What takes the files of the pages: the program itself, and those that they are for."""
 
+import os
 import re
 import subprocess
 
@@ -30,7 +31,10 @@ def nginx(folder, text):
     # Where the page's files are not those of a whole machine.
     config = folder / "nginx.conf"
     pid = folder / "nginx.pid"
-    config.write_text(f"""daemon off;
+    # Its workers would be nobody, who may not use the sockets of who runs this.
+    user = "user root;" if os.geteuid() == 0 else ""
+    config.write_text(f"""{user}
+daemon off;
 pid {pid};
 error_log {folder}/nginx.log;
 events {{ }}
@@ -48,16 +52,17 @@ def haproxy(path):
 
 
 def systemd(root, folder, text):
-    """A unit by itself, or what is to be changed in the service."""
+    """What is to be changed in the service, and with it the units."""
     units = folder / "units"
     (units / "aerys.service.d").mkdir(parents=True, exist_ok=True)
-    for name in ("aerys.service", "aerys.socket"):
-        unit = (root / "docs" / "systemd" / name).read_text()
+    files = {name: (root / "docs" / "systemd" / name).read_text() for name in ("aerys.service", "aerys.socket")}
+    files["aerys.service.d/page.conf"] = text
+    for name, content in files.items():
         # The program need not be installed to judge the unit.
-        (units / name).write_text(unit.replace("/usr/local/bin/aerys", str(folder / ".bin" / "aerys")))
-    (units / "aerys.service.d" / "page.conf").write_text(text)
-    said = run(["systemd-analyze", "verify", str(units / "aerys.service")])
-    if "page.conf" in said or "aerys.s" in said:
+        (units / name).write_text(content.replace("/usr/local/bin/aerys", str(folder / ".bin" / "aerys")))
+    said = run(["systemd-analyze", "verify", *(str(units / name) for name in files if "/" not in name)])
+    # It takes what it does not know, and says so; what it says of the machine's own units is not ours.
+    if str(units) in said or "aerys" in said:
         raise Wrong(f"systemd-analyze verify: {said}")
 
 
