@@ -6,7 +6,6 @@ MOST = 24
 
 # What a command begins with, and the words of .ci/run that run it in a step of its own.
 STEPS = {
-    ".ci/run": "all steps took",
     "benches/instructions/check": "benches/instructions/check",
     "cargo bench --bench transports": "cargo bench --locked --bench transports -- --check",
     "cargo test": "cargo test --locked",
