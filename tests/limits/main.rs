@@ -3,9 +3,9 @@
 
 mod addresses;
 mod arrivals;
-mod backlog;
 mod http_sizes;
 mod http_times;
+mod leaving;
 mod room;
 mod totals;
 mod websocket_rates;

@@ -48,6 +48,9 @@ fn answer(address: &str, field: ForwardedField, wire: &[u8], piece_len: usize) -
 
 /// Garbage as the PROXY header.
 fn proxy_header(data: &[u8], piece_len: usize) {
+    if data.windows(14).any(|window| window == b"PRI * HTTP/2.0") {
+        return; // Behind a header that is right, that is answered in frames.
+    }
     let wire = [data, b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"].concat();
     let address = "127.0.0.1:0?proxy-protocol";
     let whole = answer(address, ForwardedField::XForwarded, &wire, wire.len());
