@@ -6,10 +6,12 @@ pub use crate::moment::Moment;
 pub use crate::printable::Printable;
 pub use crate::simulation::{Fault, Peer, Simulation};
 pub use crate::timer_wheel::{TimerKey, TimerWheel};
-pub use crate::websocket::deflate::codec::{Deflater, Inflated, Inflater};
+pub use crate::websocket::close::{CloseError, decode_payload as decode_close};
+pub use crate::websocket::deflate::codec::{BrokenDeflate, Deflater, Inflated, Inflater};
+pub use crate::websocket::deflate::negotiation::{Agreement, read_answer};
 pub use crate::websocket::frame::{
-    EncodedHeader, FrameError, FrameHeader, Opcode, WholeMessage, decode_header, decode_whole,
-    encode_header,
+    EncodedHeader, FrameError, FrameHeader, Opcode, WholeMessage, decode_header,
+    decode_server_header, decode_whole, encode_header,
 };
 pub use crate::websocket::mask::unmask;
 
@@ -19,7 +21,9 @@ use crate::http::{ConnectionInfo, Request};
 use crate::http1::RefusedRequest;
 use crate::http1::message_body::{BodyDecoder, BodyFraming};
 use crate::http1::request_head::{HeadScan, Outline, straight};
+use crate::websocket::{CloseCode, close, handshake};
 use std::net::{Ipv4Addr, SocketAddr};
+use std::ops::Deref;
 
 /// Status and words of what is refused.
 pub type Refusal = (u16, &'static str);
@@ -124,6 +128,18 @@ pub fn read_chunks(
         }
     }
     Ok(None)
+}
+
+/// `Sec-WebSocket-Accept` for a legal key (RFC 6455 section 4.2.2, 5.4).
+#[must_use]
+pub fn accept_key(key: &[u8; 24]) -> [u8; 28] {
+    handshake::accept_key(key)
+}
+
+/// The payload of a Close frame: always a legal one.
+#[must_use]
+pub fn encode_close(code: CloseCode, reason: &str) -> impl Deref<Target = [u8]> {
+    close::encode_payload(code, reason)
 }
 
 /// Names of captures, and what each captured.

@@ -1,11 +1,16 @@
 //! The program's commands.
 //!
 //! Exit status: 0 after a graceful stop, 1 for a failure at run time or a stop cut short, 2 for
-//! bad arguments, variables or files.
+//! bad arguments, variables or files, 3 if something asserted does not hold.
 
 mod address;
+mod bench;
 mod build;
+#[allow(dead_code, reason = "`connect` needs more of it")]
+mod client;
+mod connect;
 mod demo;
+mod descriptors;
 mod file;
 mod flags;
 mod forms;
@@ -22,9 +27,11 @@ mod systemd;
 mod together;
 pub(crate) mod units;
 
+use bench::Bench;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::parser::ValueSource;
 use clap::{Arg, CommandFactory, FromArgMatches, Parser, Subcommand, ValueHint};
+use connect::ConnectArgs;
 use flags::{FileDefaults, ServeArgs};
 use log_output::LogOutput;
 use std::cell::OnceCell;
@@ -64,6 +71,11 @@ enum Command {
         #[arg(value_name = "FILE")]
         file: PathBuf,
     },
+    /// Measure how a server answers under load
+    #[command(subcommand)]
+    Bench(Bench),
+    /// Talk to a WebSocket server by hand: lines in, messages out
+    Connect(Box<ConnectArgs>),
 }
 
 /// Why a command did not do what it should.
@@ -73,6 +85,8 @@ pub(crate) enum Failure {
     Arguments(Vec<String>),
     /// What happened later.
     AtRunTime(String),
+    /// Lines on what was asserted and is not so.
+    NotHeld(Vec<String>),
 }
 
 /// What is asked for.
@@ -80,6 +94,8 @@ pub(crate) enum Failure {
 enum Task {
     Serve(Box<Serve>),
     Check(PathBuf),
+    Bench(Bench),
+    Connect(Box<ConnectArgs>),
 }
 
 /// `aerys serve`, as flags and variables say it.
@@ -111,6 +127,8 @@ pub(crate) fn run() -> ExitCode {
     };
     let outcome = parse(&arguments, &FileDefaults::default()).and_then(|task| match task {
         Task::Check(file) => check(&file),
+        Task::Bench(bench) => bench::run(bench),
+        Task::Connect(args) => connect::connect(&args),
         Task::Serve(first) => serve(*first, &arguments, &log),
     });
     match outcome {
@@ -124,6 +142,12 @@ pub(crate) fn run() -> ExitCode {
                 say(&line);
             }
             ExitCode::from(2)
+        }
+        Err(Failure::NotHeld(lines)) => {
+            for line in lines {
+                say(&format!("aerys: {line}"));
+            }
+            ExitCode::from(3)
         }
     }
 }
@@ -162,6 +186,8 @@ fn try_parse(arguments: &[OsString], file: &FileDefaults) -> Result<Task, clap::
     let parsed = Arguments::from_arg_matches(&matches)?;
     let mut flags = match parsed.command {
         Some(Command::Check { file }) => return Ok(Task::Check(file)),
+        Some(Command::Bench(bench)) => return Ok(Task::Bench(bench)),
+        Some(Command::Connect(args)) => return Ok(Task::Connect(args)),
         Some(Command::Serve(flags)) => *flags,
         None => parsed.serve,
     };
@@ -277,6 +303,7 @@ mod tests {
         match try_parse(&arguments(words), file) {
             Ok(Task::Serve(serve)) => Ok(*serve),
             Ok(Task::Check(file)) => Err(format!("to check {}", file.display())),
+            Ok(other) => Err(format!("{other:?}")),
             Err(error) => Err(error.to_string()),
         }
     }

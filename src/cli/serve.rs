@@ -5,7 +5,7 @@ use crate::cli::flags::{self, ServeArgs};
 use crate::cli::host::{FileSettings, HostSettings, Located, TlsSettings};
 use crate::cli::log_output::LogOutput;
 use crate::cli::systemd::{self, Notifier, Sockets};
-use crate::cli::{Failure, Serve, build, privileges, schemes};
+use crate::cli::{Failure, Serve, build, descriptors, privileges, schemes};
 use aerys::{Address, Bound, Server};
 use std::cell::OnceCell;
 use std::env;
@@ -221,20 +221,11 @@ const DESCRIPTORS_WANTED: u64 = 10_000;
 /// Each client needs a descriptor: as many as the system allows without asking, and a word if
 /// that is few.
 fn raise_descriptor_limit(max_connections: Option<usize>) {
-    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-    let limit = getrlimit(Resource::Nofile);
-    if limit.current != limit.maximum
-        && let Err(error) = setrlimit(
-            Resource::Nofile,
-            Rlimit {
-                current: limit.maximum,
-                ..limit
-            },
-        )
-    {
+    let (limit, raised) = descriptors::raise();
+    if let Err(error) = raised {
         log::warn!("the limit of open files could not be raised: {error}");
     }
-    if let Some(warning) = word_on_limit(getrlimit(Resource::Nofile).current, max_connections) {
+    if let Some(warning) = word_on_limit(limit, max_connections) {
         log::warn!("{warning}");
     }
 }

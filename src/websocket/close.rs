@@ -137,7 +137,7 @@ pub(crate) const fn check_sendable(code: CloseCode, reason: &str) -> Result<(), 
 
 /// Why a peer's Close frame is illegal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum CloseError {
+pub enum CloseError {
     /// One byte: half a code (section 5.5.1).
     HalfCode,
     /// A code that no Close frame may carry (section 7.4).
@@ -148,7 +148,8 @@ pub(crate) enum CloseError {
 
 impl CloseError {
     /// The code to fail the connection with (section 7.4.1).
-    pub(crate) const fn close_code(self) -> CloseCode {
+    #[must_use]
+    pub const fn close_code(self) -> CloseCode {
         match self {
             Self::HalfCode | Self::IllegalCode => CloseCode::PROTOCOL_ERROR,
             Self::InvalidUtf8 => CloseCode::INVALID_PAYLOAD,
@@ -156,7 +157,8 @@ impl CloseError {
     }
 
     /// The reason to fail the connection with, short enough for a Close frame.
-    pub(crate) const fn reason(self) -> &'static str {
+    #[must_use]
+    pub const fn reason(self) -> &'static str {
         match self {
             Self::HalfCode => "close code of one byte",
             Self::IllegalCode => "close code that may not be sent",
@@ -170,7 +172,7 @@ impl CloseError {
 /// # Errors
 ///
 /// [`CloseError`] for a payload that fails the connection.
-pub(crate) fn decode_payload(payload: &[u8]) -> Result<(CloseCode, &str), CloseError> {
+pub fn decode_payload(payload: &[u8]) -> Result<(CloseCode, &str), CloseError> {
     let Some((&code, reason)) = payload.split_first_chunk() else {
         return if payload.is_empty() {
             Ok((CloseCode::NO_STATUS, ""))

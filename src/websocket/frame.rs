@@ -2,7 +2,7 @@
 //!
 //! Pure functions: what a frame *looks like*. Which frame is legal *now* is `message.rs` for
 //! fragments and sizes, `connection.rs` for the rest. Frames of clients are decoded, frames of a
-//! server encoded; they differ in the mask alone.
+//! server encoded, and the other way round for this crate's own clients; they differ in the mask alone.
 //!
 //! ```text
 //!  byte 0               byte 1             then                      then
@@ -73,7 +73,7 @@ impl Opcode {
     }
 }
 
-/// The header of a client's frame.
+/// The header of a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FrameHeader {
     /// Whether it is the last fragment of its message.
@@ -83,13 +83,13 @@ pub struct FrameHeader {
     pub rsv1: bool,
     /// What the frame is for.
     pub opcode: Opcode,
-    /// The masking key (section 5.3).
+    /// The masking key (section 5.3); of a server's frame 0.
     pub mask: [u8; 4],
     /// How many bytes of payload follow the header. Below 2^63; for control frames at most 125.
     pub payload_len: u64,
 }
 
-/// Why a client's bytes are not a legal frame.
+/// Why a peer's bytes are not a legal frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FrameError {
     /// A reserved bit that no negotiated extension gave a meaning to, or not in this frame.
@@ -102,6 +102,8 @@ pub enum FrameError {
     LongControlFrame,
     /// A client's frame without a mask (section 5.1).
     Unmasked,
+    /// A server's frame with one (section 5.1).
+    Masked,
     /// A 64-bit length with the top bit set.
     LengthTopBit,
     /// A length in a longer form than it needs.
@@ -118,6 +120,7 @@ impl FrameError {
             | Self::FragmentedControlFrame
             | Self::LongControlFrame
             | Self::Unmasked
+            | Self::Masked
             | Self::LengthTopBit
             | Self::LengthNotMinimal => CloseCode::PROTOCOL_ERROR,
         }
@@ -132,6 +135,7 @@ impl FrameError {
             Self::FragmentedControlFrame => "control frames cannot be fragmented",
             Self::LongControlFrame => "control frames carry at most 125 bytes",
             Self::Unmasked => "frames of a client must be masked",
+            Self::Masked => "frames of a server must not be masked",
             Self::LengthTopBit => "payload length above 2^63 - 1",
             Self::LengthNotMinimal => "payload length not in its shortest form",
         }
@@ -150,6 +154,27 @@ impl FrameError {
 /// as they are there: a peer cannot make us wait for the rest of what we would refuse anyway.
 #[inline]
 pub fn decode_header(
+    input: &[u8],
+    allows_rsv1: bool,
+) -> Result<Option<(FrameHeader, usize)>, FrameError> {
+    decode::<true>(input, allows_rsv1)
+}
+
+/// The same for a server's frame, whose header has 2 to 10 bytes.
+///
+/// # Errors
+///
+/// [`FrameError`], as soon as the bytes are there.
+#[inline]
+pub fn decode_server_header(
+    input: &[u8],
+    allows_rsv1: bool,
+) -> Result<Option<(FrameHeader, usize)>, FrameError> {
+    decode::<false>(input, allows_rsv1)
+}
+
+#[inline]
+fn decode<const OF_CLIENT: bool>(
     input: &[u8],
     allows_rsv1: bool,
 ) -> Result<Option<(FrameHeader, usize)>, FrameError> {
@@ -178,8 +203,11 @@ pub fn decode_header(
     if opcode.is_control() && short_len > MAX_SHORT_LEN {
         return Err(FrameError::LongControlFrame);
     }
-    if second & MASK == 0 {
+    if OF_CLIENT && second & MASK == 0 {
         return Err(FrameError::Unmasked);
+    }
+    if !OF_CLIENT && second & MASK != 0 {
+        return Err(FrameError::Masked);
     }
     let length = match short_len {
         LEN_16 => decode_length_16(rest)?,
@@ -189,8 +217,13 @@ pub fn decode_header(
     let Some((payload_len, rest)) = length else {
         return Ok(None);
     };
-    let Some((&mask, rest)) = rest.split_first_chunk() else {
-        return Ok(None);
+    let (mask, rest) = if OF_CLIENT {
+        let Some((&mask, rest)) = rest.split_first_chunk() else {
+            return Ok(None);
+        };
+        (mask, rest)
+    } else {
+        ([0; 4], rest)
     };
     let header = FrameHeader {
         fin,

@@ -265,7 +265,7 @@ const fn is_base64_letter(byte: u8) -> bool {
 }
 
 /// `Sec-WebSocket-Accept` for a legal key (section 4.2.2, 5.4).
-fn accept_key(key: &[u8; 24]) -> AcceptKey {
+pub(crate) fn accept_key(key: &[u8; 24]) -> AcceptKey {
     // In one piece, which the hash copies once.
     let mut input = [0; 60];
     input[..24].copy_from_slice(key);

@@ -51,6 +51,8 @@ mod watchdog;
 
 #[cfg(all(feature = "cli", target_os = "linux"))]
 mod activation;
+#[cfg(feature = "cli")]
+mod bench_reports;
 #[cfg(all(feature = "cli", target_os = "linux"))]
 mod changed_files;
 mod churn;
@@ -60,6 +62,8 @@ mod cli;
 mod configuration;
 #[cfg(feature = "cli")]
 mod configuration_example;
+#[cfg(feature = "cli")]
+mod connect;
 #[cfg(all(feature = "cli", target_os = "linux"))]
 mod crowds;
 #[cfg(all(feature = "cli", target_os = "linux"))]

@@ -2,7 +2,8 @@
 //! both sides then do.
 //!
 //! An offer that is not understood as a whole is declined, and the next one is looked at. What was
-//! declined is not answered.
+//! declined is not answered. An answer has the parameters of an offer: that of another server is
+//! understood for this crate's own clients.
 
 use super::codec::{MAX_WINDOW_BITS, MIN_WINDOW_BITS};
 use crate::config::{Compression, CompressionMode};
@@ -13,15 +14,15 @@ const NAME: &[u8] = b"permessage-deflate";
 
 /// What both sides do to messages that are compressed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Agreement {
-    /// Size of our compressor's window, as a power of two.
-    pub(crate) server_window_bits: u8,
+pub struct Agreement {
+    /// Size of the server's compressor's window, as a power of two.
+    pub server_window_bits: u8,
     /// Size of the client's.
-    pub(crate) client_window_bits: u8,
-    /// A message of ours may refer to those before it.
-    pub(crate) server_takeover: bool,
+    pub client_window_bits: u8,
+    /// A message of the server's may refer to those before it.
+    pub server_takeover: bool,
     /// A message of the client's may.
-    pub(crate) client_takeover: bool,
+    pub client_takeover: bool,
 }
 
 /// One offer: what each parameter says, if it is there.
@@ -44,6 +45,19 @@ pub(crate) fn negotiate<'h>(
         .flat_map(|field| split_unquoted(field, b','))
         .find_map(Offer::parse)?;
     Some(offer.accept(compression))
+}
+
+/// What a server's answer to an offer of permessage-deflate that lets it choose everything means, the
+/// value of its `Sec-WebSocket-Extensions`. `None`: it is no such answer.
+#[must_use]
+pub fn read_answer(value: &[u8]) -> Option<Agreement> {
+    let answer = Offer::parse(value.trim_ascii())?;
+    Some(Agreement {
+        server_window_bits: answer.server_max_window_bits.unwrap_or(MAX_WINDOW_BITS),
+        client_window_bits: answer.client_max_window_bits.unwrap_or(MAX_WINDOW_BITS),
+        server_takeover: !answer.server_no_context_takeover,
+        client_takeover: !answer.client_no_context_takeover,
+    })
 }
 
 impl Offer {
@@ -342,6 +356,31 @@ mod tests {
         for (offer, expected) in cases {
             let expected = Some(expected.to_owned());
             assert_eq!(answer_with(&[offer], &small), expected, "{offer}");
+        }
+    }
+
+    #[test]
+    fn an_answer_means_what_was_agreed_when_it_was_written() {
+        let offers = [
+            "permessage-deflate; client_max_window_bits",
+            "permessage-deflate; client_max_window_bits; server_max_window_bits=9",
+            "permessage-deflate; server_no_context_takeover; client_max_window_bits=8",
+        ];
+        for compression in [Compression::default(), dedicated()] {
+            for offer in offers {
+                let agreed = negotiate(std::iter::once(offer.as_bytes()), &compression);
+                let (agreement, answer) = agreed.expect(offer);
+                assert_eq!(read_answer(answer.as_bytes()), Some(agreement), "{answer}");
+            }
+        }
+        for answer in [
+            "",
+            "permessage-bzip2",
+            "permessage-deflate; unknown",
+            "permessage-deflate; server_max_window_bits=16",
+            "permessage-deflate, permessage-deflate",
+        ] {
+            assert_eq!(read_answer(answer.as_bytes()), None, "{answer}");
         }
     }
 

@@ -231,10 +231,36 @@ fn every_error_has_a_code_and_a_reason_that_fit_a_close_frame() {
         FrameError::FragmentedControlFrame,
         FrameError::LongControlFrame,
         FrameError::Unmasked,
+        FrameError::Masked,
         FrameError::LengthTopBit,
         FrameError::LengthNotMinimal,
     ] {
         assert_eq!(error.close_code(), CloseCode::PROTOCOL_ERROR);
         assert!((1..=123).contains(&error.reason().len()), "{error:?}");
     }
+}
+
+#[test]
+fn a_servers_header_is_a_clients_without_mask() {
+    for (input, payload_len) in [
+        (&b"\x81\x05"[..], 5),
+        (b"\x02\x7e\x01\x00", 256),
+        (b"\x80\x7f\0\0\0\0\0\x01\0\0", 65_536),
+    ] {
+        for split in 0..input.len() {
+            let cut = decode_server_header(&input[..split], false);
+            assert_eq!(cut, Ok(None), "{input:02x?} split {split}");
+        }
+        let more = [input, b"Hello"].concat();
+        let (header, len) = decode_server_header(&more, false).unwrap().unwrap();
+        assert_eq!((header.payload_len, len), (payload_len, input.len()));
+        assert_eq!(header.mask, [0; 4]);
+    }
+    assert_eq!(decode_server_header(HELLO, false), Err(FrameError::Masked));
+    let compressed = decode_server_header(b"\xc1\x00", true).unwrap().unwrap().0;
+    assert!(compressed.rsv1);
+    assert_eq!(
+        decode_server_header(b"\xc1\x00", false),
+        Err(FrameError::ReservedBit)
+    );
 }

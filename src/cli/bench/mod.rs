@@ -1,0 +1,52 @@
+//! Load on a server, and what it answered in: `aerys bench`.
+//!
+//! What measures fills in a [`recorder::Recorder`]; what it knew becomes a [`run::Run`], which is
+//! all that a report reads, from this run or from a file.
+
+mod assertions;
+mod broadcast;
+mod compare;
+mod crowd;
+mod exchange;
+mod flags;
+mod histogram;
+mod measure;
+mod numbers;
+mod pace;
+mod prepared;
+mod process;
+mod progress;
+mod recorder;
+mod report;
+mod run;
+mod sources;
+mod troubles;
+
+use crate::cli::Failure;
+use clap::Subcommand;
+
+/// What is measured.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Bench {
+    /// Messages that the server sends back: how many a second, and in what time
+    Echo(Box<flags::EchoArgs>),
+    /// Messages that the server sends to everyone: the time to the first, the median and the last receiver
+    Broadcast(Box<flags::BroadcastArgs>),
+    /// WebSocket handshakes a second, and the memory that open connections take
+    Connect(Box<flags::ConnectArgs>),
+    /// GET requests: how many a second, and in what time
+    Http(Box<flags::HttpArgs>),
+    /// Lay runs beside each other that `--json` wrote, in a table and on a page
+    Compare(compare::CompareArgs),
+}
+
+/// Runs what the command line asks for.
+pub(crate) fn run(bench: Bench) -> Result<(), Failure> {
+    match bench {
+        Bench::Echo(args) => measure::echo(*args),
+        Bench::Broadcast(args) => measure::broadcast(*args),
+        Bench::Connect(args) => measure::connect(*args),
+        Bench::Http(args) => measure::http(*args),
+        Bench::Compare(args) => compare::compare(&args),
+    }
+}

@@ -1,0 +1,451 @@
+//! One connection from its first byte to its last, and the lines and Pings that go with it.
+//!
+//! ```text
+//!              101                 input ends and its wait is over, enough came, Ctrl-C
+//!  connecting ────▶ open ─────────────────────────────────────────────────────────────▶ closing
+//!      │             │ the server closes, or is lost                                       │
+//!      └─────────────┴────────────────────▶ the end ◀────────────── its Close, or too long ┘
+//! ```
+
+use super::ConnectArgs;
+use super::display::{self, Display};
+use super::input::{self, Input};
+use crate::cli::client::connection::{Connection, Event, Shared};
+use crate::cli::client::opening::{Agreed, Wishes};
+use crate::cli::client::target::Target;
+use crate::cli::client::transport::{Brought, Transport};
+use aerys::{CloseCode, Message};
+use mio::{Events, Interest, Poll, Token, Waker};
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook_mio::v1_0::Signals;
+use std::collections::VecDeque;
+use std::io::{self, ErrorKind, IsTerminal};
+use std::sync::Arc;
+use std::sync::mpsc::Receiver;
+use std::time::{Duration, Instant};
+
+/// For TCP, TLS and the opening handshake together.
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// For the server's Close after ours.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Longest message that is taken.
+const MAX_MESSAGE_BYTES: usize = 64 * 1024 * 1024;
+
+/// So many Pings may be on their way: of those before, no answer is awaited any more.
+const MOST_PINGS: usize = 64;
+
+const SOCKET: Token = Token(0);
+const SIGNALS: Token = Token(1);
+const INPUT: Token = Token(2);
+
+/// Connects by `args` and goes on until one side closes.
+///
+/// # Errors
+///
+/// In one line, why it was no normal close.
+pub(super) fn run(args: &ConnectArgs) -> Result<(), String> {
+    let mut target = Target::find(&args.url, &args.tls)?;
+    loop {
+        let mut session = Session::new(args, &target)
+            .map_err(|error| format!("cannot connect to {}: {error}", args.url))?;
+        let outcome = session.run();
+        // What was shown last is what is asked for first.
+        let _ = session.told.display.show();
+        match outcome {
+            Ok(()) => return Ok(()),
+            // Where nothing was there yet, it may be at another address of the host.
+            Err(End::NotConnected(_)) if target.next_address() => {}
+            Err(End::NotConnected(error)) => {
+                return Err(format!("cannot connect to {}: {error}", args.url));
+            }
+            Err(End::Told(line)) => return Err(line),
+        }
+    }
+}
+
+/// Why there is no more of a session.
+#[derive(Debug)]
+enum End {
+    NotConnected(io::Error),
+    Told(String),
+}
+
+impl From<io::Error> for End {
+    fn from(error: io::Error) -> Self {
+        Self::Told(format!("the connection is lost: {error}"))
+    }
+}
+
+/// See the module.
+struct Session<'a> {
+    args: &'a ConnectArgs,
+    poll: Poll,
+    signals: Signals,
+    waker: Arc<Waker>,
+    transport: Transport,
+    connection: Connection,
+    shared: Shared,
+    /// What the connection has for the transport.
+    output: Vec<u8>,
+    told: Told,
+    /// Once the connection is open, until its end.
+    input: Option<Receiver<Input>>,
+    /// What went wrong with the input: the connection is closed as it should be all the same.
+    input_error: Option<String>,
+    /// Of the handshake, of the wait for answers or of the closing handshake.
+    deadline: Option<Instant>,
+    next_ping: Option<Instant>,
+    is_closing: bool,
+}
+
+/// What the server has told by now.
+#[derive(Debug)]
+struct Told {
+    display: Display,
+    is_open: bool,
+    message_count: u64,
+    /// So many are shown, at most.
+    most: Option<u64>,
+    close: Option<(CloseCode, String)>,
+    /// Those on their way, by number.
+    pings: VecDeque<(u64, Instant)>,
+    ping_count: u64,
+}
+
+impl<'a> Session<'a> {
+    fn new(args: &'a ConnectArgs, target: &Target) -> io::Result<Self> {
+        let poll = Poll::new()?;
+        let waker = Arc::new(Waker::new(poll.registry(), INPUT)?);
+        let mut signals = Signals::new([SIGINT, SIGTERM])?;
+        let mut transport = target.connect(None)?;
+        let both = Interest::READABLE | Interest::WRITABLE;
+        poll.registry().register(&mut transport, SOCKET, both)?;
+        poll.registry()
+            .register(&mut signals, SIGNALS, Interest::READABLE)?;
+        let mut headers = args.header.clone();
+        headers.extend(
+            args.origin
+                .clone()
+                .map(|origin| ("Origin".to_owned(), origin)),
+        );
+        let wishes = Wishes {
+            compression: args.compression,
+            subprotocols: args.subprotocol.clone(),
+            headers,
+        };
+        let (mut shared, mut output) = (Shared::default(), Vec::new());
+        Ok(Self {
+            connection: Connection::new(
+                &args.url,
+                &wishes,
+                MAX_MESSAGE_BYTES,
+                &mut shared,
+                &mut output,
+            ),
+            args,
+            poll,
+            signals,
+            waker,
+            transport,
+            shared,
+            output,
+            told: Told {
+                display: Display::new(args.quiet),
+                is_open: false,
+                message_count: 0,
+                most: args.count,
+                close: None,
+                pings: VecDeque::new(),
+                ping_count: 0,
+            },
+            input: None,
+            input_error: None,
+            deadline: Some(Instant::now() + HANDSHAKE_TIMEOUT),
+            next_ping: None,
+            is_closing: false,
+        })
+    }
+
+    fn run(&mut self) -> Result<(), End> {
+        let mut events = Events::with_capacity(16);
+        let mut buffer = vec![0; 64 * 1024];
+        loop {
+            let nearest = [self.deadline, self.next_ping].into_iter().flatten().min();
+            let timeout = nearest.map(|at| at.saturating_duration_since(Instant::now()));
+            match self.poll.poll(&mut events, timeout) {
+                Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+                polled => polled.map_err(End::NotConnected)?,
+            }
+            if self.signals.pending().next().is_some() {
+                self.interrupted()?;
+            }
+            if self.transport.poll_connected().map_err(End::NotConnected)? {
+                self.read(&mut buffer)?;
+                if self.is_at_its_end() {
+                    return self.judged();
+                }
+                self.go_on(Instant::now())?;
+            }
+            self.expire(Instant::now())?;
+            if self.told.display.show().is_err() {
+                // Nobody reads what comes.
+                self.close(CloseCode::NORMAL);
+                self.send()?;
+            }
+        }
+    }
+
+    /// Takes all that is there.
+    fn read(&mut self, buffer: &mut [u8]) -> Result<(), End> {
+        while !self.is_at_its_end() {
+            let len = match self.transport.read(buffer) {
+                Ok(Brought::Some(len) | Brought::Last(len)) => len,
+                Ok(Brought::Nothing) => return Ok(()),
+                Ok(Brought::End) => {
+                    let during = if self.told.is_open {
+                        "without a Close"
+                    } else {
+                        "before it answered"
+                    };
+                    let code = display::close(CloseCode::ABNORMAL, "");
+                    return Err(End::Told(format!(
+                        "the server ended the connection {during}: {code}"
+                    )));
+                }
+                Err(error) => return Err(error.into()),
+            };
+            let told = &mut self.told;
+            let taken = self.connection.receive(
+                &buffer[..len],
+                &mut self.shared,
+                &mut self.output,
+                |event| told.take(event, Instant::now()),
+            );
+            if let Err(error) = taken {
+                // The Close that says so.
+                let _ = self.transport.send(&self.output);
+                return Err(End::Told(error.to_string()));
+            }
+        }
+        Ok(())
+    }
+
+    fn is_at_its_end(&self) -> bool {
+        self.told.close.is_some()
+    }
+
+    /// Sends what is to be sent as far as the socket takes it.
+    fn go_on(&mut self, now: Instant) -> Result<(), End> {
+        if self.told.is_open && self.input.is_none() && !self.is_closing {
+            self.opened(now)?;
+        }
+        while self.send()? && self.connection.is_open() {
+            let Some(input) = self.input.as_ref().and_then(|input| input.try_recv().ok()) else {
+                break;
+            };
+            self.take_input(input, now);
+        }
+        if self.told.is_enough() {
+            self.close(CloseCode::NORMAL);
+        }
+        self.send()?;
+        Ok(())
+    }
+
+    fn opened(&mut self, now: Instant) -> Result<(), End> {
+        self.deadline = None;
+        self.next_ping = self.args.ping.map(|_| now);
+        let lines = input::lines(Arc::clone(&self.waker));
+        let lines = lines.map_err(|error| End::Told(format!("cannot read lines: {error}")))?;
+        self.input = Some(lines);
+        Ok(())
+    }
+
+    fn take_input(&mut self, input: Input, now: Instant) {
+        let line = match input {
+            Input::Line(line) => line,
+            Input::End(Ok(())) => {
+                self.input_ended(now);
+                return;
+            }
+            Input::End(Err(error)) => {
+                self.give_up(format!("standard input: {error}"));
+                return;
+            }
+        };
+        let message = match std::str::from_utf8(&line) {
+            _ if self.args.binary => Message::Binary(&line),
+            Ok(text) => Message::Text(text),
+            Err(_) => {
+                self.give_up(
+                    "a line is not UTF-8, as text has to be: send it with --binary".to_owned(),
+                );
+                return;
+            }
+        };
+        self.connection
+            .send(message, &mut self.shared, &mut self.output);
+    }
+
+    /// Who ends the input of a terminal wants to leave; who pipes something in, to be answered.
+    fn input_ended(&mut self, now: Instant) {
+        match self.args.wait.0 {
+            _ if io::stdin().is_terminal() => self.close(CloseCode::NORMAL),
+            Some(time) => self.deadline = now.checked_add(time),
+            None => {}
+        }
+    }
+
+    fn give_up(&mut self, error: String) {
+        self.input_error = Some(error);
+        self.close(CloseCode::NORMAL);
+    }
+
+    /// A first Ctrl-C closes, a second one ends it.
+    fn interrupted(&mut self) -> Result<(), End> {
+        if self.is_closing || !self.told.is_open {
+            return Err(End::Told("interrupted".to_owned()));
+        }
+        self.close(CloseCode::NORMAL);
+        self.send()?;
+        Ok(())
+    }
+
+    fn expire(&mut self, now: Instant) -> Result<(), End> {
+        if let (Some(at), Some(interval)) = (self.next_ping, self.args.ping)
+            && at <= now
+        {
+            let payload = self.told.begin_ping(now);
+            self.connection
+                .ping(&payload, &mut self.shared, &mut self.output);
+            self.next_ping = now.checked_add(interval);
+            self.send()?;
+        }
+        if self.deadline.is_none_or(|at| at > now) {
+            return Ok(());
+        }
+        if !self.told.is_open {
+            let seconds = HANDSHAKE_TIMEOUT.as_secs();
+            return Err(End::Told(format!(
+                "no connection to {} in {seconds} s",
+                self.args.url
+            )));
+        }
+        if self.is_closing {
+            let seconds = CLOSE_TIMEOUT.as_secs();
+            return Err(End::Told(format!(
+                "the server did not answer the Close in {seconds} s"
+            )));
+        }
+        self.close(CloseCode::NORMAL);
+        self.send()?;
+        Ok(())
+    }
+
+    /// Begins the closing handshake, if it has not begun.
+    fn close(&mut self, code: CloseCode) {
+        if !self.is_closing {
+            self.is_closing = true;
+            self.connection
+                .close(code, "", &mut self.shared, &mut self.output);
+            self.deadline = Some(Instant::now() + CLOSE_TIMEOUT);
+            self.next_ping = None;
+            self.input = None;
+        }
+    }
+
+    /// Whether the socket took everything.
+    fn send(&mut self) -> Result<bool, End> {
+        self.transport.send(&self.output)?;
+        self.output.clear();
+        Ok(self.transport.flush()?)
+    }
+
+    /// What the end was like.
+    fn judged(&mut self) -> Result<(), End> {
+        // The answer to the server's Close. It may be gone.
+        let _ = self.transport.send(&self.output);
+        let _ = self.transport.end();
+        let (code, reason) = self
+            .told
+            .close
+            .clone()
+            .unwrap_or((CloseCode::ABNORMAL, String::new()));
+        let close = display::close(code, &reason);
+        if let Some(error) = self.input_error.take() {
+            return Err(End::Told(error));
+        }
+        if self.is_closing {
+            self.told.display.note(&format!("closed: {close}"));
+            return Ok(());
+        }
+        if matches!(code, CloseCode::NORMAL | CloseCode::NO_STATUS) {
+            self.told
+                .display
+                .note(&format!("closed by the server: {close}"));
+            return Ok(());
+        }
+        Err(End::Told(format!(
+            "the server closed the connection: {close}"
+        )))
+    }
+}
+
+impl Told {
+    fn take(&mut self, event: Event<'_>, now: Instant) {
+        match event {
+            Event::Opened(agreed) => {
+                self.is_open = true;
+                self.display.note(&opened(&agreed));
+            }
+            // More may come with the last that is wanted.
+            Event::Message(_) if self.is_enough() => {}
+            Event::Message(message) => {
+                self.message_count += 1;
+                self.display.message(message);
+            }
+            Event::Ping(_) => {}
+            Event::Pong(payload) => self.end_ping(payload, now),
+            Event::Closed(code, reason) => self.close = Some((code, reason.to_owned())),
+        }
+    }
+
+    fn is_enough(&self) -> bool {
+        self.most.is_some_and(|most| self.message_count >= most)
+    }
+
+    /// Its payload: its number.
+    fn begin_ping(&mut self, now: Instant) -> [u8; 8] {
+        if self.pings.len() == MOST_PINGS {
+            self.pings.pop_front();
+        }
+        self.ping_count += 1;
+        self.pings.push_back((self.ping_count, now));
+        self.ping_count.to_be_bytes()
+    }
+
+    /// A Pong may answer the last of several Pings alone (RFC 6455 section 5.5.3).
+    fn end_ping(&mut self, payload: &[u8], now: Instant) {
+        let is_it = |(ping, _): &(u64, Instant)| ping.to_be_bytes() == *payload;
+        let Some(index) = self.pings.iter().position(is_it) else {
+            return;
+        };
+        if let Some((ping, sent)) = self.pings.drain(..=index).next_back() {
+            let time = display::round_trip(now.saturating_duration_since(sent));
+            self.display.note(&format!("ping {ping}: {time}"));
+        }
+    }
+}
+
+fn opened(agreed: &Agreed) -> String {
+    let mut text = "connected".to_owned();
+    if let Some(subprotocol) = &agreed.subprotocol {
+        text = format!("{text}, subprotocol {subprotocol}");
+    }
+    if agreed.deflate.is_some() {
+        text.push_str(", compressed");
+    }
+    text
+}
