@@ -17,6 +17,7 @@ mod forms;
 mod host;
 #[cfg_attr(not(target_os = "linux"), path = "identity_absent.rs")]
 mod identity;
+mod live;
 mod log_output;
 mod privileges;
 mod schemes;

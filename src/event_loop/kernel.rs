@@ -19,6 +19,8 @@ pub(crate) struct Kernel {
     signals: Option<Signals>,
     /// What `SIGHUP` asks for.
     on_hangup: Option<Box<dyn Fn()>>,
+    /// What `SIGUSR1` does.
+    on_state: Option<Box<dyn Fn()>>,
 }
 
 impl Kernel {
@@ -34,12 +36,13 @@ impl Kernel {
             poll,
             signals: None,
             on_hangup: None,
+            on_state: None,
         };
         Ok((kernel, control))
     }
 
-    /// Takes `SIGINT` and `SIGTERM` over, and `SIGHUP` if something is to be done then; their event
-    /// has the token `token`.
+    /// Takes `SIGINT`, `SIGTERM` and `SIGUSR1` over, and `SIGHUP` if something is to be done then; their
+    /// event has the token `token`.
     ///
     /// # Errors
     ///
@@ -48,11 +51,13 @@ impl Kernel {
         &mut self,
         token: usize,
         on_hangup: Option<Box<dyn Fn()>>,
+        on_state: Box<dyn Fn()>,
     ) -> io::Result<()> {
         let registry = self.poll.registry();
         let signals = Signals::register(registry, Token(token), on_hangup.is_some())?;
         self.signals = Some(signals);
         self.on_hangup = on_hangup;
+        self.on_state = Some(on_state);
         Ok(())
     }
 }
@@ -131,6 +136,11 @@ impl System for Kernel {
         let came = signals.take();
         if came.hangup
             && let Some(act) = &self.on_hangup
+        {
+            act();
+        }
+        if came.state
+            && let Some(act) = &self.on_state
         {
             act();
         }
