@@ -12,6 +12,7 @@ const LANGUAGES: &[&str] = &[
     "sh",
     "console",
     "toml",
+    "yaml",
     "nginx",
     "haproxy",
     "ini",
@@ -47,23 +48,33 @@ fn texts() -> Vec<PathBuf> {
     texts
 }
 
-/// The languages of a text's blocks, and what stands outside of them.
-fn blocks(text: &str) -> (Vec<&str>, String) {
-    let (mut languages, mut prose) = (Vec::new(), String::new());
+/// A block of a page.
+struct Block<'t> {
+    language: &'t str,
+    lines: Vec<&'t str>,
+}
+
+/// A text's blocks, and what stands outside of them.
+fn blocks(text: &str) -> (Vec<Block<'_>>, String) {
+    let (mut blocks, mut prose) = (Vec::<Block>::new(), String::new());
     let mut is_within = false;
     for line in text.lines() {
-        if let Some(info) = line.trim_start().strip_prefix("```") {
-            if !is_within {
-                languages.push(info);
-            }
+        if let Some(language) = line.trim_start().strip_prefix("```") {
             is_within = !is_within;
-        } else if !is_within {
+            if is_within {
+                let lines = Vec::new();
+                blocks.push(Block { language, lines });
+            }
+        } else if is_within {
+            let block = blocks.last_mut().expect("the block that is within");
+            block.lines.push(line);
+        } else {
             prose.push_str(line);
             prose.push('\n');
         }
     }
     assert!(!is_within, "a block without an end");
-    (languages, prose)
+    (blocks, prose)
 }
 
 /// Where links lead to, but for those to other machines: the file and the place in it, either of which
@@ -108,10 +119,10 @@ fn the_code_of_every_page_is_compiled() {
     let mut count = 0;
     for path in texts() {
         let text = read(&path);
-        let (languages, _) = blocks(&text);
-        if languages
+        let (blocks, _) = blocks(&text);
+        if blocks
             .iter()
-            .any(|language| language.starts_with("rust"))
+            .any(|block| block.language.starts_with("rust"))
         {
             count += 1;
             let name = path.file_name().expect("a name").to_string_lossy();
@@ -123,17 +134,19 @@ fn the_code_of_every_page_is_compiled() {
     assert!(count > 6, "{count} pages with code");
 }
 
+/// A command in a block of text would be run by nothing.
 #[test]
 fn every_block_is_in_a_language_that_is_tried() {
     let mut count = 0;
     for path in texts() {
-        for language in blocks(&read(&path)).0 {
+        let text = read(&path);
+        for Block { language, lines } in blocks(&text).0 {
             count += 1;
-            assert!(
-                LANGUAGES.contains(&language),
-                "{}: '{language}'",
-                path.display()
-            );
+            let from = path.display();
+            assert!(LANGUAGES.contains(&language), "{from}: '{language}'");
+            let has_commands =
+                language == "text" && lines.iter().any(|line| line.starts_with("$ "));
+            assert!(!has_commands, "{from}: commands in a block of text");
         }
     }
     assert!(count > 30, "{count} blocks");

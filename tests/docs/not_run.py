@@ -8,6 +8,7 @@ MOST = 24
 STEPS = {
     "benches/instructions/check": "benches/instructions/check",
     "cargo bench --bench transports": "cargo bench --locked --bench transports -- --check",
+    "cargo install --path .": "cargo build --locked --release",
     "cargo test": "cargo test --locked",
     "FOR_SECONDS=60": "FOR_SECONDS=60",
     "tests/autobahn/run": "tests/autobahn/run",

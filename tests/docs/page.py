@@ -86,6 +86,8 @@ class Page:
                 self.servers.append(Server(arguments, self.folder, self.commands.environment, file))
             case "haproxy":
                 tools.haproxy(self.write(block, "haproxy.cfg"))
+            case "yaml":
+                tools.prometheus(self.write(block, "prometheus.yml"))
             case "ini":
                 tools.systemd(self.root, self.folder, block.text)
             case "js":

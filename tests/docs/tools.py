@@ -17,7 +17,8 @@ def run(arguments, **options):
 
 def certificate(folder, name, cert, key):
     run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2",
-         "-subj", f"/CN={name}", "-addext", f"subjectAltName=DNS:{name}", "-keyout", key, "-out", cert], cwd=folder)
+         "-subj", f"/CN={name}", "-addext", f"subjectAltName=DNS:{name}",
+         "-addext", "basicConstraints=critical,CA:FALSE", "-keyout", key, "-out", cert], cwd=folder)
 
 
 def configuration(program, path):
@@ -44,11 +45,16 @@ access_log off;
 """)
     arguments = ["nginx", "-p", str(folder), "-c", str(config)]
     run([*arguments, "-t"])
+    pid.unlink(missing_ok=True)  # an empty one is what trying leaves
     return pid, arguments
 
 
 def haproxy(path):
     run(["haproxy", "-c", "-f", str(path)])
+
+
+def prometheus(path):
+    run(["promtool", "check", "config", str(path)])
 
 
 def systemd(root, folder, text):
