@@ -6,7 +6,6 @@
 mod address;
 mod bench;
 mod build;
-#[allow(dead_code, reason = "`connect` needs more of it")]
 mod client;
 mod connect;
 mod demo;

@@ -43,7 +43,8 @@ fn closing() -> TestServer {
             let (code, reason) = text.split_once(' ').expect("a code and a reason");
             let code = code.parse::<u16>().expect("a code");
             ws.send(*client, "closing");
-            ws.close(*client, CloseCode::from(code), reason);
+            ws.close(*client, CloseCode::from(code), reason)
+                .expect("a code that may be sent");
         }
     })
 }
