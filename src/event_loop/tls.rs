@@ -47,8 +47,6 @@ pub(super) struct Pump {
     sent: Vec<u32>,
     /// What sockets took of records, and was not counted yet.
     written: u64,
-    /// What of a broadcast was said to be taken, though records of it were.
-    counted: u64,
 }
 
 /// What a read of records came to.
@@ -379,15 +377,7 @@ impl Pump {
             session.keep_sealed(&self.sealed[taken..]);
         }
         self.sent.push(slot);
-        self.counted += bytes.len() as u64;
         bytes.len()
-    }
-
-    /// By how much what sockets took of a broadcast is more than what was said to be taken; below zero
-    /// it wraps around, and so the sum is right all the same.
-    pub(super) fn take_added(&mut self) -> u64 {
-        let counted = std::mem::take(&mut self.counted);
-        self.take_written().wrapping_sub(counted)
     }
 
     /// Bytes that sockets took since the last call.

@@ -13,29 +13,6 @@ use std::io::{self, IoSlice};
 use super::log::{Run, low};
 use super::{BLOCKED, DIRTY, FilePart, Gathered, IN_TURN, OVERFLOWED, Output, REPORTED};
 
-/// What members took that lacked the same: counted once for all of them, not one by one.
-#[derive(Default)]
-struct Passed {
-    /// Visits that were left before the first of those who are not counted yet.
-    from: usize,
-    /// What each of them took.
-    len: u64,
-    /// What was taken by those who are counted.
-    bytes: u64,
-}
-
-impl Passed {
-    /// From here on, with so many visits left, each takes `len` bytes.
-    fn begin(&mut self, visits: usize, len: u64) {
-        self.settle(visits);
-        (self.from, self.len) = (visits, len);
-    }
-
-    fn settle(&mut self, visits: usize) {
-        self.bytes += self.len * self.from.saturating_sub(visits) as u64;
-    }
-}
-
 impl Output {
     /// The next client that has something of its own and is not blocked, each once a turn.
     pub(crate) fn next_dirty(&mut self) -> Option<u32> {
@@ -93,27 +70,9 @@ impl Output {
     /// Each member costs one of `visits`. `None`: the next one, if any, is for
     /// [`next_in_ring`](Self::next_in_ring). Else the socket of this slot took only so many, which
     /// is to be [told](Self::advance).
-    ///
-    /// How many bytes were taken in all is said, too.
     pub(crate) fn flush_straight(
         &mut self,
         visits: &mut usize,
-        write: impl FnMut(u32, &[u8]) -> usize,
-    ) -> (Option<(u32, usize)>, u64) {
-        let mut passed = Passed::default();
-        let visited = self.pass_straight(visits, &mut passed, write);
-        passed.settle(*visits);
-        // The last one was counted as if it had taken all.
-        let short = visited.map_or(0, |(_, taken)| passed.len - taken as u64);
-        (visited, passed.bytes - short)
-    }
-
-    #[inline(always)]
-    #[expect(clippy::inline_always, reason = "one caller")]
-    fn pass_straight(
-        &mut self,
-        visits: &mut usize,
-        passed: &mut Passed,
         mut write: impl FnMut(u32, &[u8]) -> usize,
     ) -> Option<(u32, usize)> {
         self.settle();
@@ -131,11 +90,7 @@ impl Output {
             }
             let run = match common {
                 Some(run) if run.cursor == cursor => run,
-                _ => {
-                    let run = *common.insert(log.run(cursor)?);
-                    passed.begin(*visits, run.piece.len.into());
-                    run
-                }
+                _ => *common.insert(log.run(cursor)?),
             };
             // Above the soft limit there is more to do than to write.
             if run.piece.len as usize > most {

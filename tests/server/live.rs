@@ -274,7 +274,8 @@ fn an_address_elsewhere_is_refused_but_where_only_this_is_served() {
     }
     let mut client = introduced(alone, "192.0.2.1");
     assert_eq!(statuses(|path| client.get(path)), SERVED);
-    assert_eq!(client.get("/").status, 404, "nothing else");
+    assert_eq!(client.get("/").field("location"), Some("/_aerys/"));
+    assert_eq!(client.get("/echo").status, 404, "nothing else");
     let mut client = introduced(alone, "192.0.2.1");
     client.send_raw("GET /_aerys/metrics HTTP/1.1\r\nHost: rebound.example\r\n\r\n");
     assert_eq!(client.read_response().status, 403);

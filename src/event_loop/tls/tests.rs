@@ -211,7 +211,7 @@ fn flush(client: &mut Client<Narrow>, output: &mut Output, asides: &mut Asides, 
     }
     let mut visits = 100;
     loop {
-        let (visited, _) = output.flush_straight(&mut visits, |slot, bytes| {
+        let visited = output.flush_straight(&mut visits, |slot, bytes| {
             pump.write_broadcast(client, slot, bytes, asides)
         });
         pump.settle(asides, output, |_| {});
