@@ -151,28 +151,5 @@ pub mod middleware {
 #[doc(hidden)]
 pub mod internals;
 
-/// The README's code compiles.
-#[cfg(doctest)]
-#[doc = include_str!("../README.md")]
-struct Readme;
-
-/// So does that of the page on middleware.
-#[cfg(doctest)]
-#[doc = include_str!("../docs/middleware.md")]
-struct MiddlewarePage;
-/// And that of the page on TLS.
-#[cfg(all(doctest, feature = "tls", feature = "self-signed"))]
-#[doc = include_str!("../docs/tls.md")]
-struct TlsPage;
-/// And that of the page on HTTP/2.
-#[cfg(doctest)]
-#[doc = include_str!("../docs/http2.md")]
-struct Http2Page;
-/// And that of the page on logs.
-#[cfg(doctest)]
-#[doc = include_str!("../docs/logging.md")]
-struct LoggingPage;
-/// And so does that of the page on hosts.
-#[cfg(doctest)]
-#[doc = include_str!("../docs/hosts.md")]
-struct HostsPage;
+#[cfg(all(doctest, feature = "http2", feature = "self-signed"))]
+mod pages;
