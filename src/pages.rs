@@ -17,6 +17,7 @@ pages! {
     compression: "docs/compression.md",
     hosts: "docs/hosts.md",
     http2: "docs/http2.md",
+    logging: "docs/logging.md",
     metrics: "docs/metrics.md",
     middleware: "docs/middleware.md",
     rooms: "docs/rooms.md",

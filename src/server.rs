@@ -391,7 +391,7 @@ impl fmt::Debug for Server {
             .field("passed", &self.passed)
             .field("observer", &self.observer)
             .field("logs_access", &self.access_log.is_some())
-            .finish()
+            .finish_non_exhaustive()
     }
 }
 

@@ -135,7 +135,7 @@ pub(crate) struct ServeArgs {
     #[arg(long, value_name = "SECONDS", default_value = "off", value_parser = duration_or_off, help_heading = WEBSOCKET)]
     pub(crate) max_lifetime: Switchable,
 
-    /// Origin whose pages may open WebSockets, as `https://example.com`; then no other may, nor a
+    /// Origin whose pages may open a WebSocket, as `https://example.com`; then no other may, nor a
     /// client that names none; may be given several times [default: any, and none]
     #[arg(long, value_name = "ORIGIN", value_parser = listed_origin, help_heading = WEBSOCKET)]
     pub(crate) allowed_origin: Vec<String>,

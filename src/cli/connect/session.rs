@@ -406,7 +406,7 @@ impl Told {
                 self.message_count += 1;
                 self.display.message(message);
             }
-            Event::Ping(_) => {}
+            Event::Ping => {}
             Event::Pong(payload) => self.end_ping(payload, now),
             Event::Closed(code, reason) => self.close = Some((code, reason.to_owned())),
         }
