@@ -175,14 +175,18 @@ impl Session {
         }
     }
 
-    /// Takes the front of `bytes`, nothing while too much waits.
+    /// Takes the front of `bytes`: all of it, unless the socket is full.
     pub(super) fn write(&mut self, stream: &mut impl Write, bytes: &[u8]) -> io::Result<usize> {
-        if !self.flush(stream)? {
-            return Ok(0);
+        let mut len = 0;
+        while self.flush(stream)? && len < bytes.len() {
+            let end = bytes.len().min(len + MAX_WAITING_BYTES);
+            let taken = self.connection.writer().write(&bytes[len..end])?;
+            if taken == 0 {
+                // Before the handshake is done it is kept, up to a limit.
+                break;
+            }
+            len += taken;
         }
-        let len = bytes.len().min(MAX_WAITING_BYTES);
-        let len = self.connection.writer().write(&bytes[..len])?;
-        self.flush(stream)?;
         Ok(len)
     }
 

@@ -79,7 +79,7 @@ impl Transport {
         }
     }
 
-    /// Writes the front of `bytes`, and says how much that is: 0 if nothing can be written now.
+    /// Writes the front of `bytes`, and says how much that is: if not all, there is no room now.
     ///
     /// # Errors
     ///
