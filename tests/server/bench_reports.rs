@@ -96,6 +96,25 @@ fn what_cannot_be_asserted_ends_with_2_and_what_can_be_is_told() {
 }
 
 #[test]
+fn receivers_of_a_broadcast_are_judged_apart() {
+    let program = Program::serve(&[]);
+    let url = format!("ws://{}/broadcast", program.address);
+    let load = ["bench", "broadcast", "--url", &url, "--connections", "3"];
+    let time = ["--warmup", "0", "--duration", "200ms"];
+    let conditions = [
+        "--assert",
+        "first.max<100s,median.min>0ns,last.p50<100s,first.p50>100s",
+    ];
+    let (status, output, errors) = run(&[&load[..], &time, &conditions].concat());
+    assert_eq!(status, Some(3), "{output}{errors}");
+    assert_eq!(output.matches(" holds: it is ").count(), 3, "{output}");
+    assert!(
+        errors.contains("aerys: first.p50>100s does not hold: it is "),
+        "{errors}"
+    );
+}
+
+#[test]
 fn json_on_standard_output_stands_alone_there() {
     let (status, output, errors) = echo(&["--json", "-"]);
     assert_eq!(status, Some(0), "{errors}");

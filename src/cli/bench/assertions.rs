@@ -152,7 +152,9 @@ impl Measure {
                     None => run.latencies(),
                     Some(kind) => {
                         let mut series = run.measured.latencies.iter();
-                        let found = series.find(|series| series.kind == *kind);
+                        // `first receiver`, for instance.
+                        let found =
+                            series.find(|series| series.kind.split(' ').next() == Some(kind));
                         found.map(|series| &series.latencies)
                     }
                 };
@@ -316,7 +318,10 @@ mod tests {
     #[test]
     fn receivers_of_a_broadcast_are_told_apart_and_the_last_is_meant() {
         let mut run = echo();
-        let mut recorder = Recorder::new(&["first", "median", "last"], Duration::from_secs(1));
+        let mut recorder = Recorder::new(
+            &["first receiver", "median receiver", "last receiver"],
+            Duration::from_secs(1),
+        );
         recorder.record(0, 100, &[10_000, 20_000, 90_000]);
         run.measured.latencies = recorder.finish().1;
         for text in [

@@ -213,7 +213,8 @@ impl Errors {
 /// Latencies of one kind.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Series {
-    /// `round trip`, `handshake`, `response`; `first`, `median`, `last` receiver of a broadcast.
+    /// `round trip`, `handshake`, `response`; `first receiver`, `median receiver` and `last receiver`
+    /// of a broadcast.
     pub(crate) kind: String,
     pub(crate) latencies: Latencies,
 }

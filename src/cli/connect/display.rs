@@ -19,7 +19,7 @@ pub(super) struct Display {
     is_terminal: bool,
     is_quiet: bool,
     messages: String,
-    notes: String,
+    pub(super) notes: String,
 }
 
 impl Display {

@@ -3,6 +3,7 @@
 mod display;
 mod input;
 mod session;
+mod told;
 
 use crate::cli::Failure;
 use crate::cli::client::flags::{TlsArgs, header, url};

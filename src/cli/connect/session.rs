@@ -8,17 +8,17 @@
 //! ```
 
 use super::ConnectArgs;
-use super::display::{self, Display};
+use super::display;
 use super::input::{self, Input};
-use crate::cli::client::connection::{Connection, Event, Shared};
-use crate::cli::client::opening::{Agreed, Wishes};
+use super::told::Told;
+use crate::cli::client::connection::{Connection, Shared};
+use crate::cli::client::opening::Wishes;
 use crate::cli::client::target::Target;
 use crate::cli::client::transport::{Brought, Transport};
 use aerys::{CloseCode, Message};
 use mio::{Events, Interest, Poll, Token, Waker};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook_mio::v1_0::Signals;
-use std::collections::VecDeque;
 use std::io::{self, ErrorKind, IsTerminal};
 use std::sync::Arc;
 use std::sync::mpsc::Receiver;
@@ -32,9 +32,6 @@ const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Longest message that is taken.
 const MAX_MESSAGE_BYTES: usize = 64 * 1024 * 1024;
-
-/// So many Pings may be on their way: of those before, no answer is awaited any more.
-const MOST_PINGS: usize = 64;
 
 const SOCKET: Token = Token(0);
 const SIGNALS: Token = Token(1);
@@ -100,20 +97,6 @@ struct Session<'a> {
     is_closing: bool,
 }
 
-/// What the server has told by now.
-#[derive(Debug)]
-struct Told {
-    display: Display,
-    is_open: bool,
-    message_count: u64,
-    /// So many are shown, at most.
-    most: Option<u64>,
-    close: Option<(CloseCode, String)>,
-    /// Those on their way, by number.
-    pings: VecDeque<(u64, Instant)>,
-    ping_count: u64,
-}
-
 impl<'a> Session<'a> {
     fn new(args: &'a ConnectArgs, target: &Target) -> io::Result<Self> {
         let poll = Poll::new()?;
@@ -151,15 +134,7 @@ impl<'a> Session<'a> {
             transport,
             shared,
             output,
-            told: Told {
-                display: Display::new(args.quiet),
-                is_open: false,
-                message_count: 0,
-                most: args.count,
-                close: None,
-                pings: VecDeque::new(),
-                ping_count: 0,
-            },
+            told: Told::new(args),
             input: None,
             input_error: None,
             deadline: Some(Instant::now() + HANDSHAKE_TIMEOUT),
@@ -233,7 +208,7 @@ impl<'a> Session<'a> {
     }
 
     fn is_at_its_end(&self) -> bool {
-        self.told.close.is_some()
+        self.connection.is_closed()
     }
 
     /// Sends what is to be sent as far as the socket takes it.
@@ -391,61 +366,4 @@ impl<'a> Session<'a> {
             "the server closed the connection: {close}"
         )))
     }
-}
-
-impl Told {
-    fn take(&mut self, event: Event<'_>, now: Instant) {
-        match event {
-            Event::Opened(agreed) => {
-                self.is_open = true;
-                self.display.note(&opened(&agreed));
-            }
-            // More may come with the last that is wanted.
-            Event::Message(_) if self.is_enough() => {}
-            Event::Message(message) => {
-                self.message_count += 1;
-                self.display.message(message);
-            }
-            Event::Ping => {}
-            Event::Pong(payload) => self.end_ping(payload, now),
-            Event::Closed(code, reason) => self.close = Some((code, reason.to_owned())),
-        }
-    }
-
-    fn is_enough(&self) -> bool {
-        self.most.is_some_and(|most| self.message_count >= most)
-    }
-
-    /// Its payload: its number.
-    fn begin_ping(&mut self, now: Instant) -> [u8; 8] {
-        if self.pings.len() == MOST_PINGS {
-            self.pings.pop_front();
-        }
-        self.ping_count += 1;
-        self.pings.push_back((self.ping_count, now));
-        self.ping_count.to_be_bytes()
-    }
-
-    /// A Pong may answer the last of several Pings alone (RFC 6455 section 5.5.3).
-    fn end_ping(&mut self, payload: &[u8], now: Instant) {
-        let is_it = |(ping, _): &(u64, Instant)| ping.to_be_bytes() == *payload;
-        let Some(index) = self.pings.iter().position(is_it) else {
-            return;
-        };
-        if let Some((ping, sent)) = self.pings.drain(..=index).next_back() {
-            let time = display::round_trip(now.saturating_duration_since(sent));
-            self.display.note(&format!("ping {ping}: {time}"));
-        }
-    }
-}
-
-fn opened(agreed: &Agreed) -> String {
-    let mut text = "connected".to_owned();
-    if let Some(subprotocol) = &agreed.subprotocol {
-        text = format!("{text}, subprotocol {subprotocol}");
-    }
-    if agreed.deflate.is_some() {
-        text.push_str(", compressed");
-    }
-    text
 }

@@ -52,7 +52,10 @@ impl Axis {
         let steps = [1.0, 2.0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8];
         let high = count.max(10.0);
         let label = |step: f64| format!("{} %", 100.0 - 100.0 / step);
-        Self::with_ticks(true, 1.0, high, &steps, label, |_, step| step < 10.0)
+        // Of many nines, every second one has its label everywhere.
+        let is_minor =
+            |index: usize, step: f64| step < 10.0 || (high >= 1e5 && index.is_multiple_of(2));
+        Self::with_ticks(true, 1.0, high, &steps, label, is_minor)
     }
 
     /// What stands for a share of all latencies on an axis of percentiles: one in how many is beyond.
@@ -214,6 +217,17 @@ mod tests {
                 "{share}"
             );
         }
+    }
+
+    #[test]
+    fn of_many_nines_every_second_has_room_on_a_phone() {
+        let labels = |count| {
+            let axis = Axis::of_percentiles(count);
+            let ticks = axis.ticks.into_iter().filter(|tick| !tick.is_minor);
+            ticks.map(|tick| tick.label).collect::<Vec<_>>()
+        };
+        assert_eq!(labels(10_000.0), ["90 %", "99 %", "99.9 %", "99.99 %"]);
+        assert_eq!(labels(1e6), ["99 %", "99.99 %", "99.9999 %"]);
     }
 
     #[test]

@@ -286,6 +286,20 @@ mod tests {
     }
 
     #[test]
+    fn a_rest_of_an_interval_has_no_rate() {
+        let mut run = echo();
+        run.measured.elapsed_s = 2.0001;
+        let last = run.measured.intervals.list[19];
+        run.measured.intervals.list.push(last);
+        let html = page(&[named("a", run)]);
+        // A hundred messages in 0.1 ms.
+        assert!(
+            html.contains(">1,000/s<") && !html.contains("00,000/s"),
+            "{html}"
+        );
+    }
+
+    #[test]
     fn a_run_in_which_nothing_happened_has_a_page_too() {
         let mut run = echo();
         run.measured.latencies.clear();
