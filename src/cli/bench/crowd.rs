@@ -378,7 +378,7 @@ impl<S: Default> Crowd<S> {
                                 Printable(reason)
                             ));
                         }
-                        Event::Ping | Event::Pong(_) => {}
+                        Event::Ping(_) | Event::Pong(_) => {}
                     });
                     if !self.output.is_empty() {
                         // If that is not taken, reading will tell.

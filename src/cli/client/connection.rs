@@ -33,7 +33,7 @@ pub(crate) enum Event<'a> {
     Opened(Agreed),
     Message(Message<'a>),
     /// It was answered.
-    Ping,
+    Ping(&'a [u8]),
     Pong(&'a [u8]),
     /// The server closes; nothing follows. It was answered, or is the answer.
     Closed(CloseCode, &'a str),
@@ -266,7 +266,7 @@ impl Connection {
                 if matches!(self.state, State::Open) {
                     frames::encode(Opcode::Pong, payload, shared.masks.next(), output);
                 }
-                on_event(Event::Ping);
+                on_event(Event::Ping(payload));
             }
             Opcode::Pong => on_event(Event::Pong(payload)),
             _ => {

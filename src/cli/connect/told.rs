@@ -58,7 +58,7 @@ impl Told {
                 let note = format!("ping by the server, {len} bytes: answered");
                 self.display.note(&note);
             }
-            Event::Ping => {}
+            Event::Ping(_) => {}
             Event::Pong(payload) => self.end_ping(payload, now),
             Event::Closed(code, reason) => self.close = Some((code, reason.to_owned())),
         }

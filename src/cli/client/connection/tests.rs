@@ -8,7 +8,7 @@ enum Told {
     Opened,
     Text(String),
     Binary(Vec<u8>),
-    Ping,
+    Ping(Vec<u8>),
     Pong(Vec<u8>),
     Closed(u16, String),
 }
@@ -19,7 +19,7 @@ impl From<Event<'_>> for Told {
             Event::Opened(_) => Self::Opened,
             Event::Message(Message::Text(text)) => Self::Text(text.to_owned()),
             Event::Message(Message::Binary(bytes)) => Self::Binary(bytes.to_vec()),
-            Event::Ping => Self::Ping,
+            Event::Ping(payload) => Self::Ping(payload.to_vec()),
             Event::Pong(payload) => Self::Pong(payload.to_vec()),
             Event::Closed(code, reason) => Self::Closed(code.into(), reason.to_owned()),
         }
@@ -126,7 +126,7 @@ fn conversation() -> (Vec<u8>, Vec<Told>) {
     ];
     let told = vec![
         Told::Text("grüße".to_owned()),
-        Told::Ping,
+        Told::Ping(b"ping in between".to_vec()),
         Told::Pong(b"pong in between".to_vec()),
         Told::Binary(b"fragments".to_vec()),
         Told::Text(String::new()),
@@ -266,7 +266,12 @@ fn compressed_messages_are_inflated_with_and_without_what_came_before() {
         let mut client = Client::open(Some(TAKEOVER));
         assert_eq!(client.receive(&bytes[..split]), Ok(()));
         assert_eq!(client.receive(&bytes[split..]), Ok(()));
-        let expected = [Told::Ping, hello.clone(), hello.clone(), hello.clone()];
+        let expected = [
+            Told::Ping(vec![]),
+            hello.clone(),
+            hello.clone(),
+            hello.clone(),
+        ];
         assert_eq!(client.told, expected, "split {split}");
     }
     let mut client = Client::open(Some(Agreement {
@@ -337,7 +342,7 @@ fn each_side_closes_once() {
     assert_eq!(client.answered(), [(8, b"\x03\xe8bye".to_vec())]);
     let told = [
         Told::Text("late".to_owned()),
-        Told::Ping,
+        Told::Ping(vec![]),
         Told::Closed(1000, String::new()),
     ];
     assert_eq!(client.told, told);
