@@ -392,7 +392,6 @@ impl Connection {
     }
 
     /// Whether nothing more is to come.
-    #[cfg(test)]
     pub(crate) const fn is_closed(&self) -> bool {
         matches!(self.state, State::Closed)
     }
