@@ -157,6 +157,10 @@ struct Readme;
 #[cfg(doctest)]
 #[doc = include_str!("../docs/middleware.md")]
 struct MiddlewarePage;
+/// And that of the page on metrics.
+#[cfg(doctest)]
+#[doc = include_str!("../docs/metrics.md")]
+struct MetricsPage;
 /// And that of the page on TLS.
 #[cfg(all(doctest, feature = "tls", feature = "self-signed"))]
 #[doc = include_str!("../docs/tls.md")]
