@@ -13,6 +13,7 @@ const LANGUAGES: &[&str] = &[
     "console",
     "toml",
     "yaml",
+    "json",
     "nginx",
     "haproxy",
     "ini",

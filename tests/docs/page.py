@@ -41,13 +41,14 @@ def prepare(root, folder):
 
 
 class Page:
-    """One page, in a folder of its own: target/docs/NAME."""
+    """One page, in a folder that is empty at first."""
 
     def __init__(self, root, name, program):
         self.name, self.root = name, root
         self.text = (root / name).read_text()
         self.counts = collections.Counter()
-        self.folder = root / "target" / "docs" / name.removeprefix("docs/").removesuffix(".md")
+        # The same for all pages, so that Cargo finds the clone beside it where it was, and builds it once.
+        self.folder = root / "target" / "docs" / "page"
         self.servers = []
         self.commands = None
         self.program = program
@@ -86,6 +87,8 @@ class Page:
                 self.servers.append(Server(arguments, self.folder, self.commands.environment, file))
             case "haproxy":
                 tools.haproxy(self.write(block, "haproxy.cfg"))
+            case "json":
+                tools.json_lines(block.text)
             case "yaml":
                 tools.prometheus(self.write(block, "prometheus.yml"))
             case "ini":

@@ -1,5 +1,6 @@
 """What takes the files of the pages: the program itself, and those that they are for."""
 
+import json
 import os
 import re
 import subprocess
@@ -51,6 +52,14 @@ access_log off;
 
 def haproxy(path):
     run(["haproxy", "-c", "-f", str(path)])
+
+
+def json_lines(text):
+    for line in text.splitlines():
+        try:
+            json.loads(line)
+        except ValueError as error:
+            raise Wrong(f"'{line}': {error}") from error
 
 
 def prometheus(path):
