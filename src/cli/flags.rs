@@ -49,16 +49,16 @@ pub(crate) struct ServeArgs {
 
     /// File that gets a line for each request and each WebSocket when it is over, or `-` for standard
     /// output
-    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, help_heading = SERVER)]
     pub(crate) access_log: Option<PathBuf>,
 
     /// What these lines look like: common or combined, as web servers have them, or json
-    #[arg(long, value_name = "FORMAT", default_value = "combined", value_parser = access_log_format())]
+    #[arg(long, value_name = "FORMAT", default_value = "combined", value_parser = access_log_format(), help_heading = SERVER)]
     pub(crate) access_log_format: Format,
 
     /// Whether logs have colours: auto (on a terminal, unless `NO_COLOR` is set), always or never; files
     /// have none
-    #[arg(long, value_name = "MODE", default_value = "auto", value_parser = color())]
+    #[arg(long, value_name = "MODE", default_value = "auto", value_parser = color(), help_heading = SERVER)]
     pub(crate) color: ColorChoice,
 
     /// User to become once all addresses are bound and all keys are read, by name or number

@@ -38,10 +38,15 @@ pub(crate) fn version() -> String {
 /// The command line with its help as `arguments` ask for it: `-h` is to fit a screen.
 pub(crate) fn shaped(command: Command, arguments: &[OsString]) -> Command {
     if arguments.iter().any(|argument| argument == "-h") {
-        for_all(command.disable_help_subcommand(true), &brief).mut_subcommands(|command| {
-            let is_rare = RARE.contains(&command.get_name());
-            command.hide(is_rare)
-        })
+        let command = command.disable_help_subcommand(true);
+        let command = command.mut_subcommands(|command| match command.get_name() {
+            "bench" | "connect" => for_all(command, &common),
+            name => {
+                let is_rare = RARE.contains(&name);
+                command.hide(is_rare)
+            }
+        });
+        for_all(command, &brief)
     } else {
         for_all(command, &whole)
     }
@@ -49,6 +54,42 @@ pub(crate) fn shaped(command: Command, arguments: &[OsString]) -> Command {
 
 /// Commands that `-h` does not show.
 const RARE: [&str; 2] = ["completions", "man"];
+
+/// What `-h` shows of the flags of commands that are clients.
+const COMMON: [(&str, &str); 17] = [
+    ("url", "ws://, wss://, http:// or https://"),
+    ("connections", "Connections at the same time [default: 100]"),
+    ("rate", "A second in all [default: as fast as answers come]"),
+    ("duration", "How long is measured [default: 10s]"),
+    ("size", "Length of a message [default: 64]"),
+    ("pid", "Process whose memory is told"),
+    ("json", "Write what was measured, `-` for standard output"),
+    ("html", "Write a page with it drawn"),
+    ("compare", "Lay earlier runs beside this one"),
+    ("assert", "As 'p99<2ms': exit status 3 unless it holds"),
+    ("ping", "Send a Ping each so often and show the round trip"),
+    ("count", "Close after so many messages"),
+    (
+        "wait",
+        "Time for answers at the input's end [default: 1]",
+    ),
+    ("header", "Field of the request, as 'Name: value'"),
+    ("subprotocol", "Subprotocol to offer"),
+    ("compression", "Offer permessage-deflate"),
+    ("tls-insecure", "Believe any certificate"),
+];
+
+/// A flag of such a command: what is common has its short text, what is not is for `--help`.
+fn common(arg: Arg) -> Arg {
+    let Some(name) = arg.get_long() else {
+        return arg;
+    };
+    let text = COMMON.iter().find(|(common, _)| *common == name);
+    match (text, arg.get_help().cloned()) {
+        (Some((_, text)), Some(whole)) => arg.help(*text).long_help(whole),
+        _ => arg.hide_short_help(true),
+    }
+}
 
 /// The same for the flags of a command and of all below it.
 fn for_all(command: Command, shape: &dyn Fn(Arg) -> Arg) -> Command {

@@ -78,7 +78,7 @@ Examples:
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Serve a chat, an echo, a broadcast and files (what `aerys` alone does)
+    /// Serve a chat, an echo, a broadcast and files , as `aerys` alone
     #[command(after_help = MORE, after_long_help = EXAMPLES)]
     Serve(Box<ServeArgs>),
     /// Say what is wrong with a configuration file, without listening

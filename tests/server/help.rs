@@ -16,7 +16,9 @@ fn commands(help: &str) -> Vec<String> {
     let listed = help.split_once("\nCommands:\n").map(|(_, listed)| listed);
     let listed = listed.into_iter().flat_map(str::lines);
     let lines = listed.take_while(|line| !line.is_empty());
-    let names = lines.filter_map(|line| line.split_whitespace().next());
+    // What is indented further goes on with the text of the one before.
+    let firsts = lines.filter(|line| !line.starts_with("   "));
+    let names = firsts.filter_map(|line| line.split_whitespace().next());
     let names = names.filter(|name| *name != "help");
     names.map(str::to_owned).collect()
 }

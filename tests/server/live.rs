@@ -340,7 +340,7 @@ fn a_signal_has_the_state_logged_and_the_server_goes_on() {
     let log = String::from_utf8(server.end_with_log()).expect("text");
     for line in [
         "] state: serving for ",
-        "] state: 1 WebSocket clients: 0 of /_aerys/live, 0 of /broadcast, 0 of /chat, 1 of /echo",
+        "] state: 1 WebSocket clients: 0 of /_aerys/live, 0 of /broadcast, 0 of /chat, 0 of /chat/named, 1 of /echo",
         "] state: 0 bytes wait for sockets, 0 clients are blocked; ",
         " turns: half of them within ",
     ] {

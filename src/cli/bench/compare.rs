@@ -1,7 +1,7 @@
 //! `aerys bench compare`: runs that were written to files, side by side.
 
 use super::assertions::Assertion;
-use super::report;
+use super::report::{self, HEADING};
 use crate::cli::Failure;
 use clap::{Args, ValueHint};
 use std::path::PathBuf;
@@ -14,7 +14,7 @@ pub(crate) struct CompareArgs {
 
     /// Write a page with all of them drawn over each other to FILE
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath,
-          env = "AERYS_BENCH_HTML", hide_env_values = true)]
+          env = "AERYS_BENCH_HTML", hide_env_values = true, help_heading = HEADING)]
     html: Option<PathBuf>,
 
     /// End with exit status 3 unless it holds for the last of them: 'p99<2ms', 'throughput>50000',
@@ -24,7 +24,8 @@ pub(crate) struct CompareArgs {
         value_name = "CONDITION",
         value_delimiter = ',',
         env = "AERYS_BENCH_ASSERT",
-        hide_env_values = true
+        hide_env_values = true,
+        help_heading = HEADING
     )]
     assert: Vec<Assertion>,
 }

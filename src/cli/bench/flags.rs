@@ -15,8 +15,8 @@ const MESSAGES: &str = "Messages";
 /// Whom to connect to, and from where.
 #[derive(Debug, Args)]
 pub(super) struct TargetArgs {
-    /// Server to put the load on: ws:// or http://, wss:// or https:// with TLS
-    #[arg(long, value_name = "URL", value_parser = url, env = "AERYS_BENCH_URL", hide_env_values = true)]
+    /// Server to put the load on: ws:// or http://, wss:// or https:// with TLS [default: none, it is needed]
+    #[arg(long, value_name = "URL", value_parser = url, env = "AERYS_BENCH_URL", hide_env_values = true, help_heading = LOAD)]
     pub(super) url: Url,
 
     /// Connections that are open at the same time
@@ -84,7 +84,7 @@ pub(super) struct MessageArgs {
     pub(super) size: usize,
 
     /// Send text, which is the default
-    #[arg(long, conflicts_with = "binary", help_heading = MESSAGES)]
+    #[arg(long, conflicts_with = "binary", env = "AERYS_BENCH_TEXT", hide_env_values = true, help_heading = MESSAGES)]
     pub(super) text: bool,
 
     /// Send binary messages

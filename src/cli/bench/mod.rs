@@ -28,15 +28,15 @@ use clap::Subcommand;
 /// What is measured.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Bench {
-    /// Messages that the server sends back: how many a second, and in what time
+    /// Messages that come back: how many a second, and in what time
     Echo(Box<flags::EchoArgs>),
-    /// Messages that the server sends to everyone: the time to the first, the median and the last receiver
+    /// Messages to everyone: the time to the first and the last receiver
     Broadcast(Box<flags::BroadcastArgs>),
-    /// WebSocket handshakes a second, and the memory that open connections take
+    /// WebSocket handshakes a second, and what memory connections take
     Connect(Box<flags::ConnectArgs>),
     /// GET requests: how many a second, and in what time
     Http(Box<flags::HttpArgs>),
-    /// Lay runs beside each other that `--json` wrote, in a table and on a page
+    /// Lay runs that `--json` wrote beside each other
     Compare(compare::CompareArgs),
 }
 

@@ -10,11 +10,13 @@ const TLS: &str = "TLS";
 #[derive(Clone, Debug, Default, Args)]
 pub(crate) struct TlsArgs {
     /// PEM file with the certificates that may vouch for the server [default: those of the system]
-    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, help_heading = TLS)]
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, help_heading = TLS,
+          env = "AERYS_CLIENT_TLS_CA", hide_env_values = true)]
     pub(crate) tls_ca: Option<PathBuf>,
 
     /// Believe any certificate: whoever is in between can read along and answer
-    #[arg(long, conflicts_with = "tls_ca", help_heading = TLS)]
+    #[arg(long, conflicts_with = "tls_ca", help_heading = TLS,
+          env = "AERYS_CLIENT_TLS_INSECURE", hide_env_values = true)]
     pub(crate) tls_insecure: bool,
 }
 

@@ -13,35 +13,35 @@ use clap::Args;
 use std::time::Duration;
 
 #[derive(Clone, Debug, Args)]
-#[command(after_help = EXAMPLES)]
+#[command(after_long_help = EXAMPLES)]
 pub(crate) struct ConnectArgs {
     /// Where to: `ws://HOST:PORT/PATH`, or `wss://` with TLS
     #[arg(value_name = "URL", value_parser = url)]
     url: Url,
 
     /// Send lines as binary messages, whatever bytes they are
-    #[arg(long, env = "AERYS_CONNECT_BINARY", hide_env_values = true)]
+    #[arg(long, env = "AERYS_CONNECT_BINARY", hide_env_values = true, help_heading = TALK)]
     binary: bool,
 
     /// Send a Ping each INTERVAL, 1 s if none is given, and show how long its answer took
     #[arg(long, value_name = "INTERVAL", value_parser = some(duration), num_args = 0..=1,
           require_equals = true, default_missing_value = "1s",
-          env = "AERYS_CONNECT_PING", hide_env_values = true)]
+          env = "AERYS_CONNECT_PING", hide_env_values = true, help_heading = TALK)]
     ping: Option<Duration>,
 
     /// Close once COUNT messages were received
     #[arg(long, value_name = "COUNT", value_parser = some(count::<u64>),
-          env = "AERYS_CONNECT_COUNT", hide_env_values = true)]
+          env = "AERYS_CONNECT_COUNT", hide_env_values = true, help_heading = TALK)]
     count: Option<u64>,
 
     /// Wait SECONDS for answers after the end of the input, or `forever`; where the input is a terminal,
     /// its end closes at once
     #[arg(long, value_name = "SECONDS", default_value = "1", value_parser = wait,
-          env = "AERYS_CONNECT_WAIT", hide_env_values = true)]
+          env = "AERYS_CONNECT_WAIT", hide_env_values = true, help_heading = TALK)]
     wait: Wait,
 
     /// Show messages alone: no word on the connection, on Pings and on the end
-    #[arg(long, short, env = "AERYS_CONNECT_QUIET", hide_env_values = true)]
+    #[arg(long, short, env = "AERYS_CONNECT_QUIET", hide_env_values = true, help_heading = TALK)]
     quiet: bool,
 
     /// Field of the request, as 'Name: value'; may be given several times
@@ -67,6 +67,7 @@ pub(crate) struct ConnectArgs {
     tls: TlsArgs,
 }
 
+const TALK: &str = "Messages";
 const HANDSHAKE: &str = "Handshake";
 
 const EXAMPLES: &str = "\

@@ -19,7 +19,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-const HEADING: &str = "Report";
+pub(super) const HEADING: &str = "Report";
 
 /// Flags of every command that measures.
 #[derive(Debug, Default, Args)]
