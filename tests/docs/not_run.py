@@ -12,14 +12,14 @@ STEPS = {
     "cargo test": "cargo test --locked",
     "FOR_SECONDS=60": "FOR_SECONDS=60",
     "tests/autobahn/run": "tests/autobahn/run",
-    "tests/browser/check": "with_program tests/browser/check",
-    "tests/browser/files": "with_program tests/browser/files",
-    "tests/browser/http2": "with_program tests/browser/http2",
+    "tests/browser/run": "tests/browser/run",
     "tests/campaigns/run": "tests/campaigns/run",
     "tests/clients/run": "tests/clients/run",
+    "tests/docs/run": "with_program tests/docs/run",
     "tests/faults/run": "with_program tests/faults/run",
     "tests/http2/run": "tests/http2/run",
     "tests/interop/run": "with_program tests/interop/run",
+    "tests/metrics/run": "with_program tests/metrics/run",
     "tests/tls/run": "with_program tests/tls/run",
 }
 
