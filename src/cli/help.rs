@@ -69,10 +69,7 @@ const COMMON: [(&str, &str); 17] = [
     ("assert", "As 'p99<2ms': exit status 3 unless it holds"),
     ("ping", "Send a Ping each so often and show the round trip"),
     ("count", "Close after so many messages"),
-    (
-        "wait",
-        "Time for answers at the input's end [default: 1]",
-    ),
+    ("wait", "Time for answers at the input's end [default: 1]"),
     ("header", "Field of the request, as 'Name: value'"),
     ("subprotocol", "Subprotocol to offer"),
     ("compression", "Offer permessage-deflate"),
