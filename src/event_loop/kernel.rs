@@ -2,7 +2,7 @@
 
 use crate::event_loop::control::Control;
 use crate::event_loop::listener::ListeningSocket;
-use crate::event_loop::signals::Signals;
+use crate::event_loop::signals::{Came, Signals};
 use crate::event_loop::socket::StreamSocket;
 use crate::event_loop::system::{Ready, System};
 use mio::{Events, Poll, Token};
@@ -17,8 +17,6 @@ const EVENTS_PER_POLL: usize = 1024;
 pub(crate) struct Kernel {
     poll: Poll,
     signals: Option<Signals>,
-    /// What `SIGHUP` asks for.
-    on_hangup: Option<Box<dyn Fn()>>,
 }
 
 impl Kernel {
@@ -33,26 +31,18 @@ impl Kernel {
         let kernel = Self {
             poll,
             signals: None,
-            on_hangup: None,
         };
         Ok((kernel, control))
     }
 
-    /// Takes `SIGINT` and `SIGTERM` over, and `SIGHUP` if something is to be done then; their event
-    /// has the token `token`.
+    /// Takes `SIGINT` and `SIGTERM` over, and `SIGHUP` if `hangup`; their event has the token `token`.
     ///
     /// # Errors
     ///
     /// Whatever the system says.
-    pub(crate) fn take_signals(
-        &mut self,
-        token: usize,
-        on_hangup: Option<Box<dyn Fn()>>,
-    ) -> io::Result<()> {
+    pub(crate) fn take_signals(&mut self, token: usize, hangup: bool) -> io::Result<()> {
         let registry = self.poll.registry();
-        let signals = Signals::register(registry, Token(token), on_hangup.is_some())?;
-        self.signals = Some(signals);
-        self.on_hangup = on_hangup;
+        self.signals = Some(Signals::register(registry, Token(token), hangup)?);
         Ok(())
     }
 }
@@ -116,6 +106,10 @@ impl System for Kernel {
         listener.register(self.poll.registry(), Token(token))
     }
 
+    fn relisten(&mut self, listener: &mut ListeningSocket, token: usize) -> io::Result<()> {
+        listener.reregister(self.poll.registry(), Token(token))
+    }
+
     fn clock(&self) -> fn() -> u64 {
         nanos
     }
@@ -124,16 +118,8 @@ impl System for Kernel {
         SystemTime::now()
     }
 
-    fn signals(&mut self) -> usize {
-        let Some(signals) = &mut self.signals else {
-            return 0;
-        };
-        let came = signals.take();
-        if came.hangup
-            && let Some(act) = &self.on_hangup
-        {
-            act();
-        }
-        came.stops
+    fn signals(&mut self) -> Came {
+        let signals = self.signals.as_mut();
+        signals.map(Signals::take).unwrap_or_default()
     }
 }

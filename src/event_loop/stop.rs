@@ -78,21 +78,22 @@ impl<S: System> EventLoop<S> {
             self.dismiss_carrier(*slot);
         }
         for slot in slots {
-            let idle = self
-                .clients
-                .get_mut(slot)
-                .is_some_and(|client| client.protocol.is_idle_http());
-            if idle {
-                // What it asked for is still written; nothing more is read.
-                if let Some(client) = self.clients.get_mut(slot) {
-                    client.protocol = Protocol::Lingering(None);
-                }
-                self.settle(slot);
-                self.arm(slot);
-                // What was held back for the length of its queue is nobody's any more.
-                self.resume(slot);
-            }
+            self.dismiss_idle(slot);
         }
+    }
+
+    /// Closes a connection on which nothing is asked for.
+    pub(super) fn dismiss_idle(&mut self, slot: u32) {
+        let client = self.clients.get_mut(slot);
+        let Some(client) = client.filter(|client| client.protocol.is_idle_http()) else {
+            return;
+        };
+        // What it asked for is still written; nothing more is read.
+        client.protocol = Protocol::Lingering(None);
+        self.settle(slot);
+        self.arm(slot);
+        // What was held back for the length of its queue is nobody's any more.
+        self.resume(slot);
     }
 
     /// The stop has taken long enough.

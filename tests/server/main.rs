@@ -94,6 +94,7 @@ mod mistakes;
 mod notifications;
 #[cfg(all(feature = "cli", target_os = "linux"))]
 mod privileges;
+mod reloads;
 mod reuse;
 mod slow_reader;
 mod stop;
