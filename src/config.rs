@@ -83,6 +83,10 @@ pub struct Config {
     /// peer reads the answer before it sees a reset. Default 2 s. As long may a client take to end its
     /// side of an HTTP/2 stream that was answered.
     pub linger_timeout: Duration,
+    /// How long a server that is asked to stop goes on as before, so that those who send clients to it
+    /// see first that it will: [`Stats::is_draining`](crate::Stats::is_draining) says so meanwhile. Default
+    /// 0: the stop begins at once.
+    pub drain_delay: Duration,
     /// How long a graceful stop may take in all. Default 5 s; then what is left is cut.
     pub stop_timeout: Duration,
     /// Backlog of an HTTP connection, in bytes, above which its pipelined requests wait. Default
@@ -155,6 +159,7 @@ impl Config {
             keep_alive_timeout: self.keep_alive_timeout.min(CENTURY),
             write_timeout: self.write_timeout.min(CENTURY),
             linger_timeout: self.linger_timeout.min(CENTURY),
+            drain_delay: self.drain_delay.min(CENTURY),
             stop_timeout: self.stop_timeout.min(CENTURY),
             watchdog: self
                 .watchdog
@@ -223,6 +228,7 @@ impl Default for Config {
             keep_alive_timeout: Duration::from_secs(15),
             write_timeout: Duration::from_secs(30),
             linger_timeout: Duration::from_secs(2),
+            drain_delay: Duration::ZERO,
             stop_timeout: Duration::from_secs(5),
             soft_backlog_bytes: 64 * KIB,
             max_stream_backlog_bytes: MIB,

@@ -79,6 +79,8 @@ mod moment;
 
 mod rate;
 
+pub mod stats;
+
 mod printable;
 
 mod panics;
@@ -112,6 +114,7 @@ pub use app::middleware::Middleware;
 pub use app::remote::{RemoteEndpoint, RemoteError};
 pub use app::router::Router;
 pub use app::static_files::{FileCache, InvalidHeaderRule, StaticFiles};
+pub use app::stats::Stats;
 pub use app::upload::{BodyLimit, Upload, body_limit, upload};
 pub use app::websocket::{WebSocket, websocket};
 pub use client_id::ClientId;

@@ -3,7 +3,17 @@
 
 use crate::printable::Printable;
 use std::any::Any;
+use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+
+thread_local! {
+    static COUNT: Cell<u64> = const { Cell::new(0) };
+}
+
+/// How many panics ended here so far on this thread, which is that of one server.
+pub(crate) fn count() -> u64 {
+    COUNT.get()
+}
 
 /// Runs application code; `None` if it panicked, which is logged.
 #[inline(always)]
@@ -28,6 +38,7 @@ pub(crate) fn bury<T>(thing: T) {
 
 #[cold]
 fn log_panic(what: &str, panic: Box<dyn Any + Send>) {
+    COUNT.set(COUNT.get() + 1);
     // A text that was cut within a character, perhaps a peer's, is part of the message.
     let message = Printable(panic_message(&*panic));
     log::error!("{what} panicked: {message}");
@@ -53,7 +64,9 @@ mod tests {
     #[test]
     fn a_panic_ends_at_the_call() {
         assert_eq!(catch("a test", || 7), Some(7));
+        let before = count();
         assert_eq!(catch::<()>("a test", || panic!("on purpose")), None);
+        assert_eq!(count() - before, 1);
         assert_eq!(panic_message(&"text"), "text");
         assert_eq!(panic_message(&7_u8), "with no message");
     }

@@ -39,6 +39,7 @@ use crate::input::Input;
 use crate::moment::{Moment, Stamp};
 use crate::output::{Bytes, Output, Unit};
 use crate::proxy_protocol::Awaited;
+use crate::stats::Counts;
 use crate::websocket::connection::{self as websocket, Receiving, WebSocketConnection, Wire};
 use crate::websocket::deflate::{Agreement, Inflaters};
 use crate::websocket::{CloseCode, Received};
@@ -94,6 +95,7 @@ pub(crate) struct Context<'a> {
     pub(crate) fields: &'a mut Fields,
     /// What is left of an answered request, for the next one to be made of.
     pub(crate) spare: &'a mut Option<Box<Request>>,
+    pub(crate) counts: &'a Counts,
 }
 
 impl Context<'_> {
@@ -274,7 +276,11 @@ impl Protocol {
                     received: cx.received,
                     inflaters: cx.inflaters,
                 };
+                let before = *receiving.received;
                 let event = connection.next_event(input, &mut receiving);
+                let (now, counts) = (receiving.received, cx.counts);
+                counts.frames_read.add(now.frames - before.frames);
+                counts.messages_read.add(now.messages - before.messages);
                 // The peer's answer to our Close is no event, but the end all the same.
                 self.linger_if_closed(cx.settings);
                 event.map(Event::from)
@@ -336,6 +342,7 @@ impl Protocol {
             Self::Exchange(_) => return self.respond_on_stream(response, cx),
             _ => return Answered::Whole,
         };
+        cx.counts.respond(response.status().as_u16());
         cx.head.clear();
         let after = connection.respond(response, cx.date_line, cx.now, cx.head);
         queue(response, after.send_body, cx);

@@ -10,6 +10,7 @@ pub use reload::Reloading;
 use crate::app::handler::Responder;
 use crate::app::middleware::{Layers, Middleware, Surrounded};
 use crate::app::names::Names;
+use crate::app::stats::Stats;
 use crate::config::Config;
 use crate::error::Error;
 use crate::event_loop::control::Control;
@@ -47,6 +48,7 @@ pub struct Host {
     responders: Vec<Box<dyn Responder>>,
     middleware: Layers,
     certificates: Certificates,
+    is_alone: bool,
 }
 
 impl Host {
@@ -122,6 +124,14 @@ impl Host {
         self
     }
 
+    /// Its addresses are its own: hosts that name none are not served there. Of those that name the same,
+    /// it makes nothing.
+    #[must_use]
+    pub const fn alone(mut self) -> Self {
+        self.is_alone = true;
+        self
+    }
+
     /// Adds a responder behind those that it has: the first that starts a response answers.
     #[must_use]
     #[expect(clippy::should_implement_trait, reason = "a builder's add, not a sum")]
@@ -155,6 +165,7 @@ impl fmt::Debug for Host {
             .field("responders", &self.responders.len())
             .field("middleware", &self.middleware.len())
             .field("certificates", &self.certificates)
+            .field("is_alone", &self.is_alone)
             .finish()
     }
 }
@@ -175,6 +186,7 @@ pub struct Server {
     passed: Vec<PassedListener>,
     observer: Observer,
     on_reload: OnReload,
+    stats: Stats,
 }
 
 impl Server {
@@ -199,7 +211,7 @@ impl Server {
     }
 
     /// Whether `SIGINT` and `SIGTERM` stop the server: gracefully the first time, at once (with
-    /// [`Error::Interrupted`]) the second. With certificates, `SIGHUP` has them read again. Default: no,
+    /// [`Error::Interrupted`]) the second; and `SIGUSR1` [logs its state](Stats::log_state). With certificates, `SIGHUP` has them read again. Default: no,
     /// signals are the application's.
     #[must_use]
     pub const fn stop_on_signals(mut self, stop: bool) -> Self {
@@ -231,6 +243,18 @@ impl Server {
         self
     }
 
+    /// What it counts, for responders and handlers to look at: see [`Stats`]. The counters are there in
+    /// any case; what turns of the loop take is measured if somebody has called this.
+    #[must_use]
+    pub fn stats(&self) -> Stats {
+        self.stats.asked_for()
+    }
+
+    /// The same for who attaches it.
+    pub(crate) fn unasked_stats(&self) -> Stats {
+        self.stats.clone()
+    }
+
     /// Binds every address.
     ///
     /// # Errors
@@ -245,6 +269,7 @@ impl Server {
             passed,
             observer,
             on_reload,
+            stats,
         } = self;
         let mut acceptors = Acceptors::default();
         let (next, listeners) = reload::plan(hosts, config, passed, &[], &mut acceptors)?;
@@ -267,11 +292,16 @@ impl Server {
         let (mut kernel, control) = Kernel::new(WAKER).map_err(Error::Poll)?;
         if stop_on_signals {
             let hangup = reload.is_any() || observer.is_any() || on_reload.is_any();
-            kernel.take_signals(SIGNALS, hangup).map_err(Error::Poll)?;
+            let stats = stats.clone();
+            let on_state = Box::new(move || stats.log_state());
+            kernel
+                .take_signals(SIGNALS, hangup, on_state)
+                .map_err(Error::Poll)?;
         }
         let mut event_loop = EventLoop::new(kernel, control, listeners, hosts, names, config)?;
         event_loop.observe(observer.clone());
         event_loop.on_reload(on_reload.into_act(acceptors, reload.clone(), observer));
+        event_loop.attach(&stats);
         Ok(Bound {
             event_loop,
             addresses,

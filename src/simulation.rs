@@ -46,11 +46,13 @@ impl Simulation {
     }
 
     fn start(server: Server) -> Result<Self, Error> {
+        let stats = server.unasked_stats();
         let (listening, responders, names, config) = server.into_parts(SimulatedListener)?;
         let listeners = vec![listening];
         let control = Control::new(None);
         let mut event_loop =
             EventLoop::new(Simulated, control, listeners, responders, names, config)?;
+        event_loop.attach(&stats);
         event_loop.start()?;
         Ok(Self { event_loop })
     }

@@ -38,6 +38,7 @@ const NEWCOMERS: usize = 10;
 /// that every buffer has its size before the longer run begins to differ.
 const SCENARIOS: &[(&str, usize)] = &[
     ("echo-20", 4_000),
+    ("echo-20-metrics", 4_000),
     ("echo-20-burst", 16_000),
     ("echo-1k", 4_000),
     ("echo-16k", 1_000),
@@ -84,6 +85,8 @@ fn main() -> ExitCode {
 fn run(name: &str, count: usize) {
     match name {
         "echo-20" => exchange("/echo", 100, 1, &echo(BINARY, &[b'x'; 20]), count),
+        // Somebody asked for the counters: turns are timed, too.
+        "echo-20-metrics" => exchange("/metrics/echo", 100, 1, &echo(BINARY, &[b'x'; 20]), count),
         "echo-20-burst" => exchange("/echo", 100, 16, &echo(BINARY, &[b'x'; 20]), count),
         "echo-1k" => exchange("/echo", 100, 1, &echo(BINARY, &[b'x'; 1024]), count),
         // Few clients, so that a turn's output is written in its end and not before.
@@ -181,7 +184,10 @@ fn get() -> Call {
 
 /// `client_count` clients send `burst` calls each, all ready in one poll, and get their answers.
 fn exchange(path: &str, client_count: usize, burst: usize, call: &Call, count: usize) {
-    let mut simulation = start();
+    let mut simulation = match path {
+        "/metrics/echo" => start_measured(),
+        _ => start(),
+    };
     let peers: Vec<Peer> = (0..client_count)
         .map(|_| match path {
             "/" => simulation.connect(false),
@@ -254,11 +260,25 @@ fn rounds(count: usize, round: usize) -> usize {
 
 /// A server that has every scenario's route.
 fn start() -> Simulation {
+    Simulation::new(server()).expect("it starts")
+}
+
+/// The same, whose counters somebody asked for.
+fn start_measured() -> Simulation {
+    let server = server();
+    let stats = server.stats();
+    let simulation = Simulation::new(server).expect("it starts");
+    assert_eq!(stats.snapshot().connections, 0);
+    simulation
+}
+
+fn server() -> Server {
     let router = Router::new()
         .get("/", |_: &mut Request, response: &mut Response| {
             response.end("Hello, world!");
         })
         .get("/echo", websocket(|ws| Echo { ws }))
+        .get("/metrics/echo", websocket(|ws| Echo { ws }))
         .get("/broadcast", websocket(|ws| Broadcast { ws }))
         .get("/list", websocket(List::new))
         .get("/each", websocket(|ws| Each(List::new(ws))))
@@ -275,8 +295,7 @@ fn start() -> Simulation {
         max_connections: Some(2000),
         ..Config::default()
     };
-    let server = Server::new().config(config).host(Host::new().add(router));
-    Simulation::new(server).expect("it starts")
+    Server::new().config(config).host(Host::new().add(router))
 }
 
 fn deflate() -> WebSocketConfig {

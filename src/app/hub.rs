@@ -22,6 +22,7 @@ use crate::http::{Address, ResponseStream};
 use crate::moment::Moment;
 use crate::output::{LogId, Output};
 use crate::panics::bury;
+use crate::stats::{Counts, Limit};
 use crate::websocket::deflate::Agreement;
 use crate::websocket::encoded::{Encoded, ToSend, header_of};
 use crate::websocket::{CloseCode, Frame};
@@ -86,6 +87,8 @@ pub(crate) struct Hub {
     pub(crate) running: Arc<Running>,
     /// Slots of the recipients of one send, kept for its allocation.
     slots: RefCell<Vec<u32>>,
+    /// What is counted of all of that.
+    pub(crate) counts: Counts,
 }
 
 impl Hub {
@@ -112,6 +115,7 @@ impl Hub {
             uncounted: Cell::default(),
             running: Arc::default(),
             slots: RefCell::default(),
+            counts: Counts::default(),
         })
     }
 
@@ -279,6 +283,7 @@ impl Hub {
     }
 
     fn broadcast(&self, endpoint: u16, message: ToSend<'_>, except: &[u32]) {
+        self.counts.broadcasts.one();
         let config = self.config(endpoint);
         let plain = message.plain(config.max_outgoing_frame_bytes);
         let mut output = self.output.borrow_mut();
@@ -357,6 +362,7 @@ impl Hub {
     pub(crate) fn close_overflowed(&self, slot: u32) {
         let client = self.directory.borrow().id_at(slot);
         if let Some(client) = client {
+            self.counts.refuse(Limit::Backlog);
             let reason = Cow::Borrowed("Too slow: the backlog limit was reached");
             self.fail(client, CloseCode::POLICY_VIOLATION, reason);
         }
@@ -515,9 +521,16 @@ impl Hub {
     #[expect(clippy::inline_always, reason = "on the straight path")]
     pub(crate) fn count(&self, slot: u32, took: bool) {
         let came = self.uncounted.take();
+        self.counts.bytes_read.add(came.bytes);
+        self.counts.whole_messages_read.add(came.messages);
         if let Some(entry) = self.directory.borrow_mut().entry_mut(slot) {
             entry.count(came, took, self.now.get());
         }
+    }
+
+    /// Messages of those that were noted.
+    pub(crate) fn uncounted_messages(&self) -> u64 {
+        self.uncounted.get().messages
     }
 
     /// The open clients of `endpoint`, oldest first.

@@ -17,6 +17,7 @@ pub(crate) mod router;
 pub(crate) mod running;
 pub(crate) mod schedule;
 pub(crate) mod static_files;
+pub(crate) mod stats;
 pub(crate) mod stream;
 pub(crate) mod upload;
 pub(crate) mod websocket;

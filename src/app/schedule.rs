@@ -53,6 +53,8 @@ pub(crate) enum Due {
     IdleFiles,
     /// Accepting was paused for want of descriptors.
     ResumeAccepting,
+    /// A stop was asked for, and begins.
+    Stop,
     /// The graceful stop has taken long enough.
     StopTimeout,
     /// Who observes the server is to be told that its loop turns.
@@ -115,6 +117,11 @@ impl Schedule {
     fn has_room(&self, bytes: usize) -> bool {
         self.handler_timers + self.delayed.len() + self.calls.len() < self.max_timers
             && self.delayed_bytes.saturating_add(bytes) <= self.max_delayed_bytes
+    }
+
+    /// How much was refused over a limit.
+    pub(crate) const fn dropped_count(&self) -> u64 {
+        self.dropped_count
     }
 
     /// What is asked for over a limit.

@@ -11,6 +11,7 @@ use crate::http::{Request, Response, StatusCode};
 use crate::moment::Moment;
 use crate::panics;
 use crate::rate::Bucket;
+use crate::stats::Limit;
 use crate::websocket::{CloseCode, Message, handshake};
 use std::any::Any;
 use std::cell::{Cell, RefCell};
@@ -149,6 +150,7 @@ impl<H: WebSocketHandler> Application<H> {
         if let Some(rate) = config.max_handshakes_per_second
             && !self.may_shake_hands(rate, hub.now.get())
         {
+            hub.counts.refuse(Limit::Handshakes);
             let reason = "Too many clients connect at the same time.";
             *response = Response::error(StatusCode::SERVICE_UNAVAILABLE, reason);
             response.set_header("retry-after", "1");

@@ -3,6 +3,7 @@
 use crate::cli::demo;
 use crate::cli::flags::ServeArgs;
 use crate::cli::host::{FileSettings, HostSettings, TlsSettings};
+use crate::cli::live::Live;
 use crate::cli::secure::{self, HttpsPort};
 use aerys::{
     Compression, Config, Host, Request, Response, Server, StaticFiles, StatusCode, WebSocketConfig,
@@ -26,12 +27,25 @@ pub(crate) struct Built {
 pub(crate) fn server(flags: &ServeArgs, hosts: &[HostSettings]) -> Result<Built, String> {
     let mut server = Server::new().config(config(flags)).stop_on_signals(true);
     let mut fingerprints = Vec::new();
+    let live = &flags.live;
+    let live = live.is_any().then(|| Live::new(server.stats(), live));
     for host in hosts {
         let tls = tls(&host.tls)?;
         if host.tls.self_signed {
             fingerprints.extend(tls.fingerprint());
         }
-        server = server.host(tls.apply(build_host(host, flags)?));
+        let mut made = Host::new();
+        if let Some(live) = &live
+            && flags.live.live
+        {
+            made = made.add(live.for_this_machine());
+        }
+        server = server.host(tls.apply(build_host(made, host, flags)?));
+    }
+    if let Some(live) = live
+        && !flags.live.live_listen.is_empty()
+    {
+        server = server.host(live.host(&flags.live));
     }
     let https_port = HttpsPort::default();
     if !flags.tls_redirect.is_empty() {
@@ -102,6 +116,7 @@ fn config(flags: &ServeArgs) -> Config {
         header_timeout: flags.header_timeout,
         tls_handshake_timeout: flags.tls_handshake_timeout,
         write_timeout: flags.write_timeout,
+        drain_delay: flags.drain_delay,
         stop_timeout: flags.stop_timeout,
         busy_poll: flags.busy_poll,
         watchdog: flags.watchdog.0,
@@ -134,8 +149,8 @@ fn websocket_config(flags: &ServeArgs) -> WebSocketConfig {
     }
 }
 
-fn build_host(settings: &HostSettings, flags: &ServeArgs) -> Result<Host, String> {
-    let mut host = Host::new();
+/// Gives `host` all that its settings say.
+fn build_host(mut host: Host, settings: &HostSettings, flags: &ServeArgs) -> Result<Host, String> {
     for name in settings.names.iter().flatten() {
         host = host.name(&name.value);
     }

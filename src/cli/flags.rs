@@ -7,6 +7,7 @@ use crate::cli::address::ListenAddress;
 use crate::cli::build;
 use crate::cli::file::nearest;
 use crate::cli::identity::{self, Group, User};
+use crate::cli::live::LiveArgs;
 use crate::cli::units::{
     Switchable, bytes, count, duration, duration_or_off, micros_or_off, some, trusted_proxy,
 };
@@ -149,6 +150,9 @@ pub(crate) struct ServeArgs {
     #[arg(long, value_name = "BITS", default_value = "15", value_parser = value_parser!(u8).range(8..=15), help_heading = WEBSOCKET)]
     pub(crate) compression_window_bits: u8,
 
+    #[command(flatten)]
+    pub(crate) live: LiveArgs,
+
     /// Longest header section of a request, in bytes
     #[arg(long, value_name = "BYTES", default_value = "16KiB", value_parser = some(bytes), help_heading = LIMITS)]
     pub(crate) max_header_section_bytes: usize,
@@ -186,6 +190,10 @@ pub(crate) struct ServeArgs {
     /// Time after which a client that takes none of its waiting output is dropped, in seconds
     #[arg(long, value_name = "SECONDS", default_value = "30s", value_parser = some(duration), help_heading = LIMITS)]
     pub(crate) write_timeout: Duration,
+
+    /// Time to go on serving when a stop is asked for, while /_aerys/health says 503, in seconds
+    #[arg(long, value_name = "SECONDS", default_value = "0s", value_parser = duration, help_heading = LIMITS)]
+    pub(crate) drain_delay: Duration,
 
     /// Time for a graceful stop, in seconds
     #[arg(long, value_name = "SECONDS", default_value = "5s", value_parser = duration, help_heading = LIMITS)]

@@ -10,6 +10,7 @@ use env_logger::fmt::ConfigurableFormat;
 use env_logger::{Target, WriteStyle};
 use log::{LevelFilter, Record};
 use queue::Queue;
+pub(crate) use queue::lost_lines;
 use signal_hook::consts::SIGXFSZ;
 use std::fmt::Write as _;
 use std::io::{self, Write};

@@ -13,6 +13,7 @@ mod help;
 mod host;
 #[cfg_attr(not(target_os = "linux"), path = "identity_absent.rs")]
 mod identity;
+mod live;
 mod log_output;
 mod mistakes;
 mod privileges;

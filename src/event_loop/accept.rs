@@ -6,13 +6,14 @@ use crate::app::static_files::kept_open_at_most;
 use crate::event_loop::addresses::Origin;
 use crate::event_loop::clients::{Client, fact};
 use crate::event_loop::listener::without_mapping;
-use crate::event_loop::system::{Accepted, Listener, Socket, System};
+use crate::event_loop::system::{Accepted, Listener, Socket, System, WriteOutcome};
 use crate::event_loop::tls::Session;
 use crate::event_loop::warnings::Warning;
 use crate::event_loop::{EventLoop, token_of};
 use crate::http::{Address, ConnectionInfo};
 use crate::output::{Bytes, Unit};
 use crate::protocol::Protocol;
+use crate::stats::Limit;
 use crate::trust::is_trusted;
 use std::io;
 use std::net::IpAddr;
@@ -121,11 +122,13 @@ impl<S: System> EventLoop<S> {
 
     /// A connection was accepted by the listener `index`: makes it a client, or refuses it.
     pub(super) fn admit(&mut self, mut socket: S::Socket, address: Address, index: usize) {
+        self.hub.counts.accepted.one();
         let trusted = &self.settings.server.trusted_proxies;
         if self.listeners[index].proxy_protocol
             && !trusted.is_empty()
             && !is_trusted(trusted, address.ip())
         {
+            self.hub.counts.refuse(Limit::UntrustedProxy);
             log::debug!("{address} is closed: it is no trusted proxy");
             return;
         }
@@ -141,6 +144,7 @@ impl<S: System> EventLoop<S> {
         let registered = id.filter(|id| {
             let registered = self.system.register(&mut socket, token_of(*id));
             if let Err(error) = &registered {
+                self.hub.counts.refuse(Limit::Unregistered);
                 // Of the poll's watches or memory there is no more, perhaps for long.
                 self.warn(
                     Warning::Unregistered,
@@ -152,8 +156,8 @@ impl<S: System> EventLoop<S> {
             registered.is_ok()
         });
         let Some(id) = registered else {
-            if !is_encrypted {
-                socket.write(REFUSAL);
+            if !is_encrypted && let WriteOutcome::Bytes(len) = socket.write(REFUSAL) {
+                self.hub.counts.bytes_written.add(len as u64);
             }
             return;
         };
@@ -189,10 +193,12 @@ impl<S: System> EventLoop<S> {
         drop(output);
         let mut client = Client::new(socket, protocol, now);
         if let Some(session) = session {
-            client.set(fact::ENCRYPTED);
+            client.set(fact::ENCRYPTED | fact::SECURING);
+            self.hub.counts.securing.up();
             self.asides.sessions.insert(id.slot(), Box::new(session));
         }
         self.clients.insert(client);
+        self.count_connection();
         if is_refused {
             self.asides.refused.insert(id.slot());
         } else if let Some(origin) = origin {
@@ -206,6 +212,7 @@ impl<S: System> EventLoop<S> {
         let most = self.max_clients;
         let is_full = self.connection_count() >= most && !self.make_room_for_newcomer();
         if is_full {
+            self.hub.counts.refuse(Limit::Connections);
             self.warn(
                 Warning::Full,
                 format_args!("a client is refused: {most} are connected, the limit"),
@@ -225,6 +232,7 @@ impl<S: System> EventLoop<S> {
     fn is_too_many(&mut self, origin: Origin) -> bool {
         let full = self.asides.addresses.is_full(origin);
         if let Some(most) = full {
+            self.hub.counts.refuse(Limit::ConnectionsPerAddress);
             self.warn(
                 Warning::FullAddress,
                 format_args!("a client is refused: {origin} has {most} connections, its limit"),

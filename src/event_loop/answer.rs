@@ -5,7 +5,6 @@ use crate::app::{App, failed, upload};
 use crate::client_id::ClientId;
 use crate::event_loop::EventLoop;
 use crate::event_loop::clients::fact;
-use crate::event_loop::stop::Stop;
 use crate::event_loop::system::System;
 use crate::http::response::Content;
 use crate::http::{BodyFlow, BodyHandler, Request, Response, ResponseStream, StatusCode};
@@ -65,7 +64,7 @@ impl<S: System> EventLoop<S> {
         let Some(host) = client.protocol.host() else {
             return;
         };
-        if !matches!(self.stop, Stop::Running) {
+        if self.stop.is_begun() {
             let reason = "The server stops.";
             self.protocol(slot, |protocol, cx| {
                 protocol.refuse(StatusCode::SERVICE_UNAVAILABLE, reason, cx);
@@ -228,7 +227,7 @@ impl<S: System> EventLoop<S> {
         if let Some(fault) = response.fault() {
             log::error!("a responder failed: {fault}");
         }
-        if !matches!(self.stop, Stop::Running) {
+        if self.stop.is_begun() {
             response.set_header("Connection", "close");
         }
         if request.protocol().is_some()
@@ -295,7 +294,7 @@ impl<S: System> EventLoop<S> {
         if client.is(fact::READ_CLOSED | fact::AT_END) && !client.is(fact::CARRIED) {
             return self.disconnected(slot);
         }
-        if !matches!(self.stop, Stop::Running) {
+        if self.stop.is_begun() {
             self.call_stream(Callback::StreamStop, stream, || stream.stopped());
         }
         if !self.is_above_soft(slot) {
@@ -347,7 +346,7 @@ impl<S: System> EventLoop<S> {
     /// A response in pieces is complete.
     pub(super) fn end_stream(&mut self, id: ClientId) {
         let slot = id.slot();
-        let stops = !matches!(self.stop, Stop::Running);
+        let stops = self.stop.is_begun();
         let Some(client) = self.clients.by_id(id) else {
             return;
         };

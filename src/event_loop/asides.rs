@@ -12,6 +12,7 @@ use crate::event_loop::warnings::Warning;
 use crate::event_loop::{EventLoop, carried};
 use crate::http::StatusCode;
 use crate::protocol::Protocol;
+use crate::stats::Limit;
 use crate::websocket::CloseCode;
 use rustc_hash::{FxHashMap, FxHashSet};
 use std::borrow::Cow;
@@ -142,6 +143,7 @@ impl<S: System> EventLoop<S> {
         let is_streaming = client.protocol.is_streaming();
         let grew = bytes > self.asides.count_buffered(slot, bytes);
         if grew && self.asides.buffered_bytes > self.settings.server.max_buffered_input_bytes {
+            self.hub.counts.refuse(Limit::BufferedInput);
             self.warn(
                 Warning::BufferedInput,
                 format_args!("half-read input of all clients passed its limit"),

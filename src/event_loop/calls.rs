@@ -75,6 +75,7 @@ impl<S: System> EventLoop<S> {
     /// Calls `on_close`. Its panic harms nobody: the client is gone already.
     fn tell_closed(&mut self, endpoint: u16, client: ClientId, code: CloseCode, reason: &str) {
         log::debug!("client {client} closes with {code}");
+        self.hub.counts.close(code.into());
         let application = self.app.endpoint(endpoint);
         let call = || application.close(client, code, reason);
         self.app.call(Callback::Close, Some(endpoint), call);

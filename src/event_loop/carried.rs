@@ -153,6 +153,8 @@ impl<S: System> EventLoop<S> {
         };
         self.asides.streams.carried.insert(slot, entry);
         self.asides.streams.count += 1;
+        self.hub.counts.streams.one();
+        self.hub.counts.open_streams.up();
         let (exchange, first) = Exchange::begin(new, host, now);
         let protocol = Protocol::Exchange(Box::new(exchange));
         let mut client = Client::new(S::Socket::none(), protocol, now);

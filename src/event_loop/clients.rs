@@ -54,6 +54,8 @@ pub(crate) mod fact {
     pub(crate) const CARRIED: u16 = 1 << 13;
     /// The end of its input came, and was not told yet, since input before it is held.
     pub(crate) const END_UNTOLD: u16 = 1 << 14;
+    /// Its TLS handshake is counted as one that goes on.
+    pub(crate) const SECURING: u16 = 1 << 15;
     /// Its bytes are not what its socket carries: no straight path is for it.
     pub(crate) const WRAPPED: u16 = ENCRYPTED | CARRIED;
 }

@@ -76,6 +76,7 @@ impl<S: System> EventLoop<S> {
             let due = self.hub.schedule.borrow_mut().wheel.pop_expired(now);
             let Some((key, due)) = due else { break };
             any = true;
+            self.hub.counts.fired.one();
             self.hub.now.set(now);
             match due {
                 Due::Client(slot) => self.expire_client(slot.into(), now),
@@ -110,6 +111,7 @@ impl<S: System> EventLoop<S> {
                 Due::IdleCompressors => self.hub.free_idle_compressors(),
                 Due::IdleFiles => self.close_idle_files(),
                 Due::ResumeAccepting => self.accept_paused = false,
+                Due::Stop => self.begin_stop(),
                 Due::StopTimeout => self.cut_all(),
                 Due::Alive => self.tell_alive(),
             }

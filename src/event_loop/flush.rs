@@ -63,6 +63,7 @@ impl<S: System> EventLoop<S> {
         let mut directory = self.hub.directory.borrow_mut();
         let (clients, now) = (&mut self.clients, self.hub.now.get());
         let (asides, pump) = (&mut self.asides, &mut self.pump);
+        let mut written = 0;
         let visited = output.flush_straight(visits, |slot, bytes| {
             let Some(client) = clients.get_any_mut(slot) else {
                 return 0;
@@ -73,12 +74,17 @@ impl<S: System> EventLoop<S> {
             match client.socket.write(bytes) {
                 WriteOutcome::Bytes(len) => {
                     directory.note_sent(slot, now);
+                    written += len as u64;
                     len
                 }
                 // The next write will find the same.
                 WriteOutcome::Full | WriteOutcome::Broken => 0,
             }
         });
+        self.hub
+            .counts
+            .bytes_written
+            .add(written + pump.take_written());
         pump.settle(asides, &mut output, |slot| directory.note_sent(slot, now));
         let (slot, taken) = visited?;
         output.advance(slot, taken);
@@ -114,6 +120,7 @@ impl<S: System> EventLoop<S> {
             // The next write will find the same.
             Some(WriteOutcome::Full | WriteOutcome::Broken) | None => 0,
         };
+        self.hub.counts.bytes_written.add(written as u64);
         output.lent_taken(&frame[header_len..], written);
         if written > 0 {
             let now = self.hub.now.get();
@@ -143,6 +150,7 @@ impl<S: System> EventLoop<S> {
             };
             match outcome {
                 WriteOutcome::Bytes(len) if len == bytes.len() => {
+                    self.hub.counts.bytes_written.add(len as u64);
                     output.cork_taken(slot);
                     self.hub.count(slot, len > 0);
                     // Its next deadline is the heartbeat, which was put off.
@@ -151,6 +159,7 @@ impl<S: System> EventLoop<S> {
                         && output.turn_bytes() <= EARLY_FLUSH_BYTES;
                 }
                 WriteOutcome::Bytes(len) => {
+                    self.hub.counts.bytes_written.add(len as u64);
                     output.uncork(slot);
                     output.advance(slot, len);
                 }
@@ -272,6 +281,7 @@ impl<S: System> EventLoop<S> {
         }
         if written > 0 {
             client.note_progress(now);
+            self.hub.counts.bytes_written.add(written as u64);
             self.hub.directory.borrow_mut().note_sent(slot, now);
         }
         let blocked = output.is_blocked(slot);

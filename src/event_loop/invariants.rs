@@ -33,6 +33,7 @@ impl<S: System> EventLoop<S> {
         #[cfg(feature = "http2")]
         self.asides.streams.check_invariants(&self.clients);
         self.check_directory(&live);
+        self.check_counts(&live);
         let is_live = |slot| live.contains_key(&slot);
         self.hub.output.borrow().check_invariants(is_live);
         let armed = self.check_schedule();
@@ -147,6 +148,24 @@ impl<S: System> EventLoop<S> {
             let is_open = client.protocol.endpoint().is_some();
             assert_eq!(is_open, open.contains(slot), "slot {slot} is open");
         }
+    }
+
+    /// What is counted of clients is who there is.
+    fn check_counts(&self, live: &FxHashMap<u32, u16>) {
+        let counts = &self.hub.counts;
+        let with = |fact| live.values().filter(|facts| *facts & fact != 0).count() as u64;
+        let streams = with(fact::CARRIED);
+        assert_eq!(counts.open_streams.get(), streams, "streams");
+        let connections = live.len() as u64 - streams;
+        assert_eq!(counts.connections.get(), connections, "connections");
+        assert_eq!(counts.securing.get(), with(fact::SECURING), "handshakes");
+        let closed: u64 = counts.closed().iter().sum();
+        let open: usize = (0..self.settings.endpoints.len())
+            .filter_map(|endpoint| u16::try_from(endpoint).ok())
+            .map(|endpoint| self.hub.client_count(endpoint))
+            .sum();
+        assert_eq!(counts.opened.get() - closed, open as u64, "WebSockets");
+        assert!(counts.accepted.get() >= connections, "who was accepted");
     }
 
     /// Timers of clients are those that the clients know of. When each is due.

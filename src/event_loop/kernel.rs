@@ -17,6 +17,8 @@ const EVENTS_PER_POLL: usize = 1024;
 pub(crate) struct Kernel {
     poll: Poll,
     signals: Option<Signals>,
+    /// What `SIGUSR1` does.
+    on_state: Option<Box<dyn Fn()>>,
 }
 
 impl Kernel {
@@ -31,18 +33,26 @@ impl Kernel {
         let kernel = Self {
             poll,
             signals: None,
+            on_state: None,
         };
         Ok((kernel, control))
     }
 
-    /// Takes `SIGINT` and `SIGTERM` over, and `SIGHUP` if `hangup`; their event has the token `token`.
+    /// Takes `SIGINT`, `SIGTERM` and `SIGUSR1` over, and `SIGHUP` if `hangup`; their event has the token
+    /// `token`.
     ///
     /// # Errors
     ///
     /// Whatever the system says.
-    pub(crate) fn take_signals(&mut self, token: usize, hangup: bool) -> io::Result<()> {
+    pub(crate) fn take_signals(
+        &mut self,
+        token: usize,
+        hangup: bool,
+        on_state: Box<dyn Fn()>,
+    ) -> io::Result<()> {
         let registry = self.poll.registry();
         self.signals = Some(Signals::register(registry, Token(token), hangup)?);
+        self.on_state = Some(on_state);
         Ok(())
     }
 }
@@ -119,7 +129,13 @@ impl System for Kernel {
     }
 
     fn signals(&mut self) -> Came {
-        let signals = self.signals.as_mut();
-        signals.map(Signals::take).unwrap_or_default()
+        let came = self.signals.as_mut().map(Signals::take);
+        let came = came.unwrap_or_default();
+        if came.state
+            && let Some(act) = &self.on_state
+        {
+            act();
+        }
+        came
     }
 }

@@ -11,6 +11,7 @@ mod calls;
 mod carried;
 pub(crate) mod clients;
 pub(crate) mod control;
+mod counting;
 mod deadlines;
 mod flush;
 mod invariants;
@@ -323,15 +324,21 @@ impl<S: System> EventLoop<S> {
     }
 
     fn wait_for_readiness(&mut self) -> Result<(), Error> {
-        let timeout = if self.has_work() {
+        let has_work = self.has_work();
+        let timeout = if has_work {
             Some(Duration::ZERO)
         } else {
-            self.sleep()
+            let ended = self.end_turn();
+            self.sleep(ended)
         };
         if let Some(events) = &mut self.events {
             self.system.poll(events, timeout).map_err(Error::Poll)?;
         }
-        self.polled = (self.clock)();
+        let polled = (self.clock)();
+        if has_work && self.hub.counts.is_timed.get() {
+            self.note_turn(polled); // it ended before the poll, which did not wait
+        }
+        self.polled = polled;
         self.app.running().begin_turn(self.polled);
         self.read_clock_at(self.polled);
         let now = self.hub.now.get();
@@ -344,8 +351,9 @@ impl<S: System> EventLoop<S> {
     /// an event if the server is to spin.
     ///
     /// To one that is far it sleeps in two steps, of which the first is reckoned from the last
-    /// poll: a loop that is woken by an event first has spared a reading of the clock.
-    fn sleep(&self) -> Option<Duration> {
+    /// poll: a loop that is woken by an event first has spared a reading of the clock, which may have
+    /// been `read` just now all the same.
+    fn sleep(&self, read: Option<u64>) -> Option<Duration> {
         let deadline = self.hub.schedule.borrow().wheel.next_deadline();
         let until = deadline.map(|deadline| self.started.saturating_add(deadline.as_nanos()));
         let busy_poll = self.settings.server.busy_poll;
@@ -356,7 +364,7 @@ impl<S: System> EventLoop<S> {
                 return Some(ahead.saturating_sub(FAR / 2));
             }
         }
-        let now = (self.clock)();
+        let now = read.unwrap_or_else(self.clock);
         if Duration::from_nanos(now - self.last_event) < busy_poll {
             return Some(Duration::ZERO);
         }
@@ -463,7 +471,7 @@ impl<S: System> EventLoop<S> {
                 self.reload();
             }
             if self.control.is_stop_requested() {
-                self.begin_stop();
+                self.ask_to_stop();
             }
         }
         if signalled {
@@ -475,7 +483,7 @@ impl<S: System> EventLoop<S> {
                 if std::mem::replace(&mut self.signalled, true) {
                     return Err(Error::Interrupted);
                 }
-                self.begin_stop();
+                self.ask_to_stop();
             }
         }
         self.read_ready(left_over);
@@ -551,6 +559,7 @@ impl<S: System> EventLoop<S> {
             head: &mut self.head,
             fields: &mut self.fields,
             spare: &mut self.spare,
+            counts: &self.hub.counts,
         };
         let result = act(&mut client.protocol, &mut context);
         if client.is(fact::CARRIED) {
@@ -587,6 +596,7 @@ impl<S: System> EventLoop<S> {
             let Some(client) = self.clients.remove(slot) else {
                 continue;
             };
+            self.count_gone(&client);
             if let Some(key) = client.armed {
                 self.hub.schedule.borrow_mut().wheel.cancel(key);
             }

@@ -225,6 +225,7 @@ impl<S: System> EventLoop<S> {
             self.read_nothing(slot, outcome);
             return false;
         };
+        self.hub.counts.bytes_read.add(len as u64);
         let is_full = len == self.buffer.len();
         // A short read found the socket empty, and what comes raises a new edge; only the end, if
         // it was there already, raises none.
@@ -444,6 +445,7 @@ impl<S: System> EventLoop<S> {
 
     /// The 101 is queued: the client is open.
     pub(super) fn open(&mut self, id: ClientId, endpoint: u16, remote_address: &Address) {
+        self.hub.counts.opened.one();
         let deflate = self.hub.open(id, endpoint, remote_address);
         self.protocol(id.slot(), |protocol, cx| {
             protocol.upgrade(endpoint, deflate, cx);

@@ -1,10 +1,11 @@
-//! Signals that stop the server, and the one that has it read its files again, as events of the poll.
+//! Signals that stop the server, that have it read its files again or tell how it is, as events of the
+//! poll.
 
 use mio::{Interest, Registry, Token};
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
 use std::io;
 
-/// `SIGINT`, `SIGTERM` and perhaps `SIGHUP`, once the server asked for them.
+/// `SIGINT`, `SIGTERM`, `SIGUSR1` and perhaps `SIGHUP`, once the server asked for them.
 pub(crate) struct Signals(signal_hook_mio::v1_0::Signals);
 
 /// What came since it was asked last.
@@ -14,14 +15,17 @@ pub(crate) struct Came {
     pub(crate) stops: usize,
     /// It was asked to read its files again.
     pub(crate) hangup: bool,
+    /// It was asked how it is.
+    pub(crate) state: bool,
 }
 
 impl Signals {
     /// `hangup`: whether `SIGHUP` is taken too, which else ends the process.
     pub(crate) fn register(registry: &Registry, token: Token, hangup: bool) -> io::Result<Self> {
         let hangup = hangup.then_some(SIGHUP);
-        let mut signals =
-            signal_hook_mio::v1_0::Signals::new([SIGINT, SIGTERM].into_iter().chain(hangup))?;
+        let mut signals = signal_hook_mio::v1_0::Signals::new(
+            [SIGINT, SIGTERM, SIGUSR1].into_iter().chain(hangup),
+        )?;
         registry.register(&mut signals, token, Interest::READABLE)?;
         Ok(Self(signals))
     }
@@ -32,6 +36,7 @@ impl Signals {
         for signal in self.0.pending() {
             match signal {
                 SIGHUP => came.hangup = true,
+                SIGUSR1 => came.state = true,
                 _ => came.stops += 1,
             }
         }

@@ -15,8 +15,17 @@ use std::borrow::Cow;
 pub(super) enum Stop {
     /// Nobody asked for one.
     Running,
+    /// One was asked for, and begins when those who send clients here have seen that: all goes on.
+    Draining,
     /// Clients are leaving.
     Stopping,
+}
+
+impl Stop {
+    /// Whether clients are leaving: nothing new is begun.
+    pub(super) fn is_begun(self) -> bool {
+        self == Self::Stopping
+    }
 }
 
 impl<S: System> EventLoop<S> {
@@ -25,12 +34,27 @@ impl<S: System> EventLoop<S> {
         self.stop == Stop::Stopping && self.clients.is_empty()
     }
 
-    /// Begins the stop; a second call changes nothing.
-    pub(super) fn begin_stop(&mut self) {
-        if self.stop == Stop::Stopping {
+    /// A stop was asked for: begins it, or waits before that as long as was configured. A second call
+    /// changes nothing.
+    pub(super) fn ask_to_stop(&mut self) {
+        if self.stop != Stop::Running {
             return;
         }
         self.observer.tell(ServerEvent::Stopping);
+        self.hub.counts.is_draining.set(true);
+        let delay = self.settings.server.drain_delay;
+        if delay.is_zero() {
+            return self.begin_stop();
+        }
+        log::info!("draining for {} s before the stop", delay.as_secs_f64());
+        self.stop = Stop::Draining;
+        let deadline = self.hub.now.get() + delay;
+        let mut schedule = self.hub.schedule.borrow_mut();
+        schedule.wheel.insert(deadline, Due::Stop);
+    }
+
+    /// Begins the stop.
+    pub(super) fn begin_stop(&mut self) {
         log::info!("stopping: {} clients are connected", self.clients.len());
         self.stop = Stop::Stopping;
         // Closed sockets refuse; those that wait in the backlog are reset by the system.

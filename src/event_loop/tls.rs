@@ -45,6 +45,8 @@ pub(super) struct Pump {
     sealed: Vec<u8>,
     /// Who was sent a broadcast, and is to be told of.
     sent: Vec<u32>,
+    /// What sockets took of it, and was not counted yet.
+    written: u64,
 }
 
 /// What a read of records came to.
@@ -110,6 +112,7 @@ impl<S: System> EventLoop<S> {
         }
         if is_new && session.is_secured() {
             let is_http2 = session.alpn() == Some(b"h2");
+            self.count_secured(slot);
             self.protocol(slot, |protocol, cx| protocol.secured(is_http2, cx));
         }
         let unread = if plain.is_empty() {
@@ -149,6 +152,7 @@ impl<S: System> EventLoop<S> {
         if let Some(client) = self.clients.get_mut(slot) {
             client.take(fact::ENCRYPTED);
         }
+        self.count_unsecured(slot);
         log::debug!("the client in slot {slot} speaks plain HTTP where TLS is spoken");
         self.protocol(slot, Protocol::refuse_plain);
     }
@@ -218,6 +222,7 @@ impl<S: System> EventLoop<S> {
             client.note_progress(now);
         }
         let (written, is_broken) = write(client, slot, &mut output, session, &mut self.pump);
+        self.hub.counts.bytes_written.add(self.pump.take_written());
         if written > 0 {
             client.note_progress(now);
             self.hub.directory.borrow_mut().note_sent(slot, now);
@@ -264,7 +269,9 @@ impl<S: System> EventLoop<S> {
             && session.close()
         {
             // Its socket takes it or not: there is no later.
-            client.socket.write(session.sealed());
+            if let WriteOutcome::Bytes(len) = client.socket.write(session.sealed()) {
+                self.hub.counts.bytes_written.add(len as u64);
+            }
         }
     }
 }
@@ -314,6 +321,7 @@ fn write<K: Socket>(
             WriteOutcome::Full => 0,
             WriteOutcome::Broken => return (written, true),
         };
+        pump.written += taken as u64;
         if len > 0 {
             output.advance(slot, len);
         }
@@ -364,11 +372,17 @@ impl Pump {
             // The next write will find the same.
             WriteOutcome::Full | WriteOutcome::Broken => 0,
         };
+        self.written += taken as u64;
         if taken < self.sealed.len() {
             session.keep_sealed(&self.sealed[taken..]);
         }
         self.sent.push(slot);
         bytes.len()
+    }
+
+    /// Bytes that sockets took since the last call.
+    pub(super) fn take_written(&mut self) -> u64 {
+        std::mem::take(&mut self.written)
     }
 
     /// Tells who was sent a broadcast. Those whose socket did not take all of it are to be written to

@@ -102,7 +102,12 @@ impl Cork {
         }
     }
 
-    /// What that counts as.
+    /// What is gathered counts as, whoever it is for.
+    pub(super) const fn unit(&self) -> Unit {
+        self.unit
+    }
+
+    /// The same, if it is for `slot`.
     pub(super) fn unit_for(&self, slot: u32) -> Unit {
         if self.slot == slot {
             self.unit
@@ -268,7 +273,9 @@ impl Output {
         debug_assert!(self.cork.slot == slot, "it was corked");
         let client = &mut self.clients[slot as usize];
         client.sent.bytes = client.sent.bytes.wrapping_add(self.cork.len as u64);
-        client.sent.count(self.cork.end());
+        let unit = self.cork.end();
+        client.sent.count(unit);
+        self.total.count(unit);
         self.cork.len = 0;
     }
 
@@ -292,7 +299,9 @@ impl Output {
     fn uncork_now(&mut self) {
         let slot = self.cork.slot;
         let client = &mut self.clients[slot as usize];
-        client.sent.count(self.cork.end());
+        let unit = self.cork.end();
+        client.sent.count(unit);
+        self.total.count(unit);
         if let Some(head) = self.cork.lent.take()
             && let Some((_, payload_len)) = self.cork.offer
         {

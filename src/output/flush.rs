@@ -257,6 +257,9 @@ impl Output {
     /// The socket takes no more. What the client lacks of its log is judged message by message;
     /// what lies among the bytes of others is copied out.
     pub(crate) fn block(&mut self, slot: u32) {
+        if !self.is_blocked(slot) {
+            self.slow.note_blocked(slot, &mut self.clients);
+        }
         let client = &mut self.clients[slot as usize];
         client.flags |= BLOCKED;
         self.judge_unjudged(slot);
@@ -273,6 +276,9 @@ impl Output {
     pub(crate) fn unblock(&mut self, slot: u32) {
         self.catch_up_if_blocked(slot);
         let client = &mut self.clients[slot as usize];
+        if client.has(BLOCKED) {
+            self.slow.note_unblocked();
+        }
         client.flags &= !BLOCKED;
         if client.has_own() {
             self.mark_dirty(slot);

@@ -1,7 +1,7 @@
 //! What holds of all output between two turns. Only tests ask: see `docs/simulation.md`.
 
 use super::queue::Found;
-use super::{BLOCKED, CUT, DIRTY, IN_TURN, LogId, OVERFLOWED, Output, REPORTED, UNDELIVERED};
+use super::{BLOCKED, CUT, DIRTY, IN_TURN, LogId, OVERFLOWED, Output, REPORTED, SLOW, UNDELIVERED};
 use rustc_hash::FxHashMap;
 
 impl Output {
@@ -13,7 +13,7 @@ impl Output {
             let in_turn = self.store.check_queue(&client.queue, &mut found);
             let is_blocked = client.has(BLOCKED);
             if !is_live(slot) {
-                let left = client.flags & !(DIRTY | REPORTED);
+                let left = client.flags & !(DIRTY | REPORTED | SLOW);
                 let is_empty = client.queue.is_empty() && left == 0 && client.log == LogId::NONE;
                 assert!(is_empty, "slot {slot} is free: {client:?}");
                 continue;
@@ -70,10 +70,24 @@ impl Output {
                 IN_TURN,
                 CUT,
                 UNDELIVERED,
+                SLOW,
             ];
             let known = flags.iter().fold(0, |all, flag| all | flag);
             assert_eq!(client.flags & !known, 0);
         }
+        let mut slow = FxHashMap::default();
+        for slot in self.slow.listed() {
+            *slow.entry(slot).or_insert(0) += 1;
+        }
+        for (slot, client) in (0_u32..).zip(&self.clients) {
+            let count = slow.get(&slot).copied().unwrap_or(0);
+            assert_eq!(count, i32::from(client.has(SLOW)), "slot {slot}");
+            assert!(client.has(SLOW) || !client.has(BLOCKED), "slot {slot}");
+        }
+        let blocked = self.clients.iter().filter(|client| client.has(BLOCKED));
+        assert_eq!(self.blocked_count(), blocked.count() as u64);
+        let queued: u64 = self.clients.iter().map(|client| client.queue.bytes()).sum();
+        assert_eq!(self.queued_bytes(), queued, "bytes of all queues");
         let mut turning = FxHashMap::default();
         for id in &self.turning {
             *turning.entry(id.0).or_insert(0) += 1;

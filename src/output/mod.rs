@@ -35,6 +35,7 @@ mod log;
 mod queue;
 mod ring;
 mod segments;
+mod slow;
 mod unjudged;
 
 use std::collections::VecDeque;
@@ -45,6 +46,7 @@ use self::cork::Cork;
 use self::log::{Log, Mark};
 use self::queue::{Queue, Store};
 use self::segments::{Arena, Kind, SEGMENT_BYTES};
+use self::slow::Slow;
 use self::unjudged::Unjudged;
 use crate::config::BacklogPolicy;
 
@@ -91,6 +93,18 @@ impl Sent {
     fn count(&mut self, unit: Unit) {
         self.frames += u64::from(unit.frames);
         self.messages += u64::from(unit.messages);
+    }
+
+    /// Counts a unit for each of so many clients.
+    fn count_for(&mut self, clients: u64, unit: Unit) {
+        self.frames += clients * u64::from(unit.frames);
+        self.messages += clients * u64::from(unit.messages);
+    }
+
+    /// A client was not sent what was counted for it.
+    fn take_back(&mut self, unit: Unit) {
+        self.frames -= u64::from(unit.frames);
+        self.messages -= u64::from(unit.messages);
     }
 }
 
@@ -180,6 +194,8 @@ const IN_TURN: u8 = 1 << 4;
 const CUT: u8 = 1 << 5;
 /// Some of what was taken from here waits still, encrypted, for the socket.
 const UNDELIVERED: u8 = 1 << 6;
+/// On the list of those that are or were blocked. Outlives the client too.
+const SLOW: u8 = 1 << 7;
 
 /// What is known of one client. 48 bytes, of which an idle one needs no more.
 #[derive(Clone, Copy, Debug)]
@@ -252,6 +268,9 @@ pub(crate) struct Output {
     overflowed: Vec<u32>,
     unjudged: Unjudged,
     cork: Cork,
+    slow: Slow,
+    /// What all clients of logs were sent, bytes excluded.
+    total: Sent,
     /// Who was handed out last. If it is neither blocked nor empty at the next call, it is
     /// entered in `dirty_later`: nobody is forgotten.
     visited: Option<u32>,
@@ -276,6 +295,8 @@ impl Output {
             overflowed: Vec::new(),
             unjudged: Unjudged::default(),
             cork: Cork::new(),
+            slow: Slow::default(),
+            total: Sent::default(),
             visited: None,
             turn_bytes: 0,
             is_owing: false,
@@ -310,8 +331,11 @@ impl Output {
 
     fn reset(&mut self, slot: u32) {
         let client = &mut self.clients[slot as usize];
+        if client.has(BLOCKED) {
+            self.slow.note_unblocked();
+        }
         *client = Client {
-            flags: client.flags & (DIRTY | REPORTED),
+            flags: client.flags & (DIRTY | REPORTED | SLOW),
             ..Client::NEW
         };
     }
@@ -374,6 +398,7 @@ impl Output {
             self.note_unjudged(slot, unit, bytes.len());
         }
         self.clients[slot as usize].sent.count(unit);
+        self.total.count(unit);
         self.enqueue(slot, bytes);
     }
 
@@ -448,6 +473,7 @@ impl Output {
             self.catch_up(slot);
             self.note_unjudged(slot, unit, bytes.len());
             self.clients[slot as usize].sent.count(unit);
+            self.total.count(unit);
             self.mark_dirty(slot);
         }
         if slots.is_empty() {
@@ -479,9 +505,11 @@ impl Output {
     pub(crate) fn broadcast(&mut self, log: LogId, unit: Unit, bytes: Bytes<'_>) {
         self.uncork_any(); // what follows to that client goes behind the broadcast
         let entered = &mut self.logs[usize::from(log.0)];
-        if entered.ring.live_count() == 0 {
+        let members = entered.ring.live_count() as u64;
+        if members == 0 {
             return; // nobody would ever make the log forget it
         }
+        self.total.count_for(members, unit);
         self.turn_bytes += bytes.len();
         entered.append(&mut self.store.segments, unit, bytes);
         entered.ring.restart();
@@ -515,6 +543,7 @@ impl Output {
             if is_member(&self.clients, slot) {
                 let end = entered.end_sequence();
                 entered.set_cursor(self.clients[slot as usize].member, end);
+                self.total.take_back(unit);
             }
         }
     }
@@ -590,6 +619,7 @@ impl Output {
         let end = log.end_sequence();
         log.set_cursor(client.member, end);
         if rest.is_cut {
+            self.total.take_back(rest.to.units_until(log.mark(end)));
             self.overflow(slot);
         }
         self.mark_dirty(slot);
@@ -668,6 +698,19 @@ impl Output {
             sent.bytes = 0;
         }
         sent
+    }
+
+    /// What all clients of logs were sent, each broadcast once for each of its members; bytes are not
+    /// counted.
+    pub(crate) fn total_sent(&self) -> Sent {
+        let mut total = self.total;
+        total.count(self.cork.unit());
+        total
+    }
+
+    /// Bytes in the queues of all clients.
+    pub(crate) const fn queued_bytes(&self) -> u64 {
+        self.store.queued_bytes()
     }
 
     /// Whether a flush has nothing to do: nobody to write to, nothing to tidy.

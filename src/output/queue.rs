@@ -158,6 +158,8 @@ pub(super) struct Store {
     pub(super) segments: Segments,
     ranges: Ranges,
     sources: Slab<Pulled>,
+    /// Bytes of all queues.
+    queued_bytes: u64,
 }
 
 impl Store {
@@ -171,7 +173,13 @@ impl Store {
                 count: 0,
             },
             sources: Slab::new(),
+            queued_bytes: 0,
         }
+    }
+
+    /// Bytes of all queues together.
+    pub(super) const fn queued_bytes(&self) -> u64 {
+        self.queued_bytes
     }
 
     /// Ranges in use, and sources among them.
@@ -190,6 +198,7 @@ impl Store {
     #[inline]
     pub(super) fn push(&mut self, queue: &mut Queue, piece: Piece) {
         queue.bytes += u64::from(piece.len);
+        self.queued_bytes += u64::from(piece.len);
         if queue.tail != NIL {
             let tail = &mut self.ranges[queue.tail];
             if !tail.is_source() && tail.segment == piece.segment && tail.end() == piece.start {
@@ -218,6 +227,7 @@ impl Store {
             self.segments.append_copy(tail.segment, piece);
             tail.len += piece.len;
             queue.bytes += u64::from(piece.len);
+            self.queued_bytes += u64::from(piece.len);
         } else {
             self.push(queue, piece);
         }
@@ -306,6 +316,7 @@ impl Store {
         let len = buffer.len();
         pulled.left -= len as u64;
         queue.bytes += len as u64;
+        self.queued_bytes += len as u64;
         let segment = self.segments.adopt(Kind::Private, buffer);
         let range = &mut self.ranges[head];
         if pulled.left == 0 {
@@ -392,6 +403,7 @@ impl Store {
                 range.start += part;
                 range.len -= part;
                 queue.bytes -= u64::from(part);
+                self.queued_bytes -= u64::from(part);
                 return 0;
             }
             len -= range.len as usize;
@@ -410,6 +422,7 @@ impl Store {
             self.sources.remove(range.segment.0 as usize);
         } else {
             queue.bytes -= u64::from(range.len);
+            self.queued_bytes -= u64::from(range.len);
             self.segments.release(range.segment);
         }
     }
@@ -426,6 +439,7 @@ impl Store {
             range.len = narrow(usize::try_from(taken).expect("within a range"));
             queue.head = range.next;
             queue.bytes -= len;
+            self.queued_bytes -= len - taken;
             range.next = NIL;
             if kept.head == NIL {
                 kept.head = index;

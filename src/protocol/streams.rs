@@ -43,6 +43,7 @@ impl Protocol {
         if let Self::Http1(connection, host) = self
             && let Some(mut http2) = make(connection.info().clone(), connection.since()).into()
         {
+            cx.counts.http2_connections.one();
             http2.greet(&mut cx.carrying());
             *self = Self::Http2(Box::new(http2), *host);
         }

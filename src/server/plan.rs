@@ -51,7 +51,11 @@ pub(super) fn plan(hosts: &[Host]) -> Result<Vec<Planned>, Error> {
     }
     for (index, host) in (0..=u16::MAX).zip(hosts) {
         if host.addresses.is_empty() {
+            let is_alone = |host: &u16| hosts[usize::from(*host)].is_alone;
             for known in &mut planned {
+                if known.hosts.iter().any(is_alone) {
+                    continue;
+                }
                 known.hosts.push(index);
                 known.hosts.sort_unstable();
             }

@@ -2,6 +2,7 @@
 //! is told as soon as it can.
 
 use std::io::{self, ErrorKind, Write};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -10,6 +11,14 @@ use std::time::{Duration, Instant};
 const QUEUE_BYTES: usize = 256 * 1024;
 /// When an output is asked again that takes nothing and does not block either.
 const RETRY_INTERVAL: Duration = Duration::from_millis(20);
+
+/// Lines of this process that were lost so far.
+static LOST_LINES: AtomicU64 = AtomicU64::new(0);
+
+/// How many lines of the log were lost so far, whether anybody was told of them or not.
+pub(crate) fn lost_lines() -> u64 {
+    LOST_LINES.load(Relaxed)
+}
 
 /// See the module.
 #[derive(Debug, Default)]
@@ -55,6 +64,7 @@ impl Queue {
         // A shorter one that would fit does not overtake.
         if waiting.lost_count > 0 || waiting.lines.len() + lines.len() > QUEUE_BYTES {
             waiting.lost_count += line_count(lines);
+            LOST_LINES.fetch_add(line_count(lines), Relaxed);
         } else {
             waiting.lines.extend_from_slice(lines);
         }
@@ -99,6 +109,7 @@ impl Queue {
         loop {
             lost.add(self.take(&mut lines), "it is written too slowly");
             if let Err(failed) = output.write(&lines) {
+                LOST_LINES.fetch_add(failed.line_count, Relaxed);
                 lost.add(failed.line_count, &failed.error.to_string());
             } else if let Some(word) = lost.word()
                 && output.write(word.as_bytes()).is_ok()
