@@ -300,8 +300,8 @@ impl Server {
         }
         let mut event_loop = EventLoop::new(kernel, control, listeners, hosts, names, config)?;
         event_loop.observe(observer.clone());
-        event_loop.on_reload(on_reload.into_act(acceptors, reload.clone(), observer));
         event_loop.attach(&stats);
+        event_loop.on_reload(on_reload.into_act(acceptors, reload.clone(), observer, stats));
         Ok(Bound {
             event_loop,
             addresses,

@@ -130,6 +130,7 @@ fn websocket_config(flags: &ServeArgs) -> WebSocketConfig {
         max_unanswered_pings: flags.max_unanswered_pings,
         max_lifetime: flags.max_lifetime.0,
         idle_timeout: flags.websocket_idle_timeout.0,
+        allowed_origins: (!flags.allowed_origin.is_empty()).then(|| flags.allowed_origin.clone()),
         max_handshakes_per_second: flags.max_handshakes_per_second,
         max_frames_per_second: flags.max_frames_per_second,
         max_bytes_per_second: flags.max_bytes_per_second.map(|bytes| bytes as u64),
@@ -165,8 +166,10 @@ fn build_host(mut host: Host, settings: &HostSettings, flags: &ServeArgs) -> Res
         );
     }
     if settings.demo {
-        let has_page = settings.files.is_none();
-        host = host.add(demo::router(&websocket_config(flags), has_page));
+        host = host.add(demo::router(&websocket_config(flags)));
+        if settings.files.is_none() {
+            host = host.add(demo::page());
+        }
     }
     match &settings.files {
         Some(files) => Ok(host.add(build_files(files)?)),

@@ -6,6 +6,7 @@
 use crate::cli::address::ListenAddress;
 use crate::cli::build;
 use crate::cli::file::nearest;
+use crate::cli::forms::origin;
 use crate::cli::identity::{self, Group, User};
 use crate::cli::live::LiveArgs;
 use crate::cli::units::{
@@ -117,6 +118,11 @@ pub(crate) struct ServeArgs {
     /// Time after which a WebSocket client is closed with 1001 whatever it does, in seconds, or `off`
     #[arg(long, value_name = "SECONDS", default_value = "off", value_parser = duration_or_off, help_heading = WEBSOCKET)]
     pub(crate) max_lifetime: Switchable,
+
+    /// Origin whose pages may open WebSockets, as `https://example.com`; then no other may, nor a
+    /// client that names none; may be given several times [default: any, and none]
+    #[arg(long, value_name = "ORIGIN", value_parser = listed_origin, help_heading = WEBSOCKET)]
+    pub(crate) allowed_origin: Vec<String>,
 
     /// Most WebSocket handshakes a second on one path; more are answered 503 [default: no limit]
     #[arg(long, value_name = "COUNT", value_parser = some(count::<u32>), help_heading = WEBSOCKET)]
@@ -237,6 +243,10 @@ const COMMON: [(&str, &str); 8] = [
 /// An entry of a list, which may have spaces around it.
 fn listed_address(text: &str) -> Result<ListenAddress, String> {
     ListenAddress::parse(text.trim())
+}
+
+fn listed_origin(text: &str) -> Result<String, String> {
+    origin(text.trim())
 }
 
 fn listed_proxy(text: &str) -> Result<TrustedProxy, String> {

@@ -70,6 +70,26 @@ pub(crate) fn redirect_base(text: &str) -> Result<String, String> {
     }
 }
 
+/// An origin as browsers write it (RFC 6454 section 6.2): in another form it would never be met.
+pub(crate) fn origin(text: &str) -> Result<String, String> {
+    let is_origin =
+        [("http://", ":80"), ("https://", ":443")]
+            .iter()
+            .any(|(scheme, usual_port)| {
+                let host = text.strip_prefix(scheme).unwrap_or_default();
+                let is_host = host_name(host).is_ok_and(|name| name == host);
+                is_host && !host.starts_with('*') && !host.ends_with(usual_port)
+            });
+    if is_origin {
+        Ok(text.to_owned())
+    } else {
+        Err(format!(
+            "'{text}' is no origin: write http:// or https://, a host in lower case, and its port \
+             if that is not the usual one"
+        ))
+    }
+}
+
 /// The name of an index file.
 pub(crate) fn file_name(text: &str) -> Result<String, String> {
     if matches!(text, "" | "." | "..") || text.contains(['/', '\0']) {
@@ -180,6 +200,36 @@ mod tests {
             &"a".repeat(64),
         ] {
             assert!(host_name(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn origins_are_written_as_browsers_write_them() {
+        for text in [
+            "https://example.com",
+            "http://example.com:8080",
+            "https://example.com:80",
+            "http://[::1]:1337",
+            "http://127.0.0.1",
+        ] {
+            assert_eq!(origin(text).as_deref(), Ok(text));
+        }
+        for text in [
+            "",
+            "null",
+            "example.com",
+            "https://",
+            "https://Example.com",
+            "https://example.com/",
+            "https://example.com:443",
+            "http://example.com:80",
+            "http://example.com:080",
+            "https://*.example.com",
+            "https://example.com.",
+            "ftp://example.com",
+            "https://a@example.com",
+        ] {
+            assert!(origin(text).is_err(), "{text}");
         }
     }
 

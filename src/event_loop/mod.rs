@@ -128,6 +128,8 @@ pub(crate) struct EventLoop<S: System> {
     app: App,
     settings: Settings,
     stop: Stop,
+    /// Clients that were cut when a stop had taken long enough.
+    cut_count: usize,
     clock: fn() -> u64,
     /// What moments are counted from, in the clock's nanoseconds.
     started: u64,
@@ -246,6 +248,7 @@ impl<S: System> EventLoop<S> {
                 endpoints,
             },
             stop: Stop::Running,
+            cut_count: 0,
             clock,
             started,
             accept_paused: false,
@@ -282,6 +285,7 @@ impl<S: System> EventLoop<S> {
         while !self.is_stopped() {
             self.turn()?;
         }
+        self.tell_summary();
         Ok(())
     }
 

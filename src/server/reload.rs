@@ -6,6 +6,7 @@ use super::plan::{self, Sites};
 use super::secure::{Acceptors, Reload};
 use super::{Host, Server};
 use crate::app::names::Names;
+use crate::app::stats::Stats;
 use crate::config::Config;
 use crate::error::Error;
 use crate::event_loop::kernel::Kernel;
@@ -199,6 +200,7 @@ impl OnReload {
         mut acceptors: Acceptors,
         reload: Reload,
         observer: Observer,
+        stats: Stats,
     ) -> reload::OnReload<Kernel> {
         let mut act = self.0;
         Box::new(move |event_loop| {
@@ -210,6 +212,7 @@ impl OnReload {
                     reload: &reload,
                 };
                 panics::catch("on_reload", || act(&mut reloading));
+                event_loop.attach(&stats);
             }
             reload.run_if_any();
             observer.tell(ServerEvent::Reloaded);

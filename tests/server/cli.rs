@@ -1,78 +1,13 @@
 //! The program as its users see it: what it prints, serves, refuses and returns.
 
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use crate::client::{BINARY, Client, handshake, pattern};
+use crate::client::{BINARY, Client, handshake, handshake_with, pattern};
 #[cfg(target_os = "linux")]
 use crate::program::run_with_descriptors;
 use crate::program::{Program, run};
 use crate::support::wait_until;
-
-#[test]
-fn the_demo_page_is_served_without_a_file_on_disk() {
-    let program = Program::serve(&[]);
-    let response = Client::connect(program.address).get("/");
-    assert_eq!(response.status, 200);
-    assert!(
-        response
-            .field("Content-Type")
-            .is_some_and(|kind| kind.starts_with("text/html"))
-    );
-    let page = String::from_utf8(response.body).expect("UTF-8");
-    for part in [
-        "<!doctype html>",
-        "id=\"input\"",
-        "id=\"send\"",
-        "id=\"messages\"",
-        "id=\"status\"",
-        "/chat",
-    ] {
-        assert!(page.contains(part), "{part}");
-    }
-    // Complete in itself: it asks for nothing else, from here or elsewhere.
-    for foreign in ["http://", "https://", "src=", "@import"] {
-        assert!(!page.contains(foreign), "{foreign}");
-    }
-}
-
-#[test]
-fn the_chat_acknowledges_at_once_and_tells_everyone_five_seconds_later() {
-    let program = Program::serve(&[]);
-    let mut first = Client::open(program.address, "/chat");
-    let welcome = first.read_text();
-    let id = welcome
-        .strip_prefix("Welcome new client ")
-        .and_then(|rest| rest.strip_suffix('!'));
-    let id = id.expect("a welcome").to_owned();
-    let mut second = Client::open(program.address, "/chat");
-    assert!(second.read_text().starts_with("Welcome new client "));
-    assert!(first.read_text().starts_with("Welcome new client "));
-
-    let begun = Instant::now();
-    first.send_text("hello <b>all</b>");
-    assert_eq!(
-        first.read_text(),
-        "<i>Message received ... Sending in 5 seconds ...</i>"
-    );
-    assert!(begun.elapsed() < Duration::from_secs(1));
-    for client in [&mut first, &mut second] {
-        assert_eq!(
-            client.read_text(),
-            format!("Client {id} said: hello <b>all</b>")
-        );
-        let took = begun.elapsed();
-        assert!(
-            (Duration::from_secs(5)..Duration::from_secs(7)).contains(&took),
-            "{took:?}"
-        );
-    }
-    first.send_close(1000);
-    assert_eq!(
-        second.read_text(),
-        format!("User with client id {id} closed connection with code 1000")
-    );
-}
 
 #[test]
 fn echo_and_broadcast_serve_both_types_of_messages() {
@@ -150,6 +85,25 @@ fn limits_of_the_command_line_are_kept() {
 }
 
 #[test]
+fn pages_of_allowed_origins_alone_may_open_websockets() {
+    let allowed = "https://example.com,http://127.0.0.1:8080";
+    let program = Program::serve(&["--allowed-origin", allowed]);
+    let opened = |path: &str, fields: &str| {
+        let mut client = Client::connect(program.address);
+        client.send_raw(handshake_with(path, fields));
+        client.read_response().status == 101
+    };
+    for path in ["/chat", "/chat/named", "/echo", "/broadcast"] {
+        for origin in ["https://example.com", "http://127.0.0.1:8080"] {
+            assert!(opened(path, &format!("Origin: {origin}\r\n")), "{path}");
+        }
+        assert!(!opened(path, "Origin: http://example.com\r\n"), "{path}");
+        assert!(!opened(path, "Origin: null\r\n"), "{path}");
+        assert!(!opened(path, ""), "{path}");
+    }
+}
+
+#[test]
 fn a_root_is_served_in_place_of_the_page() {
     let root = std::env::temp_dir().join(format!("aerys-cli-test-{}", std::process::id()));
     std::fs::create_dir_all(&root).expect("a temporary folder");
@@ -169,6 +123,7 @@ fn bad_arguments_are_explained_with_status_2() {
         &["serve", "--busy-poll", "long"],
         &["serve", "--max-message-bytes", "-1"],
         &["serve", "--compression", "on"],
+        &["serve", "--allowed-origin", "example.com"],
         &["serve", "--compression-level", "0"],
         &["serve", "--compression-window-bits", "16"],
         &["serve", "--no-such-flag"],

@@ -62,6 +62,8 @@ mod configuration;
 mod configuration_example;
 #[cfg(all(feature = "cli", target_os = "linux"))]
 mod crowds;
+#[cfg(feature = "cli")]
+mod demo;
 #[cfg(all(feature = "cli", target_os = "linux"))]
 mod floods;
 #[cfg(feature = "cli")]

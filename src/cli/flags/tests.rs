@@ -21,6 +21,7 @@ fn every_value_has_a_name_that_says_what_it_is() {
         let name = value_name(&arg);
         let texts = [
             "ADDRESS", "FILE", "FOLDER", "NETWORK", "FIELD", "MODE", "LEVEL", "USER", "GROUP",
+            "ORIGIN",
         ];
         let is_known = unit(&arg).is_some() || texts.contains(&name);
         assert!(is_known, "{}: {name}", key(&arg));
