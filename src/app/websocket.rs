@@ -72,7 +72,8 @@ impl<H: WebSocketHandler> Clone for WebSocket<H> {
 }
 
 impl<H: WebSocketHandler> WebSocket<H> {
-    /// Sets the endpoint's options. What is set once the server is bound has no effect.
+    /// Sets the endpoint's options. What is set once the server is bound counts from its next
+    /// [reload](crate::Server::on_reload) on.
     #[must_use]
     pub fn config(self, config: WebSocketConfig) -> Self {
         self.application.state.config.replace(Rc::new(config));

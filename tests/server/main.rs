@@ -67,6 +67,8 @@ mod demo;
 #[cfg(all(feature = "cli", target_os = "linux"))]
 mod floods;
 #[cfg(feature = "cli")]
+mod hangups;
+#[cfg(feature = "cli")]
 mod help;
 #[cfg(feature = "http2")]
 mod http2_backlog;
