@@ -140,11 +140,11 @@ impl Stats {
             }
         }
         let clients = clients.into_iter();
-        let named = clients.map(|(name, clients)| EndpointClients {
+        let told = clients.map(|(name, clients)| EndpointClients {
             name: name.to_owned(),
             clients,
         });
-        named.collect()
+        told.collect()
     }
 
     fn slowest(&self, hub: &Hub) -> Vec<SlowClient> {

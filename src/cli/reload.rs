@@ -62,14 +62,17 @@ impl Reloader {
             log::warn!("no thread can be started, to print new addresses: {error}");
         }
         let changes = self.settled.become_next(next);
-        if changes.made.is_empty() {
-            log::info!("reloaded: nothing is different");
+        for line in &changes.made {
+            log::info!("{line}");
         }
-        for line in changes.made {
-            log::info!("reloaded: {line}");
-        }
-        for line in changes.postponed {
+        for line in &changes.postponed {
             log::warn!("{line}");
+        }
+        match (changes.made.len(), changes.postponed.len()) {
+            (0, 0) => log::info!("reloaded: nothing is different"),
+            (made, postponed) => {
+                log::info!("reloaded: {made} differences now, {postponed} after a restart");
+            }
         }
         Ok(())
     }

@@ -10,8 +10,8 @@ impl<S: System> EventLoop<S> {
     pub(crate) fn attach(&self, stats: &Stats) {
         let endpoints = self.app.endpoints().iter();
         let names = endpoints.map(|endpoint| {
-            let state = endpoint.state();
-            state.server().map(|_| state.name()).unwrap_or_default()
+            let known = endpoint.state();
+            known.server().map(|_| known.name()).unwrap_or_default()
         });
         let names = names.collect();
         stats.attach(&self.hub, names);
