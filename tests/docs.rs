@@ -106,6 +106,7 @@ fn the_tests_that_the_page_on_security_names_exist() {
 /// What is no limit of these structures.
 const NO_LIMITS: &[&str] = &[
     "busy_poll",
+    "drain_delay",
     "watchdog",
     "trusted_proxies",
     "forwarded_field",

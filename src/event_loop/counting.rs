@@ -20,7 +20,7 @@ impl<S: System> EventLoop<S> {
     /// All was served that the last poll brought, and the loop is about to sleep. When that was, if somebody
     /// wants to know how long it took: then one reading of the clock is spent on it.
     pub(super) fn end_turn(&self) -> Option<u64> {
-        if !self.hub.counts.is_timed.get() {
+        if !self.hub.counts.is_timed() {
             return None;
         }
         let now = (self.clock)();
@@ -30,14 +30,10 @@ impl<S: System> EventLoop<S> {
 
     /// A turn is over that began with the last poll. Before the first one there was none.
     pub(super) fn note_turn(&self, now: u64) {
-        if self.last_poll_brought_a_turn() {
-            let nanos = now.saturating_sub(self.polled);
-            self.hub.counts.turns.borrow_mut().note(nanos);
+        let is_first = self.polled == self.started;
+        if !is_first && let Some(turns) = &mut *self.hub.counts.turns.borrow_mut() {
+            turns.note(now.saturating_sub(self.polled));
         }
-    }
-
-    fn last_poll_brought_a_turn(&self) -> bool {
-        self.polled != self.started
     }
 
     /// A connection of its own was made a client.

@@ -63,7 +63,7 @@ impl<S: System> EventLoop<S> {
         let mut directory = self.hub.directory.borrow_mut();
         let (clients, now) = (&mut self.clients, self.hub.now.get());
         let (asides, pump) = (&mut self.asides, &mut self.pump);
-        let mut written = 0;
+        let counts = &self.hub.counts;
         let visited = output.flush_straight(visits, |slot, bytes| {
             let Some(client) = clients.get_any_mut(slot) else {
                 return 0;
@@ -74,17 +74,14 @@ impl<S: System> EventLoop<S> {
             match client.socket.write(bytes) {
                 WriteOutcome::Bytes(len) => {
                     directory.note_sent(slot, now);
-                    written += len as u64;
+                    counts.bytes_written.add(len as u64);
                     len
                 }
                 // The next write will find the same.
                 WriteOutcome::Full | WriteOutcome::Broken => 0,
             }
         });
-        self.hub
-            .counts
-            .bytes_written
-            .add(written + pump.take_written());
+        counts.bytes_written.add(pump.take_written());
         pump.settle(asides, &mut output, |slot| directory.note_sent(slot, now));
         let (slot, taken) = visited?;
         output.advance(slot, taken);

@@ -339,7 +339,7 @@ impl<S: System> EventLoop<S> {
             self.system.poll(events, timeout).map_err(Error::Poll)?;
         }
         let polled = (self.clock)();
-        if has_work && self.hub.counts.is_timed.get() {
+        if has_work {
             self.note_turn(polled); // it ended before the poll, which did not wait
         }
         self.polled = polled;

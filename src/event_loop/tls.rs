@@ -45,7 +45,7 @@ pub(super) struct Pump {
     sealed: Vec<u8>,
     /// Who was sent a broadcast, and is to be told of.
     sent: Vec<u32>,
-    /// What sockets took of it, and was not counted yet.
+    /// What sockets took of records, and was not counted yet.
     written: u64,
 }
 

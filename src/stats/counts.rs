@@ -138,9 +138,8 @@ pub(crate) struct Counts {
     pub(crate) streams: Count,
     pub(crate) open_streams: Gauge,
     pub(crate) fired: Count,
-    /// Somebody wants to know how long turns take, for which the clock is read when they end.
-    pub(crate) is_timed: Cell<bool>,
-    pub(crate) turns: RefCell<TurnTimes>,
+    /// If somebody wants to know how long turns take, for which the clock is read when they end.
+    pub(crate) turns: RefCell<Option<Box<TurnTimes>>>,
     /// A stop was asked for.
     pub(crate) is_draining: Cell<bool>,
 }
@@ -153,6 +152,11 @@ impl Counts {
 
     pub(crate) fn refused(&self, limit: Limit) -> u64 {
         self.refused[limit as usize].get()
+    }
+
+    /// Whether turns are timed.
+    pub(crate) fn is_timed(&self) -> bool {
+        self.turns.borrow().is_some()
     }
 
     /// The head of a response was queued.

@@ -88,6 +88,8 @@ mod http2_uploads;
 mod http2_websockets;
 #[cfg(feature = "cli")]
 mod limits_program;
+#[cfg(all(feature = "cli", target_os = "linux"))]
+mod live;
 #[cfg(feature = "cli")]
 mod log_lines;
 #[cfg(feature = "cli")]

@@ -21,12 +21,12 @@ fn every_value_has_a_name_that_says_what_it_is() {
         let name = value_name(&arg);
         let texts = [
             "ADDRESS", "FILE", "FOLDER", "NETWORK", "FIELD", "MODE", "LEVEL", "USER", "GROUP",
-            "ORIGIN",
+            "ORIGIN", "NAME",
         ];
         let is_known = unit(&arg).is_some() || texts.contains(&name);
         assert!(is_known, "{}: {name}", key(&arg));
         // A number is a path too, and that of a user.
-        let is_named = matches!(name, "FILE" | "FOLDER" | "USER" | "GROUP");
+        let is_named = matches!(name, "FILE" | "FOLDER" | "USER" | "GROUP" | "NAME");
         let takes_numbers = judge(&arg, "9").is_ok() && !is_named;
         assert_eq!(unit(&arg).is_some(), takes_numbers, "{}", key(&arg));
     }

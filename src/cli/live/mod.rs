@@ -55,6 +55,9 @@ impl Live {
     pub(crate) fn host(&self, arguments: &LiveArgs) -> Host {
         let router = self.router(Guard::for_all(Rc::clone(&self.names)));
         let addresses = arguments.live_listen.iter();
+        let router = router.get("/", |_: &mut Request, response: &mut Response| {
+            response.redirect(StatusCode::TEMPORARY_REDIRECT, "/_aerys/");
+        });
         addresses.fold(Host::new().alone().add(router), |host, address| {
             host.listen(address.clone().plain())
         })

@@ -93,10 +93,11 @@ for (const chart of CHARTS) {
   chart.canvas.addEventListener('pointerleave', () => { looked = 0; drawAll(); });
 }
 
-// The least 1, 2 or 5 times a power that is not below a value.
-const ceiling = (value) => {
-  const power = 10 ** Math.floor(Math.log10(value));
-  return [1, 2, 5, 10].map((step) => step * power).find((step) => step >= value * 0.999999);
+// The least 1, 2 or 5 times a power of ten that is not below a value; of bytes, in their own unit.
+const ceiling = (value, isBytes) => {
+  const unit = isBytes ? 1024 ** Math.floor(Math.log(Math.max(1, value)) / Math.log(1024)) : 1;
+  const power = 10 ** Math.floor(Math.log10(value / unit));
+  return unit * [1, 2, 5, 10].map((step) => step * power).find((step) => step >= value / unit * 0.999999);
 };
 
 const scaleOf = (chart, place) => {
@@ -105,7 +106,7 @@ const scaleOf = (chart, place) => {
   const known = shown.filter((value) => value !== null);
   const most = Math.max(...known, 0);
   if (!chart.isLog) {
-    const top = most > 0 ? ceiling(most) : 1;
+    const top = most > 0 ? ceiling(most, !isApart && chart.format === bytes) : 1;
     return { top, at: (value) => value / top };
   }
   const top = most > 0 ? 10 ** Math.ceil(Math.log10(most) - 1e-9) : 1e-3;
@@ -143,7 +144,8 @@ const draw = (chart, colors) => {
     pen.stroke();
     if (step === steps || (chart.isLog && step > 0 && steps < 6)) {
       pen.fillStyle = colors.faint;
-      pen.fillText(chart.format(chart.isLog ? scale.bottom * 10 ** step : scale.top), 1, at - 3);
+      const bound = chart.format(chart.isLog ? scale.bottom * 10 ** step : scale.top);
+      pen.fillText(bound.replace(/\.0+(?=\D|$)/, ''), 1, at - 3);
     }
   }
 
