@@ -58,6 +58,14 @@ impl Addresses {
         }
     }
 
+    /// So many are allowed from now on. Who came while nobody was counted is not.
+    pub(super) fn set_limit(&mut self, most: Option<usize>) {
+        if most.is_none() {
+            *self = Self::default();
+        }
+        self.most = most;
+    }
+
     /// Whether anybody is counted.
     pub(super) const fn is_limited(&self) -> bool {
         self.most.is_some()

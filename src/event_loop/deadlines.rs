@@ -240,6 +240,7 @@ fn earlier(one: Option<Moment>, other: Option<Moment>) -> Option<Moment> {
 mod tests {
     use super::*;
     use crate::event_loop::control::Control;
+    use crate::event_loop::signals::Came;
     use crate::event_loop::simulated::{self, Simulated, SimulatedListener, SimulatedSocket};
     use crate::event_loop::system::Ready;
     use crate::{Host, Server};
@@ -295,7 +296,11 @@ mod tests {
             Simulated.calendar()
         }
 
-        fn signals(&mut self) -> usize {
+        fn relisten(&mut self, listener: &mut SimulatedListener, token: usize) -> io::Result<()> {
+            Simulated.relisten(listener, token)
+        }
+
+        fn signals(&mut self) -> Came {
             Simulated.signals()
         }
     }

@@ -135,9 +135,10 @@ impl<S: System> EventLoop<S> {
             assert_eq!(client.protocol.endpoint(), Some(endpoint), "client {id}");
             assert_ne!(self.hub.output.borrow().log(slot), LogId::NONE, "{id}");
         }
-        let members: usize = (0..self.settings.endpoints.len())
-            .filter_map(|endpoint| u16::try_from(endpoint).ok())
-            .map(|endpoint| self.hub.client_count(endpoint))
+        let endpoints = self.app.endpoints().iter();
+        let members: usize = endpoints
+            .filter_map(|endpoint| endpoint.state().server())
+            .map(|(hub, endpoint)| hub.client_count(*endpoint))
             .sum();
         assert_eq!(members, open.len(), "members of all endpoints");
         let open: FxHashSet<u32> = open.iter().map(|(slot, ..)| *slot).collect();

@@ -26,6 +26,8 @@ pub(crate) struct ListeningSocket {
     _file: Option<SocketFile>,
     socket: Kind,
     address: Address,
+    /// What it was bound to: of a free port, 0.
+    asked: Address,
 }
 
 #[derive(Debug)]
@@ -50,6 +52,7 @@ impl ListeningSocket {
                     _file: file,
                     socket: Kind::Unix(socket),
                     address: address.clone(),
+                    asked: address.clone(),
                 })
             }
         }
@@ -72,25 +75,31 @@ impl ListeningSocket {
         Ok(Self {
             _file: None,
             socket,
+            asked: address.clone(),
             address,
         })
     }
 
-    fn bind_tcp(address: SocketAddr, backlog: i32) -> io::Result<Self> {
+    /// Whether it is the one that binding `address` would make.
+    pub(crate) fn is_of(&self, address: &Address) -> bool {
+        [&self.asked, &self.address].contains(&address)
+    }
+
+    fn bind_tcp(asked: SocketAddr, backlog: i32) -> io::Result<Self> {
         let socket = socket2::Socket::new(
-            Domain::for_address(address),
+            Domain::for_address(asked),
             Type::STREAM,
             Some(Protocol::TCP),
         )?;
         // A restart must not wait for the last run's connections to leave TIME_WAIT.
         socket.set_reuse_address(true)?;
-        if address.is_ipv6() {
+        if asked.is_ipv6() {
             // So that [::] and 0.0.0.0 can both be listened on, on every system.
             socket.set_only_v6(true)?;
         }
         set_inherited(&socket)?;
         socket.set_nonblocking(true)?;
-        socket.bind(&address.into())?;
+        socket.bind(&asked.into())?;
         socket.listen(backlog)?;
         let socket = mio::net::TcpListener::from_std(socket.into());
         let address = socket.local_addr()?.into();
@@ -98,6 +107,7 @@ impl ListeningSocket {
             _file: None,
             socket: Kind::Tcp(socket),
             address,
+            asked: asked.into(),
         })
     }
 
@@ -105,6 +115,14 @@ impl ListeningSocket {
         match &mut self.socket {
             Kind::Tcp(socket) => registry.register(socket, token, Interest::READABLE),
             Kind::Unix(socket) => registry.register(socket, token, Interest::READABLE),
+        }
+    }
+
+    /// By another token.
+    pub(crate) fn reregister(&mut self, registry: &Registry, token: Token) -> io::Result<()> {
+        match &mut self.socket {
+            Kind::Tcp(socket) => registry.reregister(socket, token, Interest::READABLE),
+            Kind::Unix(socket) => registry.reregister(socket, token, Interest::READABLE),
         }
     }
 }
