@@ -1,10 +1,13 @@
 //! The small cases that the fuzz targets begin with, without a fuzzer.
 
+#[cfg(feature = "self-signed")]
+#[path = "../benches/support/anybody.rs"]
+mod anybody;
 #[path = "fuzz/cases/chunked.rs"]
 mod chunked;
 #[path = "fuzz/cases/deflate.rs"]
 mod deflate;
-#[path = "fuzz/cases/echo.rs"]
+#[path = "../benches/support/echo.rs"]
 mod echo;
 #[path = "fuzz/cases/frames.rs"]
 mod frames;

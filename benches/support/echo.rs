@@ -1,4 +1,4 @@
-//! The endpoint that several benches measure.
+//! The endpoint that several benches measure, and that fuzz cases talk to which look at bytes alone.
 
 use aerys::{ClientId, Endpoint, Message, Request, Response, WebSocketHandler};
 

@@ -19,6 +19,8 @@
 //! | `mixed` | 1,000 broadcasts to 300 clients of each kind at once, and to each kind alone |
 //! | `memory` | resident bytes of an idle client of each kind |
 
+#[path = "../support/anybody.rs"]
+mod anybody;
 mod connection;
 #[path = "../support/echo.rs"]
 mod echo_handler;

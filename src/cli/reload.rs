@@ -32,7 +32,7 @@ impl Reloader {
     pub(crate) fn reload(&mut self, reloading: &mut Reloading<'_>) {
         let problems = match self.try_reload(reloading) {
             Ok(()) => return,
-            Err(Failure::Arguments(lines)) => lines,
+            Err(Failure::Arguments(lines) | Failure::NotHeld(lines)) => lines,
             Err(Failure::AtRunTime(line)) => vec![line],
         };
         for problem in problems {

@@ -56,7 +56,7 @@ browserTest("after a restart both connect again, and nothing that was typed is l
     await page.locator("#status[data-state=waiting]").waitFor();
     await page.locator(".note", { hasText: "The connection was closed with 1001: the server stops, or the page was left." }).waitFor();
   }
-  assert.match(await first.innerText("#status"), /^Not connected\.\s+Next try in \d+ s\.$/);
+  await first.locator("#status", { hasText: /^\s*Not connected\.\s+Next try in \d+ s\.\s*$/ }).waitFor();
   assert.match(await first.getAttribute("#status", "title"), /^100[16]: /);
   assert(await first.locator("#send").isDisabled());
   await first.press("#input", "Enter");
@@ -70,7 +70,8 @@ browserTest("after a restart both connect again, and nothing that was typed is l
   await first.click("#retry");
   for (const page of pages) await connected(page);
   assert.equal(await first.inputValue("#input"), "a draft");
-  assert(await first.locator("#people li", { hasText: "Anna" }).isVisible(), "the name went with the server");
+  // The name did not go with the server: it is told of once more.
+  await first.locator("#people li", { hasText: "Anna" }).waitFor();
   // What the old server had taken, the new one knows nothing of.
   await first.getByText("The server was started anew before it was sent.").waitFor();
   await first.screenshot({ path: output("chat-again.png") });

@@ -352,6 +352,7 @@ impl Broadcast {
             generator,
             elapsed: Duration::from_nanos(measured_to.saturating_sub(self.begin)),
             late: Duration::from_nanos(schedule.map_or(0, |schedule| schedule.late_nanos)),
+            memory: None,
             problem,
         }
     }

@@ -15,7 +15,7 @@ use super::prepared::{Prepared, Unsent, to};
 use super::process::Watch;
 use super::progress::Progress;
 use super::recorder::Recorder;
-use super::run::{ErrorKind, Payload, Processor};
+use super::run::{ErrorKind, Memory, Payload, Processor};
 use crate::cli::client::frames::Masks;
 use crate::cli::client::transport::Transport;
 use aerys::Message;
@@ -274,6 +274,7 @@ impl Exchange {
             generator,
             elapsed: Duration::from_nanos(measured_to.saturating_sub(self.begin)),
             late: Duration::from_nanos(schedule.map_or(0, |schedule| schedule.late_nanos)),
+            memory: None,
             problem: was_lost.then(|| "all connections were lost".to_owned()),
         }
     }
@@ -303,6 +304,8 @@ pub(super) struct Outcome {
     pub(super) elapsed: Duration,
     /// How late the generator itself took up what was due, at most.
     pub(super) late: Duration,
+    /// Of the server, if that was asked for.
+    pub(super) memory: Option<Memory>,
     /// Why the run did not come to its end.
     pub(super) problem: Option<String>,
 }

@@ -128,7 +128,7 @@ fn finish<S: Default>(
         counts,
         latencies,
         intervals,
-        memory: None,
+        memory: outcome.memory,
         generator: outcome.generator,
     };
     report.tell(Run::new(asked, started, measured))?;
@@ -183,18 +183,15 @@ pub(super) fn connect(args: ConnectArgs) -> Result<(), Failure> {
              {each} each"
         );
     }
-    crowd.troubles.tell();
-    crowd.leave();
-    let (counts, latencies, intervals) = load.recorder.finish();
-    let measured = Measured {
-        elapsed_s: Duration::from_nanos(elapsed).as_secs_f64(),
-        counts,
-        latencies,
-        intervals,
-        memory,
+    let outcome = Outcome {
+        recorder: load.recorder,
         generator,
+        elapsed: Duration::from_nanos(elapsed),
+        late: Duration::ZERO,
+        memory,
+        problem: None,
     };
-    report.tell(Run::new(asked, started, measured))
+    finish(report, asked, crowd, outcome, started, &mut progress)
 }
 
 /// Serves connections for a while: they answer pings, and some may be lost.

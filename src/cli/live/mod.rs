@@ -12,7 +12,7 @@ use guard::Guard;
 
 use crate::cli::log_output::lost_lines;
 use aerys::middleware::before;
-use aerys::stats::TurnTimes;
+use aerys::stats::{Snapshot, TurnTimes};
 use aerys::{
     Body, ClientId, Endpoint, Host, Message, Request, Response, Router, Stats, StatusCode, TimerId,
     WebSocket, WebSocketHandler, websocket,
@@ -164,10 +164,8 @@ impl Feed {
     }
 
     /// What there is now, and what turns took since that was told last.
-    fn message(&mut self) -> String {
-        let snapshot = self.stats.snapshot();
+    fn message(&self, snapshot: &Snapshot) -> String {
         let turns = snapshot.turns.since(&self.told);
-        self.told.clone_from(&snapshot.turns);
         let seconds = |time: Duration| time.as_secs_f64();
         format!(
             "{{\"version\":\"{}\",\"log_lines_lost\":{},\"turns\":{{\"count\":{},\"busy\":{},\"p50\":{},\
@@ -192,15 +190,13 @@ impl WebSocketHandler for Feed {
     }
 
     fn on_open(&mut self, client: ClientId, (): ()) {
+        let snapshot = self.stats.snapshot();
         if self.timer.is_none() {
             self.timer = Some(self.ws.set_timer(INTERVAL));
-            self.told = self.stats.snapshot().turns;
+            self.told.clone_from(&snapshot.turns);
         }
         // Those who look already have their next one when it is due.
-        let told = self.told.clone();
-        let message = self.message();
-        self.told = told;
-        self.ws.send(client, message);
+        self.ws.send(client, self.message(&snapshot));
     }
 
     fn on_data(&mut self, _: ClientId, _: Message<'_>) {}
@@ -208,8 +204,9 @@ impl WebSocketHandler for Feed {
     fn on_timer(&mut self, _: TimerId) {
         self.timer = None;
         if self.ws.client_count() > 0 {
-            let message = self.message();
-            self.ws.broadcast(message);
+            let snapshot = self.stats.snapshot();
+            self.ws.broadcast(self.message(&snapshot));
+            self.told = snapshot.turns;
             self.timer = Some(self.ws.set_timer(INTERVAL));
         }
     }

@@ -207,17 +207,19 @@ impl Queue {
             if taken.reopens {
                 output.reopen();
             }
+            let written = output.write(&lines);
+            if let Err(failed) = &written {
+                LOST_LINES.fetch_add(failed.line_count, Relaxed);
+            }
             if self.purpose.name.is_some() {
                 // Who queued them has told of those that found no room.
-                if let Err(failed) = output.write(&lines) {
-                    LOST_LINES.fetch_add(failed.line_count, Relaxed);
+                if let Err(failed) = written {
                     self.tell_lost(failed.line_count, &failed.error.to_string());
                 }
                 self.tell(|report| report.take_due(self.purpose.tell_interval));
             } else {
                 lost.add(taken.lost_count, TOO_SLOW);
-                if let Err(failed) = output.write(&lines) {
-                    LOST_LINES.fetch_add(failed.line_count, Relaxed);
+                if let Err(failed) = written {
                     lost.add(failed.line_count, &failed.error.to_string());
                 } else if let Some(word) = lost.word("the log")
                     && output

@@ -166,6 +166,8 @@ impl Http2Output {
                 assert!(is_over || stream.reset.is_some(), "{number}: {stream:?}");
                 continue;
             };
+            // How far one came that waits for a window depends on who had the connection's before, and on what
+            // was sent before settings made its own smaller (RFC 9113 section 6.9.2).
             let (data, like_data) = (&stream.data, &like.data);
             if stream.ended && like.ended && !is_over && !has_reset {
                 assert_eq!(stream, like, "{number}");
@@ -175,14 +177,6 @@ impl Http2Output {
             if !is_over && !has_reset {
                 assert_eq!(stream.fields, like.fields, "{number}");
             }
-        }
-        // Who of several gets how much of the connection's window depends on the pieces, all of it does not.
-        if !is_over && !has_reset {
-            let sent = |output: &Self| -> usize {
-                let streams = output.streams.values();
-                streams.map(|stream| stream.data.len()).sum()
-            };
-            assert_eq!(sent(self), sent(other));
         }
     }
 }

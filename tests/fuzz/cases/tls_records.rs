@@ -4,15 +4,15 @@
 //!
 //! The first bytes of the input choose the version and pieces; what follows is what happens.
 
+use crate::anybody::Anybody;
 use crate::echo::Echo;
 use crate::wire::{Choices, converse, send, settle};
 use aerys::internals::{Peer, Simulation};
 use aerys::{Config, Host, Router, Server, Tls, respond, websocket};
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::{ClientConfig, ClientConnection, Resumption};
-use rustls::crypto::{CryptoProvider, ring};
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{DigitallySignedStruct, Error, SignatureScheme, version};
+use rustls::crypto::ring;
+use rustls::pki_types::ServerName;
+use rustls::version;
 use std::io::{Read, Write};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -177,42 +177,4 @@ fn connection(is_old: bool) -> ClientConnection {
     let name = ServerName::try_from("a").expect("a name");
     let connection = ClientConnection::new(Arc::clone(&configs[usize::from(is_old)]), name);
     connection.expect("a connection")
-}
-
-#[derive(Debug)]
-struct Anybody(CryptoProvider);
-
-impl ServerCertVerifier for Anybody {
-    fn verify_server_cert(
-        &self,
-        _: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
-        _: &ServerName<'_>,
-        _: &[u8],
-        _: UnixTime,
-    ) -> Result<ServerCertVerified, Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        _: &[u8],
-        _: &CertificateDer<'_>,
-        _: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        Ok(HandshakeSignatureValid::assertion())
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        _: &[u8],
-        _: &CertificateDer<'_>,
-        _: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        Ok(HandshakeSignatureValid::assertion())
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.signature_verification_algorithms.supported_schemes()
-    }
 }

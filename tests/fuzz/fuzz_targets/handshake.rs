@@ -1,7 +1,7 @@
 //! See `cases/handshake.rs`.
 #![no_main]
 
-#[path = "../cases/echo.rs"]
+#[path = "../../../benches/support/echo.rs"]
 mod echo;
 #[path = "../cases/handshake.rs"]
 mod handshake;

@@ -1,7 +1,7 @@
 //! See `cases/http2.rs`.
 #![no_main]
 
-#[path = "../cases/echo.rs"]
+#[path = "../../../benches/support/echo.rs"]
 mod echo;
 #[path = "../cases/hpack.rs"]
 mod hpack;

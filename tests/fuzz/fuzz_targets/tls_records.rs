@@ -1,7 +1,9 @@
 //! See `cases/tls_records.rs`.
 #![no_main]
 
-#[path = "../cases/echo.rs"]
+#[path = "../../../benches/support/anybody.rs"]
+mod anybody;
+#[path = "../../../benches/support/echo.rs"]
 mod echo;
 #[path = "../cases/tls_records.rs"]
 mod tls_records;
