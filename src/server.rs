@@ -297,6 +297,7 @@ impl Server {
             hosts,
             names,
             config,
+            ..
         } = next;
         let address =
             |listening: &Listening<ListeningSocket>| listening.listener().address().clone();

@@ -89,7 +89,12 @@ impl App {
         for endpoint in new {
             let state = endpoint.state();
             let config = Rc::new(state.config.borrow().bounded());
-            let index = hub.add_endpoint(config).ok_or_else(too_many)?;
+            let Some(index) = hub.add_endpoint(config) else {
+                added
+                    .into_iter()
+                    .for_each(|index| self.remove_endpoint(index));
+                return Err(too_many());
+            };
             self.endpoints
                 .resize_with(usize::from(index), websocket::vacant);
             self.endpoints.push(Rc::clone(endpoint));
@@ -107,7 +112,9 @@ impl App {
     /// Lets an endpoint go that did not start.
     pub(crate) fn remove_endpoint(&mut self, index: u16) {
         let endpoint = &mut self.endpoints[usize::from(index)];
-        panics::bury(std::mem::replace(endpoint, websocket::vacant()));
+        let removed = std::mem::replace(endpoint, websocket::vacant());
+        removed.state().remote.stop();
+        panics::bury(removed);
     }
 
     /// Serves by other hosts from now on; returns those of before.

@@ -122,8 +122,9 @@ impl<S: System> EventLoop<S> {
     }
 
     /// Closes files that nobody asked for lately, now and from now on.
-    pub(super) fn close_idle_files(&self) {
-        if self.app.close_idle_files() {
+    pub(super) fn close_idle_files(&mut self) {
+        self.sweeps_files = self.app.close_idle_files();
+        if self.sweeps_files {
             let deadline = self.hub.now.get() + SWEEP_INTERVAL;
             let mut schedule = self.hub.schedule.borrow_mut();
             schedule.wheel.insert(deadline, Due::IdleFiles);
@@ -298,6 +299,10 @@ mod tests {
 
         fn relisten(&mut self, listener: &mut SimulatedListener, token: usize) -> io::Result<()> {
             Simulated.relisten(listener, token)
+        }
+
+        fn unlisten(&mut self, listener: &mut SimulatedListener) {
+            Simulated.unlisten(listener);
         }
 
         fn signals(&mut self) -> Came {

@@ -120,6 +120,11 @@ impl System for Kernel {
         listener.reregister(self.poll.registry(), Token(token))
     }
 
+    fn unlisten(&mut self, listener: &mut ListeningSocket) {
+        // It is not registered if that fails.
+        let _ = listener.deregister(self.poll.registry());
+    }
+
     fn clock(&self) -> fn() -> u64 {
         nanos
     }

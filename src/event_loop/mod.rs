@@ -137,6 +137,8 @@ pub(crate) struct EventLoop<S: System> {
     clock: fn() -> u64,
     /// What moments are counted from, in the clock's nanoseconds.
     started: u64,
+    /// Files that nobody asks for are looked for now and then.
+    sweeps_files: bool,
     /// Accepting waits until a descriptor may be free.
     accept_paused: bool,
     /// How often somebody may come, if that is limited.
@@ -256,6 +258,7 @@ impl<S: System> EventLoop<S> {
             cut_count: 0,
             clock,
             started,
+            sweeps_files: false,
             accept_paused: false,
             arrivals,
             next_listener: 0,

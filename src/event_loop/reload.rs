@@ -11,7 +11,6 @@ use crate::app::names::Names;
 use crate::app::running::Callback;
 use crate::config::Config;
 use crate::error::Error;
-use crate::event_loop::stop::Stop;
 use crate::event_loop::system::{Listener, System};
 use crate::event_loop::tls::Acceptor;
 use crate::event_loop::{EventLoop, FIRST_LISTENER, Listening, accept};
@@ -39,6 +38,16 @@ pub(crate) struct NextListener<L> {
 }
 
 impl<L> NextListener<L> {
+    /// One for the clients of `next` that is there already, by its number.
+    pub(crate) fn in_place_of(place: usize, next: Listening<()>) -> Self {
+        Self {
+            origin: Origin::Kept(place),
+            host: next.host,
+            proxy_protocol: next.proxy_protocol,
+            acceptor: next.acceptor,
+        }
+    }
+
     /// The same of a server that begins.
     pub(crate) fn bound(self) -> Option<Listening<L>> {
         let Origin::Bound(listener) = self.origin else {
@@ -65,11 +74,11 @@ impl<S: System> EventLoop<S> {
         self.on_reload = Some(act);
     }
 
-    /// It is asked to. A server that stops stays as it is.
-    pub(super) fn reload(&mut self) {
-        if self.stop == Stop::Running
-            && let Some(mut act) = self.on_reload.take()
-        {
+    /// It is asked to. A server whose clients are leaving stays as it is.
+    pub(crate) fn reload(&mut self) {
+        if self.stop.is_begun() {
+            log::warn!("the server stops: nothing is read again");
+        } else if let Some(mut act) = self.on_reload.take() {
             act(self);
             self.on_reload = Some(act);
             self.carry_out();
@@ -105,6 +114,7 @@ impl<S: System> EventLoop<S> {
         let endpoints = hosts.endpoints();
         let added = self.app.add_endpoints(&endpoints, &self.hub)?;
         self.start_added(&added)?;
+        // From here on nothing fails.
         let places = self.replace_listeners(listeners);
         let before = self.app.set_hosts(hosts, &config);
         self.move_clients(&places, before);
@@ -117,6 +127,9 @@ impl<S: System> EventLoop<S> {
             }
         }
         self.adopt_endpoints();
+        if !self.sweeps_files {
+            self.close_idle_files();
+        }
         if watch_is_other {
             self.watchdog = None;
             self.begin_watch();
@@ -201,7 +214,8 @@ impl<S: System> EventLoop<S> {
                 ..listening.secured(next.acceptor)
             });
         }
-        for listening in before.into_iter().flatten() {
+        for mut listening in before.into_iter().flatten() {
+            self.system.unlisten(&mut listening.listener);
             log::info!("listening on {} no more", listening.listener.address());
         }
         self.next_listener = 0;
@@ -248,11 +262,10 @@ impl<S: System> EventLoop<S> {
     fn adopt(&mut self, config: Config) {
         let before = std::mem::replace(&mut self.settings.server, config);
         let config = &self.settings.server;
-        if config.max_connections != before.max_connections {
-            let most = config.max_connections;
-            self.max_clients = most.unwrap_or_else(accept::descriptors_for_clients);
-            self.hub.output.borrow_mut().reserve(self.max_clients);
-        }
+        // Other files may be kept open by now.
+        let most = config.max_connections;
+        self.max_clients = most.unwrap_or_else(accept::descriptors_for_clients);
+        self.hub.output.borrow_mut().reserve(self.max_clients);
         if config.max_connections_per_address != before.max_connections_per_address {
             let most = config.max_connections_per_address;
             self.asides.addresses.set_limit(most);

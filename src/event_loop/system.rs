@@ -180,6 +180,9 @@ pub(crate) trait System {
     /// As [`listen`](Self::listen).
     fn relisten(&mut self, listener: &mut Self::Listener, token: usize) -> io::Result<()>;
 
+    /// The listener tells of nobody any more, whoever else has its socket open.
+    fn unlisten(&mut self, listener: &mut Self::Listener);
+
     /// The clock, to be read at any time: nanoseconds, never fewer than the time before.
     fn clock(&self) -> fn() -> u64;
 

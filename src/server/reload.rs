@@ -19,12 +19,15 @@ use crate::event_loop::{EventLoop, Listening};
 use crate::http::Address;
 use crate::{Responder, panics};
 use std::fmt;
+use std::io::ErrorKind;
 
 /// Who answers, and within which limits.
 pub(super) struct Planned {
     pub(super) hosts: Vec<Vec<Box<dyn Responder>>>,
     pub(super) names: Vec<Names>,
     pub(super) config: Config,
+    /// Of files of Unix sockets that are there already, by the number of the listener.
+    modes: Vec<(usize, u32)>,
 }
 
 /// Of `?mode=`, at a socket whose file is there.
@@ -35,11 +38,11 @@ const MODE_OF_PASSED: &str = "the socket was passed: its file has the mode that 
 /// # Errors
 ///
 /// As [`Server::bind`].
-pub(super) fn plan(
+pub(super) fn plan<'k>(
     hosts: Vec<Host>,
     config: Config,
     mut passed: Vec<PassedListener>,
-    known: &[Listening<ListeningSocket>],
+    known: &'k [Listening<ListeningSocket>],
     acceptors: &mut Acceptors,
 ) -> Result<(Planned, Vec<NextListener<ListeningSocket>>), Error> {
     let planned = plan::plan(&hosts)?;
@@ -50,8 +53,24 @@ pub(super) fn plan(
     let site_of = |planned| sites.site(planned);
     let places = planned.iter().map(site_of).collect::<Result<Vec<_>, _>>()?;
     let mut is_kept = vec![false; known.len()];
+    let kept: Vec<Option<usize>> = planned
+        .iter()
+        .map(|planned| {
+            let is_it = |(index, known): &(usize, &Listening<ListeningSocket>)| {
+                !is_kept[*index] && known.listener().is_of(&planned.address)
+            };
+            let (index, _) = known.iter().enumerate().find(is_it)?;
+            is_kept[index] = true;
+            Some(index)
+        })
+        .collect();
+    let goes = |(known, is_kept): (&'k Listening<ListeningSocket>, &bool)| {
+        (!is_kept).then_some(known.listener())
+    };
+    let going: Vec<&ListeningSocket> = known.iter().zip(&is_kept).filter_map(goes).collect();
     let mut listeners = Vec::new();
-    for (planned, host) in planned.iter().zip(places) {
+    let mut modes = Vec::new();
+    for ((planned, host), kept) in planned.iter().zip(places).zip(kept) {
         let Options {
             mode,
             proxy_protocol,
@@ -61,22 +80,28 @@ pub(super) fn plan(
             Some(true) => Some(acceptors.acceptor(&hosts, planned)?),
             Some(false) | None => None,
         };
-        let is_it = |(index, known): &(usize, &Listening<ListeningSocket>)| {
-            !is_kept[*index] && known.listener().is_of(&planned.address)
+        let is_it = |passed: &PassedListener| *passed.address() == planned.address;
+        let place = passed.iter().position(is_it);
+        let passed = place.map(|place| passed.swap_remove(place));
+        let is_made = match kept {
+            Some(kept) => known[kept].listener().has_file(),
+            None => passed.is_none(),
         };
-        let kept = known.iter().enumerate().find(is_it).map(|(index, _)| index);
-        let is_passed = |passed: &PassedListener| *passed.address() == planned.address;
-        let origin = match (kept, passed.iter().position(is_passed)) {
-            (Some(index), _) => {
-                is_kept[index] = true;
-                Ok(Origin::Kept(index))
+        if kept.is_some() {
+            modes.extend(mode.map(|mode| (listeners.len(), mode)));
+        }
+        let backlog = config.listen_backlog;
+        let origin = match (kept, passed) {
+            _ if mode.is_some() && !is_made => Err(plan::invalid(MODE_OF_PASSED)),
+            (Some(kept), _) => Ok(Origin::Kept(kept)),
+            (None, Some(passed)) => ListeningSocket::passed(passed).map(Origin::Bound),
+            (None, None) => match ListeningSocket::bind(&planned.address, mode, backlog) {
+                Err(error) if error.kind() == ErrorKind::AddrInUse && !going.is_empty() => {
+                    ListeningSocket::bind_in_place_of(&going, &planned.address, backlog)
+                }
+                bound => bound,
             }
-            (None, Some(_)) if mode.is_some() => Err(plan::invalid(MODE_OF_PASSED)),
-            (None, Some(index)) => {
-                ListeningSocket::passed(passed.swap_remove(index)).map(Origin::Bound)
-            }
-            (None, None) => ListeningSocket::bind(&planned.address, mode, config.listen_backlog)
-                .map(Origin::Bound),
+            .map(Origin::Bound),
         };
         let origin = origin.map_err(|source| Error::Bind {
             address: planned.text.clone(),
@@ -101,6 +126,7 @@ pub(super) fn plan(
         hosts,
         names,
         config,
+        modes,
     };
     Ok((planned, listeners))
 }
@@ -151,6 +177,12 @@ impl Reloading<'_> {
             names: planned.names,
             config: planned.config,
         })?;
+        for (index, mode) in planned.modes {
+            let listener = self.event_loop.listeners()[index].listener();
+            if let Err(error) = listener.set_mode(mode) {
+                log::error!("the mode of {} stays: {error}", listener.address());
+            }
+        }
         acceptors.tell(self.reload);
         *self.acceptors = acceptors;
         Ok(())

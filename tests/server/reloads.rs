@@ -1,6 +1,8 @@
 //! A server that becomes another while it runs: who is there stays, who comes sees the new one.
 
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener};
+use std::os::unix::fs::MetadataExt as _;
+use std::sync::OnceLock;
 use std::sync::mpsc::{Receiver, channel};
 
 use aerys::{
@@ -310,4 +312,74 @@ fn limits_and_options_count_from_then_on() {
     assert_eq!(reloads.connect().read_response().status, 503);
     websocket.send_text("123456");
     websocket.expect_close(1009);
+}
+
+/// All addresses of the machine in place of one: that one holds the port until they do.
+#[cfg(target_os = "linux")]
+#[test]
+fn an_address_takes_the_place_of_another_on_the_same_port() {
+    let reloads = Reloads::start(
+        || (),
+        |(), host, number| {
+            let host = match number {
+                1 => Host::new().listen(format!("0.0.0.0:{}", PORT.get().expect("it began"))),
+                2 => Host::new().listen(format!("127.0.0.2:{}", PORT.get().expect("it began"))),
+                _ => host,
+            };
+            Server::new().host(host.add(say(number)))
+        },
+    );
+    static PORT: OnceLock<u16> = OnceLock::new();
+    let port = reloads.server.address.port();
+    PORT.set(port).expect("once");
+    let mut idle = reloads.connect();
+    assert_eq!(idle.get("/").body, b"0: 0");
+    assert_eq!(
+        reloads.reload().expect("it may"),
+        [format!("0.0.0.0:{port}")]
+    );
+    idle.expect_eof();
+    let other = SocketAddr::from(([127, 0, 0, 2], port));
+    for address in [reloads.server.address, other] {
+        assert_eq!(Client::connect(address).get("/").body, b"1: 0");
+    }
+    assert_eq!(
+        reloads.reload().expect("it may"),
+        [format!("127.0.0.2:{port}")]
+    );
+    expect_refused(reloads.server.address);
+    assert_eq!(Client::connect(other).get("/").body, b"2: 0");
+}
+
+#[test]
+fn the_file_of_a_unix_socket_stays_and_has_the_mode_that_is_asked_for_now() {
+    let name = format!("aerys-reloads-{}.sock", std::process::id());
+    let path = std::env::temp_dir().join(name);
+    let known = path.clone();
+    let reloads = Reloads::start(
+        || (),
+        move |(), host, number| {
+            let mode = ["?mode=600", "?mode=660", "", "?mode=606"][number];
+            let host = host.listen(format!("unix:{}{mode}", known.display()));
+            Server::new().host(if number == 3 {
+                host.name("a b")
+            } else {
+                host.add(say(number))
+            })
+        },
+    );
+    let facts = || {
+        let metadata = std::fs::metadata(&path).expect("it is there");
+        (metadata.ino(), metadata.mode() & 0o777)
+    };
+    let (file, mode) = facts();
+    assert_eq!(mode, 0o600);
+    for number in 1..3 {
+        reloads.reload().expect("it may");
+        assert_eq!(facts(), (file, 0o660));
+        let answer = Client::connect_unix(&path).get("/").body;
+        assert_eq!(answer, format!("{number}: 0").as_bytes());
+    }
+    reloads.reload().expect_err("a name that is none");
+    assert_eq!(facts(), (file, 0o660));
 }

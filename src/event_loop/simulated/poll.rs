@@ -242,6 +242,10 @@ impl System for Simulated {
         self.listen(listener, token)
     }
 
+    fn unlisten(&mut self, _: &mut SimulatedListener) {
+        WORLD.with_borrow_mut(|world| world.listener = None);
+    }
+
     fn clock(&self) -> fn() -> u64 {
         nanos
     }
