@@ -132,7 +132,7 @@ pub use http::{
     UnixAddress, Version,
 };
 pub use ipnet::IpNet;
-pub use server::{Bound, Handle, Host, Server};
+pub use server::{Bound, Handle, Host, Reloading, Server};
 #[cfg(feature = "tls")]
 pub use tls::{Tls, TlsError};
 pub use trust::{ForwardedField, InvalidProxy, TrustedProxy};

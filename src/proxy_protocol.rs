@@ -288,6 +288,11 @@ impl Awaited {
         }
     }
 
+    /// The listener that accepted it.
+    pub(crate) const fn listener_mut(&mut self) -> &mut u16 {
+        &mut self.host
+    }
+
     /// The host that it is of, and when it was accepted.
     pub(crate) const fn origin(&self) -> (u16, Moment) {
         (self.host, self.since)

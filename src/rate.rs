@@ -29,6 +29,11 @@ impl Bucket {
         }
     }
 
+    /// How many tokens a second it gets.
+    pub(crate) const fn rate(&self) -> u64 {
+        self.per_second
+    }
+
     fn refill(&mut self, now: Moment) {
         let elapsed = now.since(self.refilled).as_nanos();
         self.refilled = self.refilled.max(now);

@@ -2,7 +2,10 @@
 
 mod addresses;
 mod plan;
+mod reload;
 mod secure;
+
+pub use reload::Reloading;
 
 use crate::access::AccessLog;
 use crate::app::handler::Responder;
@@ -16,13 +19,14 @@ use crate::event_loop::kernel::Kernel;
 use crate::event_loop::listener::ListeningSocket;
 use crate::event_loop::observer::{Observer, ServerEvent};
 use crate::event_loop::passed::PassedListener;
+use crate::event_loop::reload::NextListener;
 use crate::event_loop::system::Listener;
 use crate::event_loop::{EventLoop, Listening, SIGNALS, WAKER};
 use crate::http::Address;
 #[cfg(feature = "tls")]
 use crate::tls::{Tls, TlsError};
-use addresses::Options;
 use plan::Sites;
+use reload::{OnReload, Planned};
 use secure::{Acceptors, Certificates, Reload};
 use std::fmt;
 use std::sync::Arc;
@@ -182,6 +186,7 @@ pub struct Server {
     stop_on_signals: bool,
     passed: Vec<PassedListener>,
     observer: Observer,
+    on_reload: OnReload,
     stats: Stats,
     access_log: Option<Box<dyn AccessLog>>,
 }
@@ -276,77 +281,79 @@ impl Server {
             hosts,
             config,
             stop_on_signals,
-            mut passed,
+            passed,
             observer,
+            on_reload,
             stats,
             access_log,
         } = self;
-        let planned = plan::plan(&hosts)?;
-        if planned.is_empty() {
-            return Err(Error::NoAddress);
-        }
-        let mut sites = Sites::new(&hosts);
-        let site_of = |planned| sites.site(planned);
-        let places = planned.iter().map(site_of).collect::<Result<Vec<_>, _>>()?;
-        let mut listeners = Vec::new();
         let mut acceptors = Acceptors::default();
-        for (planned, site) in planned.iter().zip(places) {
-            let Options {
-                mode,
-                proxy_protocol,
-                tls,
-            } = planned.options;
-            let acceptor = match tls {
-                Some(true) => Some(acceptors.acceptor(&hosts, planned)?),
-                Some(false) | None => None,
-            };
-            let is_passed = |passed: &PassedListener| *passed.address() == planned.address;
-            let listener = match passed.iter().position(is_passed) {
-                Some(_) if mode.is_some() => Err(plan::invalid(MODE_OF_PASSED)),
-                Some(index) => ListeningSocket::passed(passed.swap_remove(index)),
-                None => ListeningSocket::bind(&planned.address, mode, config.listen_backlog),
-            };
-            let listener = listener.map_err(|source| Error::Bind {
-                address: planned.text.clone(),
-                source,
-            })?;
-            listeners.push(Listening::new(listener, site, proxy_protocol).secured(acceptor));
-        }
-        if let Some(unused) = passed.first() {
-            return Err(Error::Bind {
-                address: unused.address().to_string(),
-                source: plan::invalid("a socket was passed for it, and no host listens there"),
-            });
-        }
-        let names = sites.into_names();
-        let responders = hosts.into_iter().map(Host::into_responders).collect();
+        let (next, listeners) = reload::plan(hosts, config, passed, &[], &mut acceptors)?;
+        let listeners: Vec<_> = listeners
+            .into_iter()
+            .filter_map(NextListener::bound)
+            .collect();
+        let Planned {
+            hosts,
+            names,
+            config,
+            ..
+        } = next;
         let address =
             |listening: &Listening<ListeningSocket>| listening.listener().address().clone();
         let addresses: Vec<_> = listeners.iter().map(address).collect();
         let are_encrypted = listeners.iter().map(Listening::is_encrypted).collect();
-        let reload = acceptors.into_reload();
+        let reload = Reload::default();
+        acceptors.tell(&reload);
         log::info!("listening on {addresses:?}");
         let (mut kernel, control) = Kernel::new(WAKER).map_err(Error::Poll)?;
         if stop_on_signals {
-            let on_hangup = observer.on_hangup(reload.clone().on_hangup());
+            let hangup = reload.is_any() || observer.is_any() || on_reload.is_any();
             let stats = stats.clone();
             let on_state = Box::new(move || stats.log_state());
             kernel
-                .take_signals(SIGNALS, on_hangup, on_state)
+                .take_signals(SIGNALS, hangup, on_state)
                 .map_err(Error::Poll)?;
         }
-        let mut event_loop = EventLoop::new(kernel, control, listeners, responders, names, config)?;
-        event_loop.observe(observer);
+        let mut event_loop = EventLoop::new(kernel, control, listeners, hosts, names, config)?;
+        event_loop.observe(observer.clone());
         event_loop.attach(&stats);
         if let Some(log) = access_log {
             event_loop.log_access(log);
         }
+        event_loop.on_reload(on_reload.into_act(acceptors, reload.clone(), observer, stats));
         Ok(Bound {
             event_loop,
             addresses,
             are_encrypted,
             reload,
         })
+    }
+
+    /// Has `act` called on the server's thread, between two turns of its loop, whenever
+    /// [`Handle::reload`] asks for it, and with [`stop_on_signals`](Self::stop_on_signals) at each
+    /// `SIGHUP`. It says what the server is to be from now on: see [`Reloading`]. Certificates are read
+    /// again behind it, as without.
+    ///
+    /// ```no_run
+    /// use aerys::{Host, Server, StaticFiles};
+    /// fn server(root: &str) -> Result<Server, aerys::Error> {
+    ///     let host = Host::new().listen("127.0.0.1:1337").add(StaticFiles::new(root)?);
+    ///     Ok(Server::new().host(host))
+    /// }
+    /// let server = server("public")?.stop_on_signals(true).on_reload(|reloading| {
+    ///     let next = server("public").and_then(|next| reloading.become_server(next));
+    ///     if let Err(error) = next {
+    ///         eprintln!("nothing has changed: {error}");
+    ///     }
+    /// });
+    /// server.run()?;
+    /// # Ok::<(), aerys::Error>(())
+    /// ```
+    #[must_use]
+    pub fn on_reload(mut self, act: impl FnMut(&mut Reloading<'_>) + 'static) -> Self {
+        self.on_reload = OnReload::new(act);
+        self
     }
 
     /// `listener` as one that all hosts share, what each host answers with, the choice among them,
@@ -394,9 +401,6 @@ impl fmt::Debug for Server {
             .finish_non_exhaustive()
     }
 }
-
-/// Of `?mode=`, at a socket whose file is there.
-const MODE_OF_PASSED: &str = "the socket was passed: its file has the mode that its maker chose";
 
 /// See [`Server::into_parts`].
 type Parts<L> = (
@@ -475,6 +479,12 @@ impl Handle {
     /// changes nothing.
     pub fn stop(&self) {
         self.control.stop();
+    }
+
+    /// Has the server do what it does on [reload](Server::on_reload), certificates included, on its own
+    /// thread and soon.
+    pub fn reload(&self) {
+        self.control.reload();
     }
 
     /// Reads the certificates and keys of all hosts again from their files, on this thread. Who

@@ -4,6 +4,7 @@
 use crate::error::Error;
 use crate::event_loop::EventLoop;
 use crate::event_loop::control::Control;
+use crate::event_loop::reload::{Next, NextListener};
 use crate::event_loop::simulated::{self, Simulated, SimulatedListener};
 use crate::server::Server;
 use std::fmt;
@@ -178,6 +179,34 @@ impl Simulation {
     /// The loop is woken, as it is by what other threads ask of it: on this one nothing else does that.
     pub fn wake(&mut self) {
         simulated::wake();
+    }
+
+    /// The server becomes another, with the listener that it has, as by a [reload](Server::on_reload);
+    /// not if its clients are leaving.
+    ///
+    /// # Errors
+    ///
+    /// As [`new`](Self::new), of names and addresses.
+    ///
+    /// # Panics
+    ///
+    /// If an endpoint is another server's or does not start.
+    pub fn reload(&mut self, server: Server) -> Result<(), Error> {
+        let (listening, hosts, names, config) = server.into_parts(())?;
+        let mut next = Some(Next {
+            listeners: vec![NextListener::in_place_of(0, listening)],
+            hosts,
+            names,
+            config,
+        });
+        self.event_loop.on_reload(Box::new(move |event_loop| {
+            if let Some(next) = next.take() {
+                let became = event_loop.become_next(next);
+                became.expect("endpoints of this server, or new ones that start");
+            }
+        }));
+        self.event_loop.reload();
+        Ok(())
     }
 
     /// Asks for a graceful stop.

@@ -4,6 +4,8 @@
 //! One hub per server, shared by its endpoints and its loop. Each cell is borrowed for the
 //! length of one call here and never while application code runs.
 
+mod endpoints;
+
 use crate::app::compression::Compressors;
 use crate::app::directory::{ClientInfo, Directory, Uncounted};
 use crate::app::endpoint::{Content, OwnedRecipients, Recipients, TimerId};
@@ -18,7 +20,7 @@ use crate::http::remote_stream::Wake;
 use crate::http::stream::{Later, Sink, WeakStream};
 use crate::http::{Address, ResponseStream};
 use crate::moment::Moment;
-use crate::output::{LogId, LogLimits, Output};
+use crate::output::{LogId, Output};
 use crate::panics::bury;
 use crate::stats::{Counts, Limit};
 use crate::websocket::deflate::Agreement;
@@ -119,33 +121,6 @@ impl Hub {
             slots: RefCell::default(),
             counts: Counts::default(),
         })
-    }
-
-    /// Adds an endpoint; its index.
-    pub(crate) fn add_endpoint(&self, config: Rc<WebSocketConfig>) -> u16 {
-        let log = self.add_log(&config).expect("at most 65,535 endpoints");
-        let mut endpoints = self.endpoints.borrow_mut();
-        let index = u16::try_from(endpoints.len()).expect("as many as logs");
-        debug_assert_eq!(log, LogId::from_index(index));
-        endpoints.push(config);
-        index
-    }
-
-    fn add_log(&self, config: &WebSocketConfig) -> Option<LogId> {
-        self.output.borrow_mut().add_log(LogLimits {
-            soft_backlog_bytes: config.soft_backlog_bytes,
-            hard_backlog_bytes: config.hard_backlog_bytes,
-            policy: config.backlog_policy,
-        })
-    }
-
-    pub(crate) fn config(&self, endpoint: u16) -> Rc<WebSocketConfig> {
-        Rc::clone(&self.endpoints.borrow()[usize::from(endpoint)])
-    }
-
-    #[inline]
-    pub(crate) fn max_frame_bytes(&self, endpoint: u16) -> Option<usize> {
-        self.endpoints.borrow()[usize::from(endpoint)].max_outgoing_frame_bytes
     }
 
     /// `client`'s handshake was accepted: it is part of every broadcast from now on. What was agreed

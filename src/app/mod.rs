@@ -8,6 +8,7 @@ pub(crate) mod compression;
 pub(crate) mod directory;
 pub(crate) mod endpoint;
 pub(crate) mod handler;
+pub(crate) mod hosts;
 pub(crate) mod hub;
 pub(crate) mod middleware;
 pub(crate) mod names;
@@ -22,12 +23,12 @@ pub(crate) mod upload;
 pub(crate) mod websocket;
 
 use crate::config::Config;
+use crate::error::Error;
 use crate::http::{BodyPlan, Request, Response, StatusCode, forwarded};
 use crate::panics;
 use crate::trust::{ForwardedField, TrustedProxy, is_trusted};
-use handler::Responder;
+use hosts::{Hosts, Outdated};
 use hub::Hub;
-use names::Names;
 use running::{Callback, Running};
 use static_files::StaticFiles;
 use std::any::Any;
@@ -38,10 +39,7 @@ use websocket::AnyApplication;
 
 /// Everything of the application that the loop calls.
 pub(crate) struct App {
-    /// By host: the responders, in the order in which they are asked.
-    hosts: Vec<Vec<Box<dyn Responder>>>,
-    /// The choices among hosts that share a listener: their numbers go on behind the hosts'.
-    names: Vec<Names>,
+    hosts: Hosts,
     endpoints: Vec<Rc<dyn AnyApplication>>,
     /// What of it runs now.
     running: Arc<Running>,
@@ -51,45 +49,96 @@ pub(crate) struct App {
 }
 
 impl App {
-    /// Takes the hosts' responders and makes the endpoints among them part of `hub`.
+    /// Takes the hosts and makes the endpoints among them part of `hub`.
     ///
-    /// `None` if one of them belongs to another server already.
-    pub(crate) fn new(
-        hosts: Vec<Vec<Box<dyn Responder>>>,
-        names: Vec<Names>,
-        config: &Config,
-        hub: &Rc<Hub>,
-    ) -> Option<Self> {
-        let mut found: Vec<Rc<dyn AnyApplication>> = Vec::new();
-        for responder in hosts.iter().flatten() {
-            responder.visit_endpoints(&mut |endpoint: &dyn Any| {
-                let Some(endpoint) = endpoint.downcast_ref::<Rc<dyn AnyApplication>>() else {
-                    return;
-                };
-                // Mounted on several routes it still is one endpoint.
-                if !found
-                    .iter()
-                    .any(|known| Rc::ptr_eq(known.state(), endpoint.state()))
-                {
-                    found.push(Rc::clone(endpoint));
-                }
-            });
-        }
-        for endpoint in &found {
-            let state = endpoint.state();
-            let index = hub.add_endpoint(Rc::new(state.config.borrow().bounded()));
-            if !state.attach(hub, index) {
-                return None;
-            }
-        }
-        Some(Self {
-            hosts,
-            names,
-            endpoints: found,
+    /// # Errors
+    ///
+    /// One of them belongs to another server already; they are too many.
+    pub(crate) fn new(hosts: Hosts, config: &Config, hub: &Rc<Hub>) -> Result<Self, Error> {
+        let mut app = Self {
+            endpoints: Vec::new(),
             running: Arc::clone(&hub.running),
             trusted: config.trusted_proxies.clone(),
             forwarded_field: config.forwarded_field,
-        })
+            hosts,
+        };
+        let found = app.hosts.endpoints();
+        app.add_endpoints(&found, hub)?;
+        Ok(app)
+    }
+
+    /// Makes those of `found` part of `hub` that are not yet: their indices.
+    ///
+    /// # Errors
+    ///
+    /// As [`new`](Self::new). Then none is.
+    pub(crate) fn add_endpoints(
+        &mut self,
+        found: &[Rc<dyn AnyApplication>],
+        hub: &Rc<Hub>,
+    ) -> Result<Vec<u16>, Error> {
+        let mut new = Vec::new();
+        for endpoint in found {
+            match endpoint.state().server() {
+                None => new.push(endpoint),
+                Some((known, index)) if Rc::ptr_eq(known, hub) && self.has(*index, endpoint) => {}
+                Some(_) => return Err(Error::EndpointInUse),
+            }
+        }
+        let mut added = Vec::new();
+        for endpoint in new {
+            let state = endpoint.state();
+            let config = Rc::new(state.config.borrow().bounded());
+            let Some(index) = hub.add_endpoint(config) else {
+                added
+                    .into_iter()
+                    .for_each(|index| self.remove_endpoint(index));
+                return Err(too_many());
+            };
+            self.endpoints
+                .resize_with(usize::from(index), websocket::vacant);
+            self.endpoints.push(Rc::clone(endpoint));
+            state.attach(hub, index);
+            added.push(index);
+        }
+        Ok(added)
+    }
+
+    fn has(&self, index: u16, endpoint: &Rc<dyn AnyApplication>) -> bool {
+        let known = self.endpoints.get(usize::from(index));
+        known.is_some_and(|known| Rc::ptr_eq(known.state(), endpoint.state()))
+    }
+
+    /// Lets an endpoint go that did not start.
+    pub(crate) fn remove_endpoint(&mut self, index: u16) {
+        let endpoint = &mut self.endpoints[usize::from(index)];
+        let removed = std::mem::replace(endpoint, websocket::vacant());
+        removed.state().remote.stop();
+        panics::bury(removed);
+    }
+
+    /// Serves by other hosts from now on; returns those of before.
+    pub(crate) fn set_hosts(&mut self, hosts: Hosts, config: &Config) -> Hosts {
+        self.trusted.clone_from(&config.trusted_proxies);
+        self.forwarded_field = config.forwarded_field;
+        std::mem::replace(&mut self.hosts, hosts)
+    }
+
+    /// Asks something of the hosts at `listener`, or of those that are `outdated`.
+    #[inline]
+    pub(crate) fn ask<R>(
+        &mut self,
+        listener: u16,
+        outdated: Option<Outdated>,
+        ask: impl FnOnce(&mut Self, u16) -> R,
+    ) -> R {
+        let Some(Outdated { hosts, listener }) = outdated else {
+            return ask(self, listener);
+        };
+        std::mem::swap(&mut self.hosts, &mut hosts.borrow_mut());
+        let answer = ask(self, listener);
+        std::mem::swap(&mut self.hosts, &mut hosts.borrow_mut());
+        answer
     }
 
     pub(crate) fn endpoints(&self) -> &[Rc<dyn AnyApplication>] {
@@ -118,22 +167,28 @@ impl App {
     }
 
     fn visit_files(&self, mut visit: impl FnMut(&StaticFiles)) {
-        for responders in &self.hosts {
-            handler::visit_each(responders, &mut |inside: &dyn Any| {
-                if let Some(files) = inside.downcast_ref() {
-                    visit(files);
-                }
-            });
-        }
+        self.hosts.visit(&mut |inside: &dyn Any| {
+            if let Some(files) = inside.downcast_ref() {
+                visit(files);
+            }
+        });
     }
 
-    /// Asks the responders of `host`, or of the one that `request` is for if several share the
-    /// listener, until one starts `response`, which nobody has yet; 404 if none does, 500 if one
+    /// Asks the responders of the host at `listener`, or of the one that `request` is for if several
+    /// share it, until one starts `response`, which nobody has yet; 404 if none does, 500 if one
     /// panics.
-    pub(crate) fn respond(&mut self, host: u16, request: &mut Request, response: &mut Response) {
-        let host = self.host_of(host, request);
+    pub(crate) fn respond(
+        &mut self,
+        listener: u16,
+        request: &mut Request,
+        response: &mut Response,
+    ) {
+        let Some(host) = self.host_of(listener, request) else {
+            *response = unlistened();
+            return;
+        };
         // Filled where it stays: handed on, it would be copied each time.
-        let responders = &mut self.hosts[host];
+        let responders = self.hosts.responders_mut(host);
         self.running.enter(Callback::Responder, None);
         let is_answered = panics::catch(Callback::Responder.name(), || {
             handler::ask_each(responders, request, response)
@@ -150,24 +205,20 @@ impl App {
         }
     }
 
-    /// How the body of a request to `host` is taken, if one of its responders says so.
-    pub(crate) fn body_plan(&self, host: u16, request: &mut Request) -> Option<BodyPlan> {
-        let responders = &self.hosts[self.host_of(host, request)];
+    /// How the body of a request at `listener` is taken, if a responder of its host says so.
+    pub(crate) fn body_plan(&self, listener: u16, request: &mut Request) -> Option<BodyPlan> {
+        let responders = self.hosts.responders(self.host_of(listener, request)?);
         let plan = || handler::first_plan(responders, request);
         self.call(Callback::Responder, None, plan)?
     }
 
     /// The host that is asked: the only one of its listener, or the one that `request` is for.
     #[inline]
-    fn host_of(&self, host: u16, request: &mut Request) -> usize {
+    fn host_of(&self, listener: u16, request: &mut Request) -> Option<usize> {
         if !self.trusted.is_empty() {
             self.believe(request);
         }
-        let host = usize::from(host);
-        if host >= self.hosts.len() {
-            return self.choose(host - self.hosts.len(), request);
-        }
-        host
+        self.hosts.host(listener, request)
     }
 
     /// Takes what a trusted peer says of its client.
@@ -182,15 +233,6 @@ impl App {
             let forwarded = forwarded::read(headers, field, &self.trusted);
             request.set_forwarded(forwarded);
         }
-    }
-
-    /// The host that `request` is for, of those with the names of that number.
-    #[inline(never)]
-    fn choose(&self, names: usize, request: &Request) -> usize {
-        let default_port = if request.is_encrypted() { 443 } else { 80 };
-        self.names[names]
-            .choose(request.host(), default_port)
-            .into()
     }
 
     /// Calls application code, an endpoint's or nobody's; `None` if it panicked, which is logged.
@@ -211,7 +253,10 @@ impl App {
     /// Drops what it is, one after the other: each may panic in that, and two at once would end the
     /// process.
     pub(crate) fn bury(&mut self) {
-        self.hosts.drain(..).flatten().for_each(panics::bury);
+        panics::bury(std::mem::replace(
+            &mut self.hosts,
+            Hosts::new(Vec::new(), Vec::new(), Vec::new()),
+        ));
         self.endpoints.drain(..).for_each(panics::bury);
     }
 
@@ -230,6 +275,19 @@ fn not_found(unstarted: &Response) -> Response {
     response
 }
 
+/// The answer to a client of a listener that is none any more.
+#[cold]
+fn unlistened() -> Response {
+    let reason = "This address is not served any more.";
+    let mut response = Response::error(StatusCode::MISDIRECTED_REQUEST, reason);
+    response.set_header("connection", "close");
+    response
+}
+
+fn too_many() -> Error {
+    Error::Start("a server has fewer than 65,535 endpoints and kinds of compression".into())
+}
+
 /// The answer where the application panicked.
 pub(crate) fn failed() -> Response {
     Response::error(
@@ -242,7 +300,6 @@ impl fmt::Debug for App {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("App")
             .field("hosts", &self.hosts.len())
-            .field("names", &self.names.len())
             .field("endpoints", &self.endpoints.len())
             .finish_non_exhaustive()
     }

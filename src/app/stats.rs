@@ -4,7 +4,7 @@ use crate::app::hub::Hub;
 use crate::moment::Moment;
 use crate::panics;
 use crate::stats::{CLOSE_CODES, EndpointClients, Limit, SlowClient, Snapshot, state_lines};
-use std::cell::{Cell, OnceCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::rc::Rc;
@@ -36,7 +36,7 @@ pub struct Stats {
 struct Shared {
     hub: OnceCell<Rc<Hub>>,
     /// What endpoints are called, by index.
-    names: OnceCell<Vec<String>>,
+    names: RefCell<Rc<[String]>>,
     /// Somebody has a handle.
     is_asked_for: Cell<bool>,
 }
@@ -48,20 +48,19 @@ impl Stats {
         self.clone()
     }
 
-    /// The server is there: `names` are those of its endpoints.
+    /// The server is there: `names` are those of its endpoints, empty where there is none.
     pub(crate) fn attach(&self, hub: &Rc<Hub>, names: Vec<String>) {
-        if self.shared.is_asked_for.get() {
+        let is_known = self.shared.hub.get().is_some();
+        if self.shared.is_asked_for.get() && !is_known {
             hub.counts.turns.replace(Some(Box::default()));
         }
-        let is_new = self.shared.hub.set(Rc::clone(hub)).is_ok();
-        debug_assert!(is_new, "a server has its own");
-        let _ = self.shared.names.set(names);
+        let known = self.shared.hub.get_or_init(|| Rc::clone(hub));
+        debug_assert!(Rc::ptr_eq(known, hub), "a server has its own");
+        self.shared.names.replace(names.into());
     }
 
-    fn name(&self, endpoint: u16) -> &str {
-        let names = self.shared.names.get();
-        let name = names.and_then(|names| names.get(usize::from(endpoint)));
-        name.map_or("", String::as_str)
+    fn names(&self) -> Rc<[String]> {
+        Rc::clone(&self.shared.names.borrow())
     }
 
     /// Whether a stop was asked for: the server drains, or its clients are leaving. What a check of its
@@ -141,19 +140,23 @@ impl Stats {
 
     fn endpoints(&self, hub: &Hub) -> Vec<EndpointClients> {
         let mut clients = BTreeMap::<&str, u64>::new();
-        let count = self.shared.names.get().map_or(0, Vec::len);
-        for endpoint in (0..=u16::MAX).take(count) {
-            *clients.entry(self.name(endpoint)).or_default() += hub.client_count(endpoint) as u64;
+        let names = self.names();
+        for (endpoint, name) in (0..=u16::MAX).zip(&*names) {
+            // Without a name it is no endpoint.
+            if !name.is_empty() {
+                *clients.entry(name).or_default() += hub.client_count(endpoint) as u64;
+            }
         }
         let clients = clients.into_iter();
-        let named = clients.map(|(name, clients)| EndpointClients {
+        let told = clients.map(|(name, clients)| EndpointClients {
             name: name.to_owned(),
             clients,
         });
-        named.collect()
+        told.collect()
     }
 
     fn slowest(&self, hub: &Hub) -> Vec<SlowClient> {
+        let names = self.names();
         let directory = hub.directory.borrow();
         let mut output = hub.output.borrow_mut();
         let is_open = |slot| directory.id_at(slot).is_some();
@@ -163,7 +166,7 @@ impl Stats {
             Some(SlowClient {
                 id,
                 remote_address: directory.info(slot)?.remote_address,
-                endpoint: self.name(directory.endpoint_of(id)?).to_owned(),
+                endpoint: names.get(usize::from(directory.endpoint_of(id)?))?.clone(),
                 backlog_bytes,
             })
         });

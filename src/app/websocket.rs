@@ -72,7 +72,8 @@ impl<H: WebSocketHandler> Clone for WebSocket<H> {
 }
 
 impl<H: WebSocketHandler> WebSocket<H> {
-    /// Sets the endpoint's options. What is set once the server is bound has no effect.
+    /// Sets the endpoint's options. What is set once the server is bound counts from its next
+    /// [reload](crate::Server::on_reload) on.
     #[must_use]
     pub fn config(self, config: WebSocketConfig) -> Self {
         self.application.state.config.replace(Rc::new(config));
@@ -119,6 +120,8 @@ impl<H: WebSocketHandler> Application<H> {
     /// Whether one more handshake is within the rate. What is refused does not count.
     fn may_shake_hands(&self, rate: u32, now: Moment) -> bool {
         let bucket = self.handshakes.get();
+        // The rate may be another by now.
+        let bucket = bucket.filter(|bucket| bucket.rate() == u64::from(rate.max(1)));
         let mut bucket = bucket.unwrap_or_else(|| Bucket::new(rate.into(), now));
         let may = bucket.try_take(now);
         self.handshakes.set(Some(bucket));
@@ -194,6 +197,32 @@ pub(crate) trait AnyApplication {
     fn timer(&self, timer: TimerId);
     fn close(&self, client: ClientId, code: CloseCode, reason: &str);
     fn stop(&self);
+}
+
+/// No endpoint, where one has yet to be or could not start.
+struct Vacant(Rc<EndpointState>);
+
+/// No endpoint: nobody is a client of it.
+pub(crate) fn vacant() -> Rc<dyn AnyApplication> {
+    Rc::new(Vacant(EndpointState::new()))
+}
+
+impl AnyApplication for Vacant {
+    fn state(&self) -> &Rc<EndpointState> {
+        &self.0
+    }
+
+    fn start(&self) -> Result<(), StartError> {
+        Ok(())
+    }
+
+    fn forget_handshake(&self) {}
+    fn open(&self, _: ClientId) {}
+    fn data(&self, _: ClientId, _: Message<'_>) {}
+    fn drain(&self, _: ClientId) {}
+    fn timer(&self, _: TimerId) {}
+    fn close(&self, _: ClientId, _: CloseCode, _: &str) {}
+    fn stop(&self) {}
 }
 
 impl<H: WebSocketHandler> AnyApplication for Application<H> {

@@ -1,9 +1,9 @@
 //! Settings to a server: the one place where flags and files meet the library's types.
 
-use crate::cli::demo;
+use crate::cli::demo::{self, Demo};
 use crate::cli::flags::ServeArgs;
 use crate::cli::host::{FileSettings, HostSettings, TlsSettings};
-use crate::cli::live::Live;
+use crate::cli::live::{Live, LiveArgs};
 use crate::cli::secure::{self, HttpsPort};
 use aerys::{
     Compression, Config, Host, Request, Response, Server, StaticFiles, StatusCode, WebSocketConfig,
@@ -19,33 +19,85 @@ pub(crate) struct Built {
     pub(crate) https_port: HttpsPort,
 }
 
+/// What stays when a server becomes another: endpoints with their clients, certificates with their
+/// sessions, and what was made once.
+#[derive(Default)]
+pub(crate) struct Kept {
+    /// By the names of their hosts.
+    demos: Vec<(Vec<String>, Demo)>,
+    certificates: Vec<(TlsSettings, secure::Certificates)>,
+    live: Option<(LiveArgs, Live)>,
+}
+
+impl Kept {
+    /// The certificates that a host is asked to have: those that it had, if they are the same files.
+    fn tls(&mut self, settings: &TlsSettings) -> Result<secure::Certificates, String> {
+        let known = self
+            .certificates
+            .iter()
+            .find(|(known, _)| known == settings);
+        if let Some((_, certificates)) = known {
+            return Ok(certificates.clone());
+        }
+        let certificates = tls(settings)?;
+        self.certificates
+            .push((settings.clone(), certificates.clone()));
+        Ok(certificates)
+    }
+
+    /// The demo of a host.
+    fn demo(&mut self, host: &HostSettings) -> &Demo {
+        let names: Vec<String> = host
+            .names
+            .iter()
+            .flatten()
+            .map(|name| name.value.clone())
+            .collect();
+        let known = self.demos.iter().position(|(known, _)| *known == names);
+        let index = known.unwrap_or_else(|| {
+            self.demos.push((names, Demo::new()));
+            self.demos.len() - 1
+        });
+        &self.demos[index].1
+    }
+}
+
 /// A server by flags and hosts.
 ///
 /// # Errors
 ///
 /// One line that says what failed.
-pub(crate) fn server(flags: &ServeArgs, hosts: &[HostSettings]) -> Result<Built, String> {
+pub(crate) fn server(
+    flags: &ServeArgs,
+    hosts: &[HostSettings],
+    kept: &mut Kept,
+) -> Result<Built, String> {
     let mut server = Server::new().config(config(flags)).stop_on_signals(true);
     let mut fingerprints = Vec::new();
-    let live = &flags.live;
-    let live = live.is_any().then(|| Live::new(server.stats(), live));
+    // As it was at the start.
+    if kept.live.is_none() && flags.live.is_any() {
+        let live = Live::new(server.stats(), &flags.live);
+        kept.live = Some((flags.live.clone(), live));
+    }
+    kept.certificates
+        .retain(|(known, _)| hosts.iter().any(|host| host.tls == *known));
     for host in hosts {
-        let tls = tls(&host.tls)?;
+        let tls = kept.tls(&host.tls)?;
         if host.tls.self_signed {
             fingerprints.extend(tls.fingerprint());
         }
         let mut made = Host::new();
-        if let Some(live) = &live
-            && flags.live.live
+        if let Some((asked, live)) = &kept.live
+            && asked.live
         {
             made = made.add(live.for_this_machine());
         }
-        server = server.host(tls.apply(build_host(made, host, flags)?));
+        server = server.host(tls.apply(build_host(made, host, flags, kept)?));
     }
-    if let Some(live) = live
-        && !flags.live.live_listen.is_empty()
+    if let Some((asked, live)) = &kept.live
+        && !asked.live_listen.is_empty()
     {
-        server = server.host(live.host(&flags.live));
+        server = server.host(live.host(asked));
     }
     let https_port = HttpsPort::default();
     if !flags.tls_redirect.is_empty() {
@@ -151,7 +203,12 @@ fn websocket_config(flags: &ServeArgs) -> WebSocketConfig {
 }
 
 /// Gives `host` all that its settings say.
-fn build_host(mut host: Host, settings: &HostSettings, flags: &ServeArgs) -> Result<Host, String> {
+fn build_host(
+    mut host: Host,
+    settings: &HostSettings,
+    flags: &ServeArgs,
+    kept: &mut Kept,
+) -> Result<Host, String> {
     for name in settings.names.iter().flatten() {
         host = host.name(&name.value);
     }
@@ -166,7 +223,7 @@ fn build_host(mut host: Host, settings: &HostSettings, flags: &ServeArgs) -> Res
         );
     }
     if settings.demo {
-        host = host.add(demo::router(&websocket_config(flags)));
+        host = host.add(kept.demo(settings).router(&websocket_config(flags)));
         if settings.files.is_none() {
             host = host.add(demo::page());
         }

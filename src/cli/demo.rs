@@ -5,23 +5,39 @@ mod name;
 mod page;
 
 use aerys::{
-    ClientId, Endpoint, Message, Request, Response, Router, WebSocketConfig, WebSocketHandler,
-    websocket,
+    ClientId, Endpoint, Message, Request, Response, Router, WebSocket, WebSocketConfig,
+    WebSocketHandler, websocket,
 };
 
 pub(crate) use page::page;
 
 /// The endpoints of the demo.
-pub(crate) fn router(config: &WebSocketConfig) -> Router {
-    let (plain, named) = chat::endpoints();
-    Router::new()
-        .get("/chat", plain.config(config.clone()))
-        .get("/chat/named", named.config(config.clone()))
-        .get("/echo", websocket(|ws| Echo { ws }).config(config.clone()))
-        .get(
-            "/broadcast",
-            websocket(|ws| Broadcast { ws }).config(config.clone()),
-        )
+pub(crate) struct Demo {
+    plain: WebSocket<chat::Plain>,
+    named: WebSocket<chat::Named>,
+    echo: WebSocket<Echo>,
+    broadcast: WebSocket<Broadcast>,
+}
+
+impl Demo {
+    pub(crate) fn new() -> Self {
+        let (plain, named) = chat::endpoints();
+        Self {
+            plain,
+            named,
+            echo: websocket(|ws| Echo { ws }),
+            broadcast: websocket(|ws| Broadcast { ws }),
+        }
+    }
+
+    /// Their routes.
+    pub(crate) fn router(&self, config: &WebSocketConfig) -> Router {
+        Router::new()
+            .get("/chat", self.plain.clone().config(config.clone()))
+            .get("/chat/named", self.named.clone().config(config.clone()))
+            .get("/echo", self.echo.clone().config(config.clone()))
+            .get("/broadcast", self.broadcast.clone().config(config.clone()))
+    }
 }
 
 /// Sends every message back to its sender.

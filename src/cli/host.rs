@@ -36,7 +36,7 @@ pub(crate) struct HostSettings {
 }
 
 /// By what a host speaks TLS, if it does.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct TlsSettings {
     pub(crate) certificates: Vec<PathBuf>,
     /// One for each certificate, or none: then each is in the file of its certificate.

@@ -45,7 +45,8 @@ impl LogOutput {
         queue.start(io::stderr())?;
         let colors = anstream::AutoStream::choice(&io::stderr());
         env_logger::Builder::new()
-            .filter_level(level)
+            // All of it: what is too little for `level` does not come here, which may be another later.
+            .filter_level(LevelFilter::Trace)
             // The hook tells of panics, and where they were.
             .filter_module("aerys::panics", LevelFilter::Off)
             .target(Target::Pipe(Box::new(Lines(Arc::clone(&queue)))))
@@ -59,6 +60,7 @@ impl LogOutput {
                 format.format(line, &escaped.args(format_args!("{message}")).build())
             })
             .init();
+        log::set_max_level(level);
         let waited_for = Arc::clone(&queue);
         std::panic::set_hook(Box::new(move |panic| {
             log::error!("{}", told(panic));

@@ -7,6 +7,7 @@ mod access_log;
 mod address;
 mod bench;
 mod build;
+mod changes;
 mod client;
 mod connect;
 mod demo;
@@ -22,6 +23,7 @@ mod live;
 mod log_output;
 mod mistakes;
 mod privileges;
+mod reload;
 mod schemes;
 mod secure;
 mod serve;
@@ -37,6 +39,7 @@ use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use clap_complete::Shell;
 use connect::ConnectArgs;
 use flags::{FileDefaults, ServeArgs};
+use host::HostSettings;
 use log_output::LogOutput;
 use std::cell::OnceCell;
 use std::env;
@@ -134,6 +137,8 @@ struct Serve {
     flags: ServeArgs,
     /// Flags and variables, by name, that say what a file with hosts says for each of them.
     of_one_host: Vec<String>,
+    /// What each setting comes to, by its key.
+    values: Vec<(String, String)>,
 }
 
 impl Serve {
@@ -190,13 +195,27 @@ pub(crate) fn run() -> ExitCode {
 
 /// Serves by the command line, the variables, and the file that they name.
 fn serve(first: Serve, arguments: &[OsString], log: &OnceCell<LogOutput>) -> Result<(), Failure> {
+    let (serve, hosts) = understood(first, arguments)?;
+    serve::serve(serve, hosts, arguments, log)
+}
+
+/// The same once more, of a server that runs: the file may be another by now.
+fn read_again(arguments: &[OsString]) -> Result<(Serve, Vec<HostSettings>), Failure> {
+    match parse(arguments, &FileDefaults::default())? {
+        Task::Serve(first) => understood(*first, arguments),
+        _ => Err(Failure::AtRunTime("this is no server".to_owned())),
+    }
+}
+
+/// What flags and variables come to with the file that they name, and its hosts.
+fn understood(first: Serve, arguments: &[OsString]) -> Result<(Serve, Vec<HostSettings>), Failure> {
     let Some(path) = first.flags.config.clone() else {
-        return serve::serve(first, Vec::new(), log);
+        return Ok((first, Vec::new()));
     };
     let file = settings::read(&path)?;
     // Once more, now that the defaults are known. It is `serve` again.
     let Task::Serve(serve) = parse(arguments, &file.defaults)? else {
-        return Ok(());
+        return Ok((first, Vec::new()));
     };
     match serve.of_one_host.first() {
         Some(name) if !file.hosts.is_empty() => Err(Failure::Arguments(vec![format!(
@@ -204,7 +223,7 @@ fn serve(first: Serve, arguments: &[OsString], log: &OnceCell<LogOutput>) -> Res
              says it itself",
             path.display()
         )])),
-        _ => serve::serve(*serve, file.hosts, log),
+        _ => Ok((*serve, file.hosts)),
     }
 }
 
@@ -242,8 +261,20 @@ fn try_parse(arguments: &[OsString], file: &FileDefaults) -> Result<Task, clap::
         ValueSource::EnvVariable => Some(flags::variable(&arg)),
         _ => None,
     });
+    let of_one_host = given.collect();
+    let values = flags::all().into_iter().map(|arg| {
+        let key = flags::key(&arg).to_owned();
+        let values: Vec<String> = if flags::is_listen(&arg) {
+            flags.listen.iter().map(ToString::to_string).collect()
+        } else {
+            let raw = matches.get_raw(arg.get_id().as_str()).into_iter().flatten();
+            raw.map(|value| value.display().to_string()).collect()
+        };
+        (key, values.join(", "))
+    });
     Ok(Task::Serve(Box::new(Serve {
-        of_one_host: given.collect(),
+        of_one_host,
+        values: values.collect(),
         flags,
     })))
 }

@@ -10,7 +10,7 @@ use std::rc::Rc;
 use std::{cell::Cell, iter::Zip, slice};
 
 /// The certificates of a host, or none.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Certificates {
     #[cfg(feature = "tls")]
     tls: Option<Tls>,

@@ -1,15 +1,18 @@
 //! `aerys serve`: the server by its settings, its addresses on standard output.
 
 use crate::cli::access_log::AccessOutput;
-use crate::cli::address::{ListenAddress, Place};
+use crate::cli::address::Place;
+use crate::cli::build::Kept;
 use crate::cli::flags::{self, ServeArgs};
 use crate::cli::host::{FileSettings, HostSettings, Located, TlsSettings};
 use crate::cli::log_output::LogOutput;
-use crate::cli::systemd::{self, Notifier, Sockets};
+use crate::cli::reload::{self, Reloader};
+use crate::cli::systemd::{self, Notifier, Passed, Sockets};
 use crate::cli::{Failure, Serve, build, descriptors, privileges, schemes, unbound};
-use aerys::{Address, Bound, Server, ServerEvent};
+use aerys::{Address, Server, ServerEvent};
 use std::cell::OnceCell;
 use std::env;
+use std::ffi::OsString;
 use std::io::{self, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::thread;
@@ -23,11 +26,9 @@ use std::thread;
 pub(crate) fn serve(
     mut serve: Serve,
     mut hosts: Vec<HostSettings>,
+    arguments: &[OsString],
     log: &OnceCell<LogOutput>,
 ) -> Result<(), Failure> {
-    if hosts.is_empty() {
-        hosts.push(host_of_flags(&serve.flags));
-    }
     // Before there is a second thread, which would keep what this one gives up.
     privileges::refuse_new()?;
     let no_thread =
@@ -36,7 +37,9 @@ pub(crate) fn serve(
     let started = LogOutput::start(serve.flags.log_level).map_err(no_thread)?;
     log.get_or_init(|| started);
     // The log has opened nothing, and has what is to be said of these.
-    let passed = take_passed(&mut serve.flags, &mut hosts).map_err(Failure::AtRunTime)?;
+    let sockets = take_sockets(&serve.flags, &hosts).map_err(Failure::AtRunTime)?;
+    let passed = sockets.passed().map_err(Failure::AtRunTime)?;
+    complete(&mut serve, &mut hosts, &passed).map_err(Failure::AtRunTime)?;
     let serve = &serve;
     let flags = &serve.flags;
     for word in flags::words_on_variables(env::vars_os().map(|(name, _)| name)) {
@@ -44,12 +47,11 @@ pub(crate) fn serve(
     }
     let identity = privileges::named(flags)?;
     raise_descriptor_limit(flags.max_connections);
-    judge_root(serve)?;
-    judge_tls(serve)?;
-    judge_schemes(serve, &hosts)?;
-    let built = build::server(flags, &hosts).map_err(Failure::AtRunTime)?;
+    judge(serve, &hosts)?;
+    let mut kept = Kept::default();
+    let built = build::server(flags, &hosts, &mut kept).map_err(Failure::AtRunTime)?;
     let failed = |error: aerys::Error| Failure::AtRunTime(error.to_string());
-    let listeners = passed.into_listeners(&hosts, &flags.tls_redirect);
+    let listeners = sockets.into_listeners(&hosts, &flags.tls_redirect);
     let are_passed: Vec<Address> = listeners
         .iter()
         .map(|passed| passed.address().clone())
@@ -60,6 +62,13 @@ pub(crate) fn serve(
         server = server.access_log(access.lines(flags.access_log_format));
     }
     server = observed(server, access.as_ref());
+    let mut reloader = Reloader {
+        arguments: arguments.to_vec(),
+        settled: reload::settled(serve, &hosts),
+        kept,
+        passed,
+    };
+    let server = server.on_reload(move |reloading| reloader.reload(reloading));
     let bound = server
         .bind()
         .map_err(|error| Failure::AtRunTime(unbound::describe(&error)))?;
@@ -69,8 +78,11 @@ pub(crate) fn serve(
     if let Some(access) = &access {
         access.open().map_err(Failure::AtRunTime)?;
     }
-    built.https_port.set(https_port(&bound));
-    announce(&bound, &built.fingerprints).map_err(no_thread)?;
+    let addresses = bound.addresses().iter();
+    let addresses = addresses.map(|address| (address.clone(), bound.is_encrypted(address)));
+    let addresses: Vec<_> = addresses.collect();
+    built.https_port.set(https_port(&addresses));
+    announce(&addresses, &built.fingerprints).map_err(no_thread)?;
     bound.run().map_err(failed)
 }
 
@@ -94,25 +106,48 @@ fn observed(server: Server, access: Option<&AccessOutput>) -> Server {
     })
 }
 
-/// Takes the sockets that systemd passed, if an address asks for them, and puts their addresses in the
-/// place of that.
+/// Takes the sockets that systemd passed, if an address asks for them.
 ///
 /// # Errors
 ///
 /// One line that says what is wrong with them.
-fn take_passed(flags: &mut ServeArgs, hosts: &mut [HostSettings]) -> Result<Sockets, String> {
-    let is_wanted = |address: &ListenAddress| matches!(address.place, Place::Systemd(_));
-    let mut of_hosts = hosts.iter().flat_map(|host| host.listen.iter().flatten());
-    let are_wanted = of_hosts.any(|address| is_wanted(&address.value))
-        || flags.tls_redirect.iter().any(is_wanted);
-    let sockets = Sockets::take(are_wanted)?;
-    sockets.put_into(hosts)?;
-    let mut redirects = Vec::new();
-    for address in flags.tls_redirect.drain(..) {
-        redirects.extend(sockets.found_for(address)?);
+fn take_sockets(flags: &ServeArgs, hosts: &[HostSettings]) -> Result<Sockets, String> {
+    let of_hosts = hosts.iter().flat_map(|host| host.listen.iter().flatten());
+    let of_hosts = of_hosts.map(|address| &address.value);
+    // Without hosts the flags make one.
+    let of_flags = flags.listen.iter().filter(|_| hosts.is_empty());
+    let mut all = of_hosts.chain(of_flags).chain(&flags.tls_redirect);
+    Sockets::take(all.any(|address| matches!(address.place, Place::Systemd(_))))
+}
+
+/// Makes the one host of flags if there is no other, and puts the addresses of sockets that were passed in
+/// the place of those that ask for them.
+///
+/// # Errors
+///
+/// One line: there is none of that name.
+pub(crate) fn complete(
+    serve: &mut Serve,
+    hosts: &mut Vec<HostSettings>,
+    passed: &Passed,
+) -> Result<(), String> {
+    if hosts.is_empty() {
+        hosts.push(host_of_flags(&serve.flags));
     }
-    flags.tls_redirect = redirects;
-    Ok(sockets)
+    passed.put_into(hosts)?;
+    let mut redirects = Vec::new();
+    for address in serve.flags.tls_redirect.drain(..) {
+        redirects.extend(passed.found_for(address)?);
+    }
+    serve.flags.tls_redirect = redirects;
+    Ok(())
+}
+
+/// Judges what can be told without listening.
+pub(crate) fn judge(serve: &Serve, hosts: &[HostSettings]) -> Result<(), Failure> {
+    judge_root(serve)?;
+    judge_tls(serve)?;
+    judge_schemes(serve, hosts)
 }
 
 /// Judges the root that a flag or a variable names: one of the file was judged with the file.
@@ -172,12 +207,9 @@ fn tls_of_flags(flags: &ServeArgs) -> TlsSettings {
 }
 
 /// The port of the first address at which TLS is spoken, or the usual one.
-fn https_port(bound: &Bound) -> u16 {
-    let mut encrypted = bound
-        .addresses()
-        .iter()
-        .filter(|address| bound.is_encrypted(address));
-    let address = encrypted.find_map(Address::socket_addr);
+pub(crate) fn https_port(addresses: &[(Address, bool)]) -> u16 {
+    let mut encrypted = addresses.iter().filter(|(_, is_encrypted)| *is_encrypted);
+    let address = encrypted.find_map(|(address, _)| address.socket_addr());
     address.map_or(443, |address| address.port())
 }
 
@@ -204,13 +236,12 @@ fn host_of_flags(flags: &ServeArgs) -> HostSettings {
 /// # Errors
 ///
 /// The system has no thread left.
-fn announce(bound: &Bound, fingerprints: &[String]) -> io::Result<()> {
-    let line = |address: &Address| {
-        let scheme = if bound.is_encrypted(address) {
-            "https"
-        } else {
-            "http"
-        };
+pub(crate) fn announce(addresses: &[(Address, bool)], fingerprints: &[String]) -> io::Result<()> {
+    if addresses.is_empty() && fingerprints.is_empty() {
+        return Ok(());
+    }
+    let line = |(address, is_encrypted): &(Address, bool)| {
+        let scheme = if *is_encrypted { "https" } else { "http" };
         match address {
             Address::Ip(address) => format!("{scheme}://{}/\n", openable(*address)),
             Address::Unix(address) => format!("{address}\n"),
@@ -218,8 +249,7 @@ fn announce(bound: &Bound, fingerprints: &[String]) -> io::Result<()> {
     };
     // As `openssl x509 -fingerprint -sha256` has it, to be compared with that.
     let known = |fingerprint| format!("sha256 Fingerprint={fingerprint}\n");
-    let lines: String = bound
-        .addresses()
+    let lines: String = addresses
         .iter()
         .map(line)
         .chain(fingerprints.iter().map(known))

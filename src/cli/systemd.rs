@@ -70,47 +70,17 @@ impl Sockets {
         Ok(Self { sockets })
     }
 
-    /// Puts the addresses of sockets in the place of those that ask for them.
+    /// What they are called, and where they listen.
     ///
     /// # Errors
     ///
-    /// One line: there is none of that name, or its address cannot be written.
-    pub(crate) fn put_into(&self, hosts: &mut [HostSettings]) -> Result<(), String> {
-        for listen in hosts.iter_mut().filter_map(|host| host.listen.as_mut()) {
-            let mut found = Vec::new();
-            for Located { value, line } in listen.drain(..) {
-                let values = self.found_for(value)?.into_iter();
-                found.extend(values.map(|value| Located { value, line }));
-            }
-            *listen = found;
-        }
-        Ok(())
-    }
-
-    /// The addresses of all sockets that `address` asks for, or itself.
-    ///
-    /// # Errors
-    ///
-    /// As [`put_into`](Self::put_into).
-    pub(crate) fn found_for(&self, address: ListenAddress) -> Result<Vec<ListenAddress>, String> {
-        let Place::Systemd(name) = &address.place else {
-            return Ok(vec![address]);
-        };
-        let is_meant = |socket: &&Socket| name.as_ref().is_none_or(|name| *name == socket.name);
-        let mut found = Vec::new();
-        for socket in self.sockets.iter().filter(is_meant) {
-            let place = place(socket.listener.address())?;
-            found.push(address.clone().at(place));
-        }
-        if found.is_empty() {
-            let names = self.sockets.iter().map(|socket| &*socket.name);
-            let names = names.collect::<Vec<_>>().join(", ");
-            let place = &address.place;
-            return Err(format!(
-                "{place}: the sockets that were passed are named {names}"
-            ));
-        }
-        Ok(found)
+    /// One line: an address cannot be written.
+    pub(crate) fn passed(&self) -> Result<Passed, String> {
+        let place = |socket: &Socket| Ok((socket.name.clone(), place(socket.listener.address())?));
+        let sockets = self.sockets.iter().map(place);
+        Ok(Passed {
+            sockets: sockets.collect::<Result<_, String>>()?,
+        })
     }
 
     /// The sockets at which one of `hosts`, or of `others`, listens; a word on those at which nobody does.
@@ -136,6 +106,57 @@ impl Sockets {
             }
         }
         listeners
+    }
+}
+
+/// What sockets that were passed are called, and where they listen: for as long as the program runs.
+#[derive(Debug, Default)]
+pub(crate) struct Passed {
+    sockets: Vec<(String, Place)>,
+}
+
+impl Passed {
+    /// Puts the addresses of sockets in the place of those that ask for them.
+    ///
+    /// # Errors
+    ///
+    /// One line: there is none of that name.
+    pub(crate) fn put_into(&self, hosts: &mut [HostSettings]) -> Result<(), String> {
+        for listen in hosts.iter_mut().filter_map(|host| host.listen.as_mut()) {
+            let mut found = Vec::new();
+            for Located { value, line } in listen.drain(..) {
+                let values = self.found_for(value)?.into_iter();
+                found.extend(values.map(|value| Located { value, line }));
+            }
+            *listen = found;
+        }
+        Ok(())
+    }
+
+    /// The addresses of all sockets that `address` asks for, or itself.
+    ///
+    /// # Errors
+    ///
+    /// As [`put_into`](Self::put_into).
+    pub(crate) fn found_for(&self, address: ListenAddress) -> Result<Vec<ListenAddress>, String> {
+        let Place::Systemd(name) = &address.place else {
+            return Ok(vec![address]);
+        };
+        let mut found = Vec::new();
+        for (known, place) in &self.sockets {
+            if name.as_ref().is_none_or(|name| name == known) {
+                found.push(address.clone().at(place.clone()));
+            }
+        }
+        if found.is_empty() {
+            let names = self.sockets.iter().map(|(name, _)| &**name);
+            let names = names.collect::<Vec<_>>().join(", ");
+            let place = &address.place;
+            return Err(format!(
+                "{place}: the sockets that were passed are named {names}"
+            ));
+        }
+        Ok(found)
     }
 }
 

@@ -1,5 +1,6 @@
 //! Who comes in: so many a turn, up to a limit, and not at all while there is no descriptor left.
 
+use crate::app::hosts::NO_LISTENER;
 use crate::app::schedule::Due;
 use crate::app::static_files::kept_open_at_most;
 use crate::event_loop::addresses::Origin;
@@ -176,17 +177,18 @@ impl<S: System> EventLoop<S> {
         };
         let session = listening.acceptor.as_ref().and_then(Session::new);
         let now = self.hub.now.get();
+        let number = u16::try_from(index).unwrap_or(NO_LISTENER);
         let mut output = self.hub.output.borrow_mut();
         output.open(id.slot());
         let protocol = if is_refused {
             output.send(id.slot(), Unit::default(), Bytes::Parts(REFUSAL, b""));
             Protocol::Lingering(None)
         } else if listening.proxy_protocol {
-            Protocol::proxied(listening.host, info, now)
+            Protocol::proxied(number, info, now)
         } else if is_encrypted {
-            Protocol::securing(listening.host, info, now)
+            Protocol::securing(number, info, now)
         } else {
-            Protocol::accepted(listening.host, info, now)
+            Protocol::accepted(number, info, now)
         };
         drop(output);
         let mut client = Client::new(socket, protocol, now);

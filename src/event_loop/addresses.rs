@@ -58,6 +58,14 @@ impl Addresses {
         }
     }
 
+    /// So many are allowed from now on. Who came while nobody was counted is not.
+    pub(super) fn set_limit(&mut self, most: Option<usize>) {
+        if most.is_none() {
+            *self = Self::default();
+        }
+        self.most = most;
+    }
+
     /// Whether anybody is counted.
     pub(super) const fn is_limited(&self) -> bool {
         self.most.is_some()
@@ -92,15 +100,18 @@ impl Addresses {
         }
     }
 
-    /// That the counts are those of the clients that count, all of which are among those that may.
-    pub(super) fn check_invariants(&self, may_count: impl Fn(u32) -> bool) {
+    /// That the counts are those of the clients that count, all of which are among those that may; that
+    /// none is too high, if the limit is the `first`.
+    pub(super) fn check_invariants(&self, may_count: impl Fn(u32) -> bool, first: bool) {
         let mut counts = HashMap::new();
         for (slot, origin) in &self.origins {
             assert!(may_count(*slot), "slot {slot} counts for {origin}");
             *counts.entry(*origin).or_insert(0) += 1;
         }
         assert_eq!(counts, self.counts, "connections by address");
-        let most = self.most.unwrap_or(0);
+        let most = self
+            .most
+            .map_or(0, |most| if first { most } else { usize::MAX });
         assert!(counts.values().all(|count| *count <= most), "too many");
     }
 

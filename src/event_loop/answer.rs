@@ -1,7 +1,7 @@
 //! From requests to responders to responses, whole and in pieces.
 
 use crate::app::running::Callback;
-use crate::app::{failed, upload};
+use crate::app::{App, failed, upload};
 use crate::client_id::ClientId;
 use crate::event_loop::EventLoop;
 use crate::event_loop::clients::fact;
@@ -43,7 +43,9 @@ impl<S: System> EventLoop<S> {
         let Some((host, request)) = client.protocol.announced() else {
             return;
         };
-        let plan = self.app.body_plan(host, request).unwrap_or_default();
+        let outdated = self.asides.outdated(slot);
+        let plan = |app: &mut App, host| app.body_plan(host, request);
+        let plan = self.app.ask(host, outdated, plan).unwrap_or_default();
         if self.access.is_on() {
             self.note_announced(id);
         }
@@ -80,7 +82,10 @@ impl<S: System> EventLoop<S> {
             request.set_incoming(BodyFlow::new(move || control.look_at(id)));
         }
         let mut response = Response::new();
-        self.app.respond(host, &mut request, &mut response);
+        let outdated = self.asides.take_outdated(slot);
+        self.app.ask(host, outdated, |app, host| {
+            app.respond(host, &mut request, &mut response);
+        });
         self.note_returned(Some(&request));
         self.carry_out();
         if request.is_incoming() {

@@ -1,6 +1,7 @@
 //! What few clients have at a time, apart from the table of all of them; half-read input among it,
 //! of which all clients together may have so much.
 
+use crate::app::hosts::Outdated;
 use crate::event_loop::addresses::Addresses;
 use crate::event_loop::answer::Upload;
 use crate::event_loop::clients::{Client, fact};
@@ -37,6 +38,8 @@ pub(super) struct Asides {
     pub(super) refused: FxHashSet<u32>,
     /// What clients of endpoints with an idle time did when that was last looked at.
     pub(super) idle: FxHashMap<u32, Idle>,
+    /// What requests began with that are under way since before a reload.
+    pub(super) outdated: FxHashMap<u32, Outdated>,
 }
 
 impl Asides {
@@ -52,6 +55,25 @@ impl Asides {
         self.refused.remove(&slot);
         self.idle.remove(&slot);
         self.count_buffered(slot, 0);
+        drop(self.take_outdated(slot));
+    }
+
+    /// What the request of the client in `slot` began with, if it is not what there is now.
+    #[inline]
+    pub(super) fn outdated(&self, slot: u32) -> Option<Outdated> {
+        if self.outdated.is_empty() {
+            return None;
+        }
+        self.outdated.get(&slot).cloned()
+    }
+
+    /// The same for the last time.
+    #[inline]
+    pub(super) fn take_outdated(&mut self, slot: u32) -> Option<Outdated> {
+        if self.outdated.is_empty() {
+            return None;
+        }
+        self.outdated.remove(&slot)
     }
 
     /// How many entries there are in all: none without clients.
@@ -66,6 +88,7 @@ impl Asides {
             + clients
             + self.refused.len()
             + self.idle.len()
+            + self.outdated.len()
     }
 
     /// Notes how many bytes of half-read input a client holds now; how many before.

@@ -11,6 +11,7 @@ pub(crate) struct Control {
     /// `None` in a simulation, which nobody waits for.
     waker: Option<mio::Waker>,
     stop: AtomicBool,
+    reload: AtomicBool,
     /// Clients whose bodies are to go on, or whose streams were sent to.
     asked: Mutex<Vec<ClientId>>,
 }
@@ -20,6 +21,7 @@ impl Control {
         Arc::new(Self {
             waker,
             stop: AtomicBool::new(false),
+            reload: AtomicBool::new(false),
             asked: Mutex::default(),
         })
     }
@@ -32,6 +34,17 @@ impl Control {
 
     pub(crate) fn is_stop_requested(&self) -> bool {
         self.stop.load(Ordering::Acquire)
+    }
+
+    /// Asks the server to become what its files say now.
+    pub(crate) fn reload(&self) {
+        self.reload.store(true, Ordering::Release);
+        self.wake_loop();
+    }
+
+    /// Whether that was asked for since.
+    pub(crate) fn take_reload_request(&self) -> bool {
+        self.reload.swap(false, Ordering::AcqRel)
     }
 
     /// Asks for a client to be looked at: the body of its request may go on, or the stream that it

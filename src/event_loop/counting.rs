@@ -9,7 +9,11 @@ impl<S: System> EventLoop<S> {
     /// Lets `stats` see what is counted.
     pub(crate) fn attach(&self, stats: &Stats) {
         let endpoints = self.app.endpoints().iter();
-        let names = endpoints.map(|endpoint| endpoint.state().name()).collect();
+        let names = endpoints.map(|endpoint| {
+            let known = endpoint.state();
+            known.server().map(|_| known.name()).unwrap_or_default()
+        });
+        let names = names.collect();
         stats.attach(&self.hub, names);
     }
 

@@ -122,8 +122,9 @@ impl<S: System> EventLoop<S> {
     }
 
     /// Closes files that nobody asked for lately, now and from now on.
-    pub(super) fn close_idle_files(&self) {
-        if self.app.close_idle_files() {
+    pub(super) fn close_idle_files(&mut self) {
+        self.sweeps_files = self.app.close_idle_files();
+        if self.sweeps_files {
             let deadline = self.hub.now.get() + SWEEP_INTERVAL;
             let mut schedule = self.hub.schedule.borrow_mut();
             schedule.wheel.insert(deadline, Due::IdleFiles);
@@ -240,6 +241,7 @@ fn earlier(one: Option<Moment>, other: Option<Moment>) -> Option<Moment> {
 mod tests {
     use super::*;
     use crate::event_loop::control::Control;
+    use crate::event_loop::signals::Came;
     use crate::event_loop::simulated::{self, Simulated, SimulatedListener, SimulatedSocket};
     use crate::event_loop::system::Ready;
     use crate::{Host, Server};
@@ -295,7 +297,15 @@ mod tests {
             Simulated.calendar()
         }
 
-        fn signals(&mut self) -> usize {
+        fn relisten(&mut self, listener: &mut SimulatedListener, token: usize) -> io::Result<()> {
+            Simulated.relisten(listener, token)
+        }
+
+        fn unlisten(&mut self, listener: &mut SimulatedListener) {
+            Simulated.unlisten(listener);
+        }
+
+        fn signals(&mut self) -> Came {
             Simulated.signals()
         }
     }

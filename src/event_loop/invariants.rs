@@ -54,6 +54,7 @@ impl<S: System> EventLoop<S> {
             assert!(held.from < held.bytes.len(), "nothing is held");
         }
         assert!(asides.uploads.keys().all(|slot| live.contains_key(slot)));
+        assert!(asides.outdated.keys().all(|slot| live.contains_key(slot)));
         let encrypted = asides.sessions.keys();
         assert!(encrypted.into_iter().all(|slot| has(slot, fact::ENCRYPTED)));
         let buffered: usize = asides.buffered.values().sum();
@@ -85,13 +86,20 @@ impl<S: System> EventLoop<S> {
             ..
         } = &self.asides;
         let is_own = |slot| live.get(&slot).is_some_and(|it| it & fact::CARRIED == 0);
-        addresses.check_invariants(|slot| is_own(slot) && !refused.contains(&slot));
+        // After a reload some may have come by other limits.
+        let limits_are_first = self.on_reload.is_none();
+        let may_count = |slot| is_own(slot) && !refused.contains(&slot);
+        addresses.check_invariants(may_count, limits_are_first);
         let own_count = live.len() - streams.len() - refused.len();
-        assert!(own_count <= self.max_clients, "more than may be connected");
+        assert!(
+            own_count <= self.max_clients || !limits_are_first,
+            "more than may be connected"
+        );
         let is_told = |listening: &Listening<_>| listening.proxy_protocol;
         let is_known = !self.listeners.is_empty() && !self.listeners.iter().any(is_told);
         let server = &self.settings.server;
-        if addresses.is_limited() && is_known && server.trusted_proxies.is_empty() {
+        let are_all_counted = addresses.is_limited() && is_known && limits_are_first;
+        if are_all_counted && server.trusted_proxies.is_empty() {
             assert_eq!(addresses.len().1, own_count, "who counts");
         }
         let is_refused = |slot: &u32| refused.contains(slot);
@@ -135,9 +143,10 @@ impl<S: System> EventLoop<S> {
             assert_eq!(client.protocol.endpoint(), Some(endpoint), "client {id}");
             assert_ne!(self.hub.output.borrow().log(slot), LogId::NONE, "{id}");
         }
-        let members: usize = (0..self.settings.endpoints.len())
-            .filter_map(|endpoint| u16::try_from(endpoint).ok())
-            .map(|endpoint| self.hub.client_count(endpoint))
+        let endpoints = self.app.endpoints().iter();
+        let members: usize = endpoints
+            .filter_map(|endpoint| endpoint.state().server())
+            .map(|(hub, endpoint)| hub.client_count(*endpoint))
             .sum();
         assert_eq!(members, open.len(), "members of all endpoints");
         let open: FxHashSet<u32> = open.iter().map(|(slot, ..)| *slot).collect();

@@ -2,7 +2,7 @@
 
 use crate::event_loop::control::Control;
 use crate::event_loop::listener::ListeningSocket;
-use crate::event_loop::signals::Signals;
+use crate::event_loop::signals::{Came, Signals};
 use crate::event_loop::socket::StreamSocket;
 use crate::event_loop::system::{Ready, System};
 use mio::{Events, Poll, Token};
@@ -17,8 +17,6 @@ const EVENTS_PER_POLL: usize = 1024;
 pub(crate) struct Kernel {
     poll: Poll,
     signals: Option<Signals>,
-    /// What `SIGHUP` asks for.
-    on_hangup: Option<Box<dyn Fn()>>,
     /// What `SIGUSR1` does.
     on_state: Option<Box<dyn Fn()>>,
 }
@@ -35,14 +33,13 @@ impl Kernel {
         let kernel = Self {
             poll,
             signals: None,
-            on_hangup: None,
             on_state: None,
         };
         Ok((kernel, control))
     }
 
-    /// Takes `SIGINT`, `SIGTERM` and `SIGUSR1` over, and `SIGHUP` if something is to be done then; their
-    /// event has the token `token`.
+    /// Takes `SIGINT`, `SIGTERM` and `SIGUSR1` over, and `SIGHUP` if `hangup`; their event has the token
+    /// `token`.
     ///
     /// # Errors
     ///
@@ -50,13 +47,11 @@ impl Kernel {
     pub(crate) fn take_signals(
         &mut self,
         token: usize,
-        on_hangup: Option<Box<dyn Fn()>>,
+        hangup: bool,
         on_state: Box<dyn Fn()>,
     ) -> io::Result<()> {
         let registry = self.poll.registry();
-        let signals = Signals::register(registry, Token(token), on_hangup.is_some())?;
-        self.signals = Some(signals);
-        self.on_hangup = on_hangup;
+        self.signals = Some(Signals::register(registry, Token(token), hangup)?);
         self.on_state = Some(on_state);
         Ok(())
     }
@@ -121,6 +116,15 @@ impl System for Kernel {
         listener.register(self.poll.registry(), Token(token))
     }
 
+    fn relisten(&mut self, listener: &mut ListeningSocket, token: usize) -> io::Result<()> {
+        listener.reregister(self.poll.registry(), Token(token))
+    }
+
+    fn unlisten(&mut self, listener: &mut ListeningSocket) {
+        // It is not registered if that fails.
+        let _ = listener.deregister(self.poll.registry());
+    }
+
     fn clock(&self) -> fn() -> u64 {
         nanos
     }
@@ -129,21 +133,14 @@ impl System for Kernel {
         SystemTime::now()
     }
 
-    fn signals(&mut self) -> usize {
-        let Some(signals) = &mut self.signals else {
-            return 0;
-        };
-        let came = signals.take();
-        if came.hangup
-            && let Some(act) = &self.on_hangup
-        {
-            act();
-        }
+    fn signals(&mut self) -> Came {
+        let came = self.signals.as_mut().map(Signals::take);
+        let came = came.unwrap_or_default();
         if came.state
             && let Some(act) = &self.on_state
         {
             act();
         }
-        came.stops
+        came
     }
 }

@@ -6,7 +6,7 @@ use crate::event_loop::system::{Accepted, Listener};
 use crate::event_loop::unix::{self, SocketFile};
 use crate::http::Address;
 use mio::{Interest, Registry, Token};
-use socket2::{Domain, Protocol, Type};
+use socket2::{Domain, Protocol, SockRef, Type};
 use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
@@ -23,9 +23,11 @@ const MAX_UNSENT_BYTES: u32 = 256 * 1024;
 pub(crate) struct ListeningSocket {
     /// Before the socket, so that it goes first: as long as the socket is open, no other file can
     /// be taken for this one.
-    _file: Option<SocketFile>,
+    file: Option<SocketFile>,
     socket: Kind,
     address: Address,
+    /// What it was bound to: of a free port, 0.
+    asked: Address,
 }
 
 #[derive(Debug)]
@@ -43,13 +45,14 @@ impl ListeningSocket {
     pub(crate) fn bind(address: &Address, mode: Option<u32>, backlog: u32) -> io::Result<Self> {
         let backlog = i32::try_from(backlog).unwrap_or(i32::MAX);
         match address {
-            Address::Ip(address) => Self::bind_tcp(*address, backlog),
+            Address::Ip(address) => Self::bind_tcp(*address, backlog, false),
             Address::Unix(name) => {
                 let (socket, file) = unix::bind(name, mode, backlog)?;
                 Ok(Self {
-                    _file: file,
+                    file,
                     socket: Kind::Unix(socket),
                     address: address.clone(),
+                    asked: address.clone(),
                 })
             }
         }
@@ -70,34 +73,100 @@ impl ListeningSocket {
             }
         };
         Ok(Self {
-            _file: None,
+            file: None,
             socket,
+            asked: address.clone(),
             address,
         })
     }
 
-    fn bind_tcp(address: SocketAddr, backlog: i32) -> io::Result<Self> {
+    /// Whether it is the one that binding `address` would make.
+    pub(crate) fn is_of(&self, address: &Address) -> bool {
+        [&self.asked, &self.address].contains(&address)
+    }
+
+    /// Whether it has a file, which it made itself.
+    pub(crate) const fn has_file(&self) -> bool {
+        self.file.is_some()
+    }
+
+    /// Gives its file another mode, if it has one.
+    ///
+    /// # Errors
+    ///
+    /// Whatever the system says; that another file stands in its place.
+    pub(crate) fn set_mode(&self, mode: u32) -> io::Result<()> {
+        self.file
+            .as_ref()
+            .map_or(Ok(()), |file| file.set_mode(mode))
+    }
+
+    /// Binds `address`, which is in use, if that is by those of `others` which have its port and are about
+    /// to go: `0.0.0.0:80` in place of `127.0.0.1:80`. For the moment that it takes, the port is shared by
+    /// whoever of this user says so, too.
+    ///
+    /// # Errors
+    ///
+    /// As [`bind`](Self::bind): also where a system shares no port that is listened on already, or not with
+    /// who was another user when it was bound.
+    pub(crate) fn bind_in_place_of(
+        others: &[&Self],
+        address: &Address,
+        backlog: u32,
+    ) -> io::Result<Self> {
+        let Address::Ip(address) = address else {
+            return Err(ErrorKind::AddrInUse.into());
+        };
+        let share = |is_shared| {
+            let others = others.iter().filter_map(|other| other.tcp(address.port()));
+            let mut outcomes = others.map(|tcp| SockRef::from(tcp).set_reuse_port(is_shared));
+            outcomes.try_for_each(|outcome| outcome)
+        };
+        let backlog = i32::try_from(backlog).unwrap_or(i32::MAX);
+        let bound = share(true).and_then(|()| Self::bind_tcp(*address, backlog, true));
+        share(false)?;
+        let bound = bound?;
+        if let Kind::Tcp(socket) = &bound.socket {
+            SockRef::from(socket).set_reuse_port(false)?;
+        }
+        Ok(bound)
+    }
+
+    /// The socket, if it listens on that TCP port.
+    fn tcp(&self, port: u16) -> Option<&mio::net::TcpListener> {
+        let is_there = self.address.socket_addr()?.port() == port;
+        match &self.socket {
+            Kind::Tcp(socket) => is_there.then_some(socket),
+            Kind::Unix(_) => None,
+        }
+    }
+
+    fn bind_tcp(asked: SocketAddr, backlog: i32, shares_port: bool) -> io::Result<Self> {
         let socket = socket2::Socket::new(
-            Domain::for_address(address),
+            Domain::for_address(asked),
             Type::STREAM,
             Some(Protocol::TCP),
         )?;
         // A restart must not wait for the last run's connections to leave TIME_WAIT.
         socket.set_reuse_address(true)?;
-        if address.is_ipv6() {
+        if shares_port {
+            socket.set_reuse_port(true)?;
+        }
+        if asked.is_ipv6() {
             // So that [::] and 0.0.0.0 can both be listened on, on every system.
             socket.set_only_v6(true)?;
         }
         set_inherited(&socket)?;
         socket.set_nonblocking(true)?;
-        socket.bind(&address.into())?;
+        socket.bind(&asked.into())?;
         socket.listen(backlog)?;
         let socket = mio::net::TcpListener::from_std(socket.into());
         let address = socket.local_addr()?.into();
         Ok(Self {
-            _file: None,
+            file: None,
             socket: Kind::Tcp(socket),
             address,
+            asked: asked.into(),
         })
     }
 
@@ -105,6 +174,22 @@ impl ListeningSocket {
         match &mut self.socket {
             Kind::Tcp(socket) => registry.register(socket, token, Interest::READABLE),
             Kind::Unix(socket) => registry.register(socket, token, Interest::READABLE),
+        }
+    }
+
+    /// Nothing is told of it any more: also if its maker, who passed it, keeps it open.
+    pub(crate) fn deregister(&mut self, registry: &Registry) -> io::Result<()> {
+        match &mut self.socket {
+            Kind::Tcp(socket) => registry.deregister(socket),
+            Kind::Unix(socket) => registry.deregister(socket),
+        }
+    }
+
+    /// By another token.
+    pub(crate) fn reregister(&mut self, registry: &Registry, token: Token) -> io::Result<()> {
+        match &mut self.socket {
+            Kind::Tcp(socket) => registry.reregister(socket, token, Interest::READABLE),
+            Kind::Unix(socket) => registry.reregister(socket, token, Interest::READABLE),
         }
     }
 }

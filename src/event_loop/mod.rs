@@ -23,6 +23,7 @@ mod listening;
 pub(crate) mod observer;
 pub(crate) mod passed;
 mod read;
+pub(crate) mod reload;
 mod room;
 mod signals;
 pub(crate) mod simulated;
@@ -36,6 +37,7 @@ mod watchdog;
 
 use crate::access::Access;
 use crate::app::App;
+use crate::app::hosts::Hosts;
 use crate::app::hub::Hub;
 use crate::app::names::Names;
 use crate::app::remote::RemoteCommand;
@@ -57,6 +59,7 @@ use clients::{Client, Clients, client_of, fact, token_of};
 use control::Control;
 pub(crate) use listening::Listening;
 use observer::Observer;
+use reload::OnReload;
 use std::collections::VecDeque;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -98,6 +101,7 @@ pub(crate) struct EventLoop<S: System> {
     listeners: Vec<Listening<S::Listener>>,
     control: Arc<Control>,
     observer: Observer,
+    on_reload: Option<OnReload<S>>,
     clients: Clients<S::Socket>,
     asides: Asides,
     max_clients: usize,
@@ -128,9 +132,13 @@ pub(crate) struct EventLoop<S: System> {
     app: App,
     settings: Settings,
     stop: Stop,
+    /// Clients that were cut when a stop had taken long enough.
+    cut_count: usize,
     clock: fn() -> u64,
     /// What moments are counted from, in the clock's nanoseconds.
     started: u64,
+    /// Files that nobody asks for are looked for now and then.
+    sweeps_files: bool,
     /// Accepting waits until a descriptor may be free.
     accept_paused: bool,
     /// How often somebody may come, if that is limited.
@@ -201,7 +209,8 @@ impl<S: System> EventLoop<S> {
         hub.output.borrow_mut().reserve(max_clients);
         hub.directory.borrow_mut().reserve(max_clients);
         hub.schedule.borrow_mut().wheel.reserve(max_clients);
-        let app = App::new(hosts, names, &config, &hub).ok_or(Error::EndpointInUse)?;
+        let sites = listeners.iter().map(|listening| listening.host).collect();
+        let app = App::new(Hosts::new(hosts, names, sites), &config, &hub)?;
         let asides = Asides {
             addresses: Addresses::new(config.max_connections_per_address),
             ..Asides::default()
@@ -223,6 +232,7 @@ impl<S: System> EventLoop<S> {
             listeners,
             control,
             observer: Observer::default(),
+            on_reload: None,
             clients: Clients::with_capacity(max_clients),
             asides,
             max_clients,
@@ -245,8 +255,10 @@ impl<S: System> EventLoop<S> {
                 endpoints,
             },
             stop: Stop::Running,
+            cut_count: 0,
             clock,
             started,
+            sweeps_files: false,
             accept_paused: false,
             arrivals,
             next_listener: 0,
@@ -281,6 +293,7 @@ impl<S: System> EventLoop<S> {
         while !self.is_stopped() {
             self.turn()?;
         }
+        self.tell_summary();
         Ok(())
     }
 
@@ -466,12 +479,19 @@ impl<S: System> EventLoop<S> {
         if woken {
             self.carry_out_remotes();
             self.look_at_asked();
+            if self.control.take_reload_request() {
+                self.reload();
+            }
             if self.control.is_stop_requested() {
                 self.ask_to_stop();
             }
         }
         if signalled {
-            for _ in 0..self.system.signals() {
+            let came = self.system.signals();
+            if came.hangup {
+                self.reload();
+            }
+            for _ in 0..came.stops {
                 if std::mem::replace(&mut self.signalled, true) {
                     return Err(Error::Interrupted);
                 }

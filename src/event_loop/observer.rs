@@ -53,20 +53,9 @@ impl Observer {
         }
     }
 
-    /// What to do when the process is asked to read its files again: `reload`, if anything, and to
-    /// tell so. Without both there is nothing.
-    pub(crate) fn on_hangup(&self, reload: Option<Box<dyn Fn()>>) -> Option<Box<dyn Fn()>> {
-        if self.tell.is_none() {
-            return reload;
-        }
-        let observer = self.clone();
-        Some(Box::new(move || {
-            observer.tell(ServerEvent::Reloading);
-            if let Some(reload) = &reload {
-                reload();
-            }
-            observer.tell(ServerEvent::Reloaded);
-        }))
+    /// Whether anybody is told.
+    pub(crate) const fn is_any(&self) -> bool {
+        self.tell.is_some()
     }
 }
 

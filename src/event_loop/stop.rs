@@ -6,9 +6,12 @@ use crate::app::schedule::Due;
 use crate::event_loop::EventLoop;
 use crate::event_loop::observer::ServerEvent;
 use crate::event_loop::system::System;
+use crate::moment::Moment;
 use crate::protocol::Protocol;
 use crate::websocket::CloseCode;
 use std::borrow::Cow;
+use std::fmt;
+use std::time::Duration;
 
 /// How far a stop is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,6 +28,22 @@ impl Stop {
     /// Whether clients are leaving: nothing new is begun.
     pub(super) fn is_begun(self) -> bool {
         self == Self::Stopping
+    }
+}
+
+/// A time as people say it, in its two greatest units.
+struct Uptime(Duration);
+
+impl fmt::Display for Uptime {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let seconds = self.0.as_secs();
+        let (days, hours, minutes) = (seconds / 86_400, seconds / 3600 % 24, seconds / 60 % 60);
+        match (days, hours, minutes) {
+            (0, 0, 0) => write!(f, "{:.1} s", self.0.as_secs_f64()),
+            (0, 0, _) => write!(f, "{minutes} min {} s", seconds % 60),
+            (0, ..) => write!(f, "{hours} h {minutes} min"),
+            _ => write!(f, "{days} d {hours} h"),
+        }
     }
 }
 
@@ -102,29 +121,72 @@ impl<S: System> EventLoop<S> {
             self.dismiss_carrier(*slot);
         }
         for slot in slots {
-            let idle = self
-                .clients
-                .get_mut(slot)
-                .is_some_and(|client| client.protocol.is_idle_http());
-            if idle {
-                // What it asked for is still written; nothing more is read.
-                if let Some(client) = self.clients.get_mut(slot) {
-                    client.protocol = Protocol::Lingering(None);
-                }
-                self.settle(slot);
-                self.arm(slot);
-                // What was held back for the length of its queue is nobody's any more.
-                self.resume(slot);
-            }
+            self.dismiss_idle(slot);
         }
+    }
+
+    /// Closes a connection on which nothing is asked for.
+    pub(super) fn dismiss_idle(&mut self, slot: u32) {
+        let client = self.clients.get_mut(slot);
+        let Some(client) = client.filter(|client| client.protocol.is_idle_http()) else {
+            return;
+        };
+        // What it asked for is still written; nothing more is read.
+        client.protocol = Protocol::Lingering(None);
+        self.settle(slot);
+        self.arm(slot);
+        // What was held back for the length of its queue is nobody's any more.
+        self.resume(slot);
     }
 
     /// The stop has taken long enough.
     pub(super) fn cut_all(&mut self) {
         let slots = self.clients.slots();
         log::warn!("the stop timeout passed: {} clients are cut", slots.len());
+        self.cut_count = slots.len();
         for slot in slots {
             self.doom(slot);
+        }
+    }
+
+    /// What was done, in one line, when it is over.
+    pub(super) fn tell_summary(&self) {
+        let counts = &self.hub.counts;
+        let sent = self.hub.output.borrow().total_sent();
+        let read = counts.messages_read.get() + counts.whole_messages_read.get();
+        let answers: u64 = counts.responses().iter().sum();
+        log::info!(
+            "stopped after {}: {} connections, {answers} requests, {} WebSockets, messages {} in and {} out, \
+             bytes {} in and {} out, {} cut at the stop timeout",
+            Uptime(self.hub.now.get().since(Moment::START)),
+            counts.accepted.get(),
+            counts.opened.get(),
+            read + self.hub.uncounted_messages(),
+            sent.messages,
+            counts.bytes_read.get(),
+            counts.bytes_written.get(),
+            self.cut_count,
+        );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_is_said_in_its_two_greatest_units() {
+        for (seconds, text) in [
+            (0, "0.0 s"),
+            (59, "59.0 s"),
+            (60, "1 min 0 s"),
+            (3_599, "59 min 59 s"),
+            (3_600, "1 h 0 min"),
+            (86_399, "23 h 59 min"),
+            (86_400, "1 d 0 h"),
+            (1_000_000, "11 d 13 h"),
+        ] {
+            assert_eq!(Uptime(Duration::from_secs(seconds)).to_string(), text);
         }
     }
 }

@@ -2,6 +2,7 @@
 //! `kernel.rs` is the operating system's, `simulated.rs` is memory, in which a million clients
 //! fit and time passes when it is told to.
 
+use crate::event_loop::signals::Came;
 use crate::http::Address;
 use std::io::{self, IoSlice};
 use std::net::SocketAddr;
@@ -172,12 +173,22 @@ pub(crate) trait System {
     /// The server cannot start.
     fn listen(&mut self, listener: &mut Self::Listener, token: usize) -> io::Result<()>;
 
+    /// The same for one that is registered already, by another token.
+    ///
+    /// # Errors
+    ///
+    /// As [`listen`](Self::listen).
+    fn relisten(&mut self, listener: &mut Self::Listener, token: usize) -> io::Result<()>;
+
+    /// The listener tells of nobody any more, whoever else has its socket open.
+    fn unlisten(&mut self, listener: &mut Self::Listener);
+
     /// The clock, to be read at any time: nanoseconds, never fewer than the time before.
     fn clock(&self) -> fn() -> u64;
 
     /// What the calendar says, for `Date`.
     fn calendar(&self) -> SystemTime;
 
-    /// How many signals to stop came since the last call.
-    fn signals(&mut self) -> usize;
+    /// What signals came since the last call.
+    fn signals(&mut self) -> Came;
 }

@@ -124,7 +124,7 @@ impl SocketFile {
     /// Sets the mode of this file and of no other: who may write to the folder may have put a link
     /// there meanwhile, and root must not open to anybody what that leads to.
     #[cfg(any(target_os = "android", target_os = "linux"))]
-    fn set_mode(&self, mode: u32) -> io::Result<()> {
+    pub(super) fn set_mode(&self, mode: u32) -> io::Result<()> {
         use rustix::fs::{CWD, Mode, OFlags, openat};
         // What was looked at is what is changed. Linux has `fchmod` only for files that can be read or
         // written, and this way for others.
@@ -145,7 +145,7 @@ impl SocketFile {
 
     /// The same where the system itself can leave links alone.
     #[cfg(not(any(target_os = "android", target_os = "linux")))]
-    fn set_mode(&self, mode: u32) -> io::Result<()> {
+    pub(super) fn set_mode(&self, mode: u32) -> io::Result<()> {
         use rustix::fs::{AtFlags, CWD, Mode, RawMode, chmodat};
         let mode = Mode::from_raw_mode(RawMode::try_from(mode).map_err(io::Error::other)?);
         Ok(chmodat(CWD, &self.path, mode, AtFlags::SYMLINK_NOFOLLOW)?)

@@ -83,6 +83,10 @@ impl HeadScan {
         config: &Config,
     ) -> Result<Option<usize>, RefusedRequest> {
         let visible = &bytes[..bytes.len().min(config.max_header_section_bytes)];
+        if self.scanned > visible.len() {
+            // More was allowed when that was read: a reload lowers limits.
+            return Err(SECTION_TOO_LONG);
+        }
         loop {
             let position = find_control(visible, self.scanned);
             if self.request_line.is_none() {

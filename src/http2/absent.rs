@@ -194,6 +194,9 @@ pub(crate) mod exchange {
         pub(crate) fn begin(new: NewRequest, _: u16, _: Moment) -> (Self, First) {
             match new.stream {}
         }
+        pub(crate) fn listener_mut(&mut self) -> &mut u16 {
+            match self.0 {}
+        }
         pub(crate) fn host(&self) -> u16 {
             match self.0 {}
         }

@@ -150,6 +150,11 @@ impl Exchange {
         (exchange, first)
     }
 
+    /// The listener that accepted its connection.
+    pub(crate) const fn listener_mut(&mut self) -> &mut u16 {
+        &mut self.host
+    }
+
     /// The host that it is for.
     pub(crate) const fn host(&self) -> u16 {
         self.host

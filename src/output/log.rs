@@ -12,7 +12,7 @@ use std::collections::VecDeque;
 use super::bytes::Bytes;
 use super::ring::Ring;
 use super::segments::{Kind, Piece, SEGMENT_BYTES, SegmentId, Segments};
-use super::{LogLimits, Unit};
+use super::{LogId, LogLimits, Output, Unit};
 
 /// Messages that an empty log keeps room for (16 bytes each).
 const KEPT_MESSAGES: usize = 4096;
@@ -50,6 +50,20 @@ pub(super) struct Run {
     pub(super) cursor: u32,
     pub(super) piece: Piece,
     pub(super) unit: Unit,
+}
+
+impl LogId {
+    /// Which it is, of all that were added.
+    pub(crate) const fn index(self) -> u16 {
+        self.0
+    }
+}
+
+impl Output {
+    /// Gives the members of a log other limits from now on.
+    pub(crate) fn set_limits(&mut self, log: LogId, limits: LogLimits) {
+        self.logs[usize::from(log.0)].limits = limits;
+    }
 }
 
 /// See the module.

@@ -60,6 +60,17 @@ impl Protocol {
         }
     }
 
+    /// The listener that accepted the connection, if that still matters.
+    pub(crate) fn listener_mut(&mut self) -> Option<&mut u16> {
+        match self {
+            Self::Proxied(awaited) => Some(awaited.listener_mut()),
+            Self::Securing(securing) => Some(securing.listener_mut()),
+            Self::Http1(_, listener) | Self::Http2(_, listener) => Some(listener),
+            Self::Exchange(exchange) => Some(exchange.listener_mut()),
+            Self::WebSocket(_) | Self::Lingering(_) => None,
+        }
+    }
+
     /// Whether a response is being sent in pieces.
     pub(crate) fn is_streaming(&self) -> bool {
         match self {

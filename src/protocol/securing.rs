@@ -19,6 +19,11 @@ impl Securing {
         Self { info, host, since }
     }
 
+    /// The listener that accepted it.
+    pub(super) const fn listener_mut(&mut self) -> &mut u16 {
+        &mut self.host
+    }
+
     /// The host that it is of, and between whom it is.
     pub(super) fn origin(&self) -> (u16, ConnectionInfo) {
         (self.host, self.info.clone())

@@ -7,7 +7,7 @@ use crate::event_loop::tls::Acceptor;
 #[cfg(feature = "tls")]
 use crate::tls::{Tls, TlsError, server_config};
 #[cfg(feature = "tls")]
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// The certificates of a host, if it has some.
 #[derive(Clone, Debug, Default)]
@@ -22,6 +22,9 @@ pub(super) struct Certificates {
 pub(super) struct Acceptors {
     #[cfg(feature = "tls")]
     known: Vec<(Vec<Tls>, Acceptor)>,
+    /// Of the server that this one takes the place of.
+    #[cfg(feature = "tls")]
+    before: Vec<(Vec<Tls>, Acceptor)>,
 }
 
 #[cfg(feature = "tls")]
@@ -65,21 +68,37 @@ impl Acceptors {
         if let Some((_, acceptor)) = self.known.iter().find(|(known, _)| is_same(known)) {
             return Ok(acceptor.clone());
         }
+        let before = self.before.iter().find(|(before, _)| is_same(before));
+        if let Some((_, acceptor)) = before {
+            let acceptor = acceptor.clone();
+            self.known.push((all, acceptor.clone()));
+            return Ok(acceptor);
+        }
         let config = server_config(all.clone()).map_err(|error| failed(&error.to_string()))?;
         let acceptor = Acceptor::new(config);
         self.known.push((all, acceptor.clone()));
         Ok(acceptor)
     }
 
-    /// What reads all certificates again, if there are some.
-    pub(super) fn into_reload(self) -> Reload {
+    /// Those of a server that takes the place of this one: with the same certificates they are the
+    /// same, and sessions are resumed.
+    pub(super) fn next(&self) -> Self {
+        Self {
+            known: Vec::new(),
+            before: self.known.clone(),
+        }
+    }
+
+    /// Has `reload` read these certificates, and no others.
+    pub(super) fn tell(&mut self, reload: &Reload) {
+        self.before.clear();
         let mut all: Vec<Tls> = Vec::new();
-        for tls in self.known.into_iter().flat_map(|(known, _)| known) {
-            if !is_in(&all, &tls) {
-                all.push(tls);
+        for tls in self.known.iter().flat_map(|(known, _)| known) {
+            if !is_in(&all, tls) {
+                all.push(tls.clone());
             }
         }
-        Reload { all: all.into() }
+        *reload.all() = all;
     }
 }
 
@@ -89,19 +108,29 @@ fn is_in(all: &[Tls], tls: &Tls) -> bool {
 }
 
 /// Reads the certificates of all listeners again.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Reload {
     #[cfg(feature = "tls")]
-    all: Arc<[Tls]>,
+    all: Arc<Mutex<Vec<Tls>>>,
 }
 
 #[cfg(feature = "tls")]
 impl Reload {
-    /// What is to be done when the process is asked to read its files again, if there are any.
-    pub(super) fn on_hangup(self) -> Option<Box<dyn Fn()>> {
-        // What is wrong is logged: there is nobody else to tell.
-        let is_any = !self.all.is_empty();
-        is_any.then(|| Box::new(move || drop(self.run())) as _)
+    fn all(&self) -> MutexGuard<'_, Vec<Tls>> {
+        // Replaced at once: a panic elsewhere leaves it whole.
+        self.all.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether there are any.
+    pub(super) fn is_any(&self) -> bool {
+        !self.all().is_empty()
+    }
+
+    /// Reads them, if there are any. What is wrong is logged: there is nobody else to tell.
+    pub(super) fn run_if_any(&self) {
+        if self.is_any() {
+            drop(self.run());
+        }
     }
 
     /// Reads them. What cannot be read stays as it was, and a line of the log says why.
@@ -111,7 +140,8 @@ impl Reload {
     /// The first that is wrong.
     pub(super) fn run(&self) -> Result<(), TlsError> {
         let mut failed = None;
-        for tls in &*self.all {
+        let all = self.all().clone();
+        for tls in all {
             if let Err(error) = tls.reload() {
                 log::error!("certificates stay as they were: {error}");
                 failed = failed.or(Some(error));
@@ -138,9 +168,13 @@ mod absent {
     }
 
     impl Reload {
-        pub(in crate::server) fn on_hangup(self) -> Option<Box<dyn Fn()>> {
+        pub(in crate::server) const fn is_any(&self) -> bool {
             let Self {} = self;
-            None
+            false
+        }
+
+        pub(in crate::server) const fn run_if_any(&self) {
+            let Self {} = self;
         }
     }
 
@@ -157,9 +191,13 @@ mod absent {
             })
         }
 
-        pub(in crate::server) fn into_reload(self) -> Reload {
+        pub(in crate::server) const fn next(&self) -> Self {
             let Self {} = self;
-            Reload {}
+            Self {}
+        }
+
+        pub(in crate::server) const fn tell(&mut self, _: &Reload) {
+            let Self {} = self;
         }
     }
 }

@@ -299,6 +299,10 @@ impl MessageAssembler {
             // No limit at all is still limited by what this machine can address.
             _ => usize::try_from(limits.max_message_bytes).unwrap_or(usize::MAX),
         };
+        if self.len > self.most {
+            // More was allowed when that came: a reload lowers limits.
+            return Err(MessageError::MessageTooBig);
+        }
         Ok(())
     }
 

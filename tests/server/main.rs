@@ -75,6 +75,8 @@ mod demo;
 #[cfg(all(feature = "cli", target_os = "linux"))]
 mod floods;
 #[cfg(feature = "cli")]
+mod hangups;
+#[cfg(feature = "cli")]
 mod help;
 #[cfg(feature = "http2")]
 mod http2_backlog;
@@ -106,6 +108,7 @@ mod mistakes;
 mod notifications;
 #[cfg(all(feature = "cli", target_os = "linux"))]
 mod privileges;
+mod reloads;
 mod reuse;
 mod slow_reader;
 mod stop;

@@ -111,6 +111,11 @@ impl Program {
         kill_process(pid, signal).expect("the program runs");
     }
 
+    /// Its standard error, if it is a pipe.
+    pub(crate) fn take_errors(&mut self) -> std::process::ChildStderr {
+        self.child.stderr.take().expect("a pipe")
+    }
+
     /// Its process.
     pub(crate) fn id(&self) -> u32 {
         self.child.id()

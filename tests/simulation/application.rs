@@ -5,8 +5,8 @@ use crate::chance::{Chance, pattern};
 use crate::model::{Delayed, Member, Sent, Shared, Timer, reason};
 use aerys::{
     BodyFlow, BodyHandler, ClientId, CloseCode, Endpoint, Everyone, Message, Request, Response,
-    ResponseStream, Router, StaticFiles, TimerId, WebSocketConfig, WebSocketHandler, respond,
-    upload, websocket,
+    ResponseStream, Router, StaticFiles, TimerId, WebSocket, WebSocketConfig, WebSocketHandler,
+    respond, upload, websocket,
 };
 use std::cell::RefCell;
 use std::fs;
@@ -49,7 +49,7 @@ pub(crate) fn verdict(key: u32, body: &[u8]) -> String {
 }
 
 /// Does what its clients ask for by the first byte of a message; the rest is for them.
-struct Room {
+pub(crate) struct Room {
     ws: Endpoint,
     endpoint: usize,
     model: Shared,
@@ -406,12 +406,33 @@ fn send_piece(stream: &ResponseStream, model: Shared, key: u32, left: usize, mut
     });
 }
 
+/// The two endpoints, which stay when the server becomes another.
+pub(crate) struct Rooms([WebSocket<Room>; 2]);
+
+impl Rooms {
+    /// Those of a server that begins with these options.
+    pub(crate) fn new(model: &Shared, options: &[WebSocketConfig; 2], seed: u64) -> Self {
+        let room = |endpoint: usize| {
+            let policy = options[endpoint].backlog_policy;
+            let model = RefCell::new(Some(model.clone()));
+            websocket(move |ws| Room {
+                ws,
+                endpoint,
+                model: model.take().expect("once"),
+                chance: Chance::new(seed + endpoint as u64),
+                is_lossy: policy == aerys::BacklogPolicy::DropMessages,
+            })
+        };
+        Self([room(0), room(1)])
+    }
+}
+
 /// The routes. `options`: of the two endpoints.
 pub(crate) fn router(
     model: &Shared,
     folder: &Folder,
-    options: [WebSocketConfig; 2],
-    seed: u64,
+    rooms: &Rooms,
+    options: &[WebSocketConfig; 2],
 ) -> Router {
     let whole = {
         let model = model.clone();
@@ -461,19 +482,7 @@ pub(crate) fn router(
         })
     };
     let panics = |_: &mut Request, _: &mut Response| std::panic::resume_unwind(Box::new(MEANT));
-    let mut endpoints = options.into_iter().enumerate().map(|(endpoint, options)| {
-        let is_lossy = options.backlog_policy == aerys::BacklogPolicy::DropMessages;
-        let model = RefCell::new(Some(model.clone()));
-        let make = move |ws| Room {
-            ws,
-            endpoint,
-            model: model.take().expect("once"),
-            chance: Chance::new(seed + endpoint as u64),
-            is_lossy,
-        };
-        websocket(make).config(options)
-    });
-    let (first, second) = (endpoints.next(), endpoints.next());
+    let room = |number: usize| rooms.0[number].clone().config(options[number].clone());
     Router::new()
         .get("/whole", whole)
         .get("/pieces", pieces)
@@ -482,8 +491,8 @@ pub(crate) fn router(
         .get("/panic", panics)
         .post("/whole", post)
         .post("/pieces", take)
-        .get("/room/0", first.expect("two of them"))
-        .get("/room/1", second.expect("two of them"))
+        .get("/room/0", room(0))
+        .get("/room/1", room(1))
 }
 
 /// What is asked for by a message of a client: the first byte, by chance.

@@ -19,6 +19,7 @@ mod member;
 mod model;
 mod play;
 mod player;
+mod reloads;
 mod run;
 mod scenario;
 mod talk;

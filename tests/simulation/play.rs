@@ -1,7 +1,7 @@
 //! One seed from its first connection to the last: who does what when, and what must hold meanwhile and
 //! at the end.
 
-use crate::application::Folder;
+use crate::application::{Folder, Rooms};
 use crate::chance::Chance;
 use crate::model::{Model, Shared};
 use crate::player::Player;
@@ -39,8 +39,10 @@ pub(crate) struct Outcome {
     pub(crate) faults: Vec<u64>,
 }
 
-struct Game {
+struct Game<'f> {
     server: Simulation,
+    folder: &'f Folder,
+    rooms: Rooms,
     scenario: Scenario,
     model: Shared,
     players: Vec<Player>,
@@ -69,10 +71,14 @@ pub(crate) fn play(seed: u64, clients: Option<usize>, folder: &Folder) -> Outcom
     let mut chance = Chance::new(seed);
     let scenario = Scenario::new(seed, clients, &mut chance);
     let model = Shared::default();
-    let mut server = scenario.start(&model, folder);
+    model.with(|model| model.times = scenario.times());
+    let rooms = scenario.rooms(&model);
+    let mut server = scenario.start(&model, folder, &rooms);
     server.set_faults(seed, &scenario.faults);
     let mut game = Game {
         server,
+        folder,
+        rooms,
         scenario,
         model,
         players: Vec::new(),
@@ -90,7 +96,7 @@ pub(crate) fn play(seed: u64, clients: Option<usize>, folder: &Folder) -> Outcom
     game.end()
 }
 
-impl Game {
+impl Game<'_> {
     fn key(&mut self) -> u32 {
         self.next_key += 1;
         self.next_key
@@ -122,6 +128,11 @@ impl Game {
             );
         }
         self.resume_body();
+        if let Some(one) = self.scenario.reloads
+            && self.chance.one_in(one)
+        {
+            self.reload();
+        }
         for _ in 0..self.chance.below(4) {
             self.turn();
         }
@@ -142,6 +153,17 @@ impl Game {
             self.server.exhaust_descriptors(self.chance.below(20));
         }
         self.read();
+    }
+
+    /// The server becomes another.
+    fn reload(&mut self) {
+        self.scenario.change(&mut self.chance);
+        let server = self.scenario.server(&self.model, self.folder, &self.rooms);
+        self.server.reload(server).expect("it may become that");
+        if !self.is_stopping() {
+            let times = self.scenario.times();
+            self.model.with(|model| model.times = times);
+        }
     }
 
     fn connect(&mut self) {

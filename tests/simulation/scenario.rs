@@ -1,7 +1,7 @@
 //! What a seed stands for: how the server is set up, what goes wrong how often, who the clients are, and
 //! when it stops.
 
-use crate::application::{Folder, router};
+use crate::application::{Folder, Rooms, router};
 use crate::chance::Chance;
 use crate::model::Shared;
 use crate::player::Habits;
@@ -25,11 +25,15 @@ pub(crate) struct Scenario {
     pub(crate) faults: Vec<(Fault, u16)>,
     /// The step at which the server is asked to stop.
     pub(crate) stop: Option<usize>,
+    /// In one of so many steps the server becomes another, if it ever does.
+    pub(crate) reloads: Option<usize>,
     /// Each so many turns everything is looked through.
     pub(crate) check_every: u64,
     events_per_poll: usize,
     options: [WebSocketConfig; 2],
     config: Config,
+    /// The greatest hard limit of any endpoint so far.
+    hard_backlog_bytes: u64,
 }
 
 impl Scenario {
@@ -46,29 +50,7 @@ impl Scenario {
         let faults = faults(chance);
         let proxied = chance.one_in(8);
         let options = [options(is_lenient, chance), options(is_lenient, chance)];
-        let limit = |short: u64| {
-            if is_lenient {
-                Duration::from_secs(short)
-            } else {
-                NEVER
-            }
-        };
-        let config = Config {
-            header_timeout: limit(10),
-            body_grace: limit(10),
-            body_stall_timeout: limit(30),
-            keep_alive_timeout: limit(15),
-            write_timeout: limit(20),
-            soft_backlog_bytes: 1 << chance.below(20),
-            max_body_bytes: 1 << 20,
-            max_connections: Some(if is_lenient {
-                clients + 10
-            } else {
-                4 * clients + 100
-            }),
-            ..Config::default()
-        };
-        let config = limited(config, is_lenient, proxied, clients, chance);
+        let config = config(is_lenient, proxied, clients, chance);
         let habits = Habits {
             is_lenient,
             may_be_slow: chance.one_in(2),
@@ -85,11 +67,33 @@ impl Scenario {
             acts: 1 + clients / 20,
             faults,
             stop: chance.one_in(3).then(|| chance.below(steps)),
+            reloads: chance.one_in(2).then(|| chance.pick(&[3, 30, 300])),
             check_every: if clients < 100 { 1 } else { 50 },
             events_per_poll: chance.pick(&[1, 4, 64, 1024]),
+            hard_backlog_bytes: greatest_limit(&options),
             options,
             config,
         }
+    }
+
+    /// From now on it is another: other limits, above or below what is in use.
+    pub(crate) fn change(&mut self, chance: &mut Chance) {
+        let Habits {
+            is_lenient,
+            proxied,
+            ..
+        } = self.habits;
+        self.config = config(is_lenient, proxied, self.clients, chance);
+        for known in &mut self.options {
+            // Whether messages may be missing is known of each client.
+            let backlog_policy = known.backlog_policy;
+            *known = WebSocketConfig {
+                backlog_policy,
+                ..options(is_lenient, chance)
+            };
+        }
+        let greatest = greatest_limit(&self.options);
+        self.hard_backlog_bytes = self.hard_backlog_bytes.max(greatest);
     }
 
     /// Whether a socket may be full though its client reads.
@@ -98,27 +102,68 @@ impl Scenario {
         self.faults.iter().any(|(fault, _)| kinds.contains(fault))
     }
 
-    /// The greater hard limit of both endpoints.
-    pub(crate) fn hard_backlog_bytes(&self) -> u64 {
-        let limits = self.options.iter().map(|it| it.hard_backlog_bytes as u64);
-        limits.max().unwrap_or(0)
+    /// More than so much, and one message, never waits for a client.
+    pub(crate) const fn hard_backlog_bytes(&self) -> u64 {
+        self.hard_backlog_bytes
     }
 
-    pub(crate) fn start(&self, model: &Shared, folder: &Folder) -> Simulation {
-        let times = self.options.each_ref();
-        let times = times.map(|options| [options.max_lifetime, options.idle_timeout]);
-        model.with(|model| model.times = times);
+    pub(crate) fn rooms(&self, model: &Shared) -> Rooms {
+        Rooms::new(model, &self.options, self.seed)
+    }
 
-        let router = router(model, folder, self.options.clone(), self.seed);
+    pub(crate) fn start(&self, model: &Shared, folder: &Folder, rooms: &Rooms) -> Simulation {
+        let server = self.server(model, folder, rooms);
+        Simulation::with_events_per_poll(server, self.events_per_poll).expect("it starts")
+    }
+
+    /// The server as it is to be now.
+    pub(crate) fn server(&self, model: &Shared, folder: &Folder, rooms: &Rooms) -> Server {
+        let router = router(model, folder, rooms, &self.options);
         let address = if self.habits.proxied {
             "127.0.0.1:0?proxy-protocol"
         } else {
             "127.0.0.1:0"
         };
         let host = Host::new().listen(address).add(router);
-        let server = Server::new().config(self.config.clone()).host(host);
-        Simulation::with_events_per_poll(server, self.events_per_poll).expect("it starts")
+        Server::new().config(self.config.clone()).host(host)
     }
+
+    /// How long clients of both endpoints may be open, in all and without a message.
+    pub(crate) fn times(&self) -> [[Option<Duration>; 2]; 2] {
+        let times = self.options.each_ref();
+        times.map(|options| [options.max_lifetime, options.idle_timeout])
+    }
+}
+
+fn greatest_limit(options: &[WebSocketConfig; 2]) -> u64 {
+    let limits = options.iter().map(|it| it.hard_backlog_bytes as u64);
+    limits.max().unwrap_or(0)
+}
+
+fn config(is_lenient: bool, proxied: bool, clients: usize, chance: &mut Chance) -> Config {
+    let limit = |short: u64| {
+        if is_lenient {
+            Duration::from_secs(short)
+        } else {
+            NEVER
+        }
+    };
+    let config = Config {
+        header_timeout: limit(10),
+        body_grace: limit(10),
+        body_stall_timeout: limit(30),
+        keep_alive_timeout: limit(15),
+        write_timeout: limit(20),
+        soft_backlog_bytes: 1 << chance.below(20),
+        max_body_bytes: 1 << 20,
+        max_connections: Some(if is_lenient {
+            clients + 10
+        } else {
+            4 * clients + 100
+        }),
+        ..Config::default()
+    };
+    limited(config, is_lenient, proxied, clients, chance)
 }
 
 /// The same with limits on who comes, in some seeds. Nobody notices those of a strict one, where all have

@@ -4,7 +4,7 @@ use crate::cli::address::{ListenAddress, Place};
 use crate::cli::forms::host_name;
 use clap::Args;
 
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 pub(crate) struct LiveArgs {
     /// Serve a live page at /_aerys/, metrics for Prometheus, stats.json and health below it, to clients on
     /// this machine alone

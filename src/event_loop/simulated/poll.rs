@@ -4,6 +4,7 @@ use super::faults::Fault;
 use super::socket::SimulatedSocket;
 use super::{LISTENING_AT, WORLD, World, nanos};
 use crate::event_loop::WAKER;
+use crate::event_loop::signals::Came;
 use crate::event_loop::system::{Accepted, Listener, Ready, System};
 use crate::http::Address;
 use std::io;
@@ -237,6 +238,14 @@ impl System for Simulated {
         Ok(())
     }
 
+    fn relisten(&mut self, listener: &mut SimulatedListener, token: usize) -> io::Result<()> {
+        self.listen(listener, token)
+    }
+
+    fn unlisten(&mut self, _: &mut SimulatedListener) {
+        WORLD.with_borrow_mut(|world| world.listener = None);
+    }
+
     fn clock(&self) -> fn() -> u64 {
         nanos
     }
@@ -246,7 +255,7 @@ impl System for Simulated {
         UNIX_EPOCH + Duration::from_nanos(nanos()) + jumped
     }
 
-    fn signals(&mut self) -> usize {
-        0
+    fn signals(&mut self) -> Came {
+        Came::default()
     }
 }

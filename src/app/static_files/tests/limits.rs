@@ -150,25 +150,47 @@ fn files_that_nobody_asks_for_are_closed_though_others_are_asked_for_or_none() {
     assert_eq!(file.strong_count(), 0);
 }
 
-/// A server of these files, which is asked for nothing, and one of them that is kept open.
-fn server_with_an_open_file(scene: &Scene) -> (Simulation, Weak<Found>) {
+/// A host of these files, and one of them that is kept open.
+fn host_with_an_open_file(scene: &Scene) -> (Host, Weak<Found>) {
     scene.write("a.bin", vec![b'a'; 100_000]);
     let mut files = scene.files();
     let file = Arc::downgrade(&kept(&mut files, "/a.bin"));
-    let host = Host::new().add(Router::new().get("/a.bin", files));
+    (Host::new().add(Router::new().get("/a.bin", files)), file)
+}
+
+/// A server of that, which is asked for nothing.
+fn server_with_an_open_file(scene: &Scene) -> (Simulation, Weak<Found>) {
+    let (host, file) = host_with_an_open_file(scene);
     let simulation = Simulation::new(Server::new().host(host)).unwrap();
     (simulation, file)
+}
+
+/// It is closed when nobody has asked for it for a while, though nobody asks for anything.
+fn expect_closed_in_time(simulation: &mut Simulation, file: &Weak<Found>) {
+    for second in (0..=30).step_by(10) {
+        simulation.turn().unwrap();
+        assert_eq!(file.strong_count(), usize::from(second < 20), "{second} s");
+        pass(cache::SWEEP_INTERVAL);
+        simulation.advance(cache::SWEEP_INTERVAL);
+    }
 }
 
 #[test]
 fn files_that_nobody_asks_for_are_closed_though_nobody_asks_for_anything() {
     let scene = Scene::new();
     let (mut simulation, file) = server_with_an_open_file(&scene);
-    for second in (0..=30).step_by(10) {
-        simulation.turn().unwrap();
-        assert_eq!(file.strong_count(), usize::from(second < 20), "{second} s");
-        pass(cache::SWEEP_INTERVAL);
-        simulation.advance(cache::SWEEP_INTERVAL);
+    expect_closed_in_time(&mut simulation, &file);
+}
+
+/// A server without files looks for none.
+#[test]
+fn files_that_a_reload_brings_are_closed_in_time_too() {
+    let scene = Scene::new();
+    let mut simulation = Simulation::new(Server::new().host(Host::new())).unwrap();
+    for _ in 0..2 {
+        let (host, file) = host_with_an_open_file(&scene);
+        simulation.reload(Server::new().host(host)).unwrap();
+        expect_closed_in_time(&mut simulation, &file);
     }
 }
 
