@@ -254,6 +254,40 @@ fn it_is_for_clients_on_this_machine_whoever_speaks_for_them() {
     }
 }
 
+/// A page sets what fields it likes, and its browser's connection may come from where a trusted proxy is.
+#[test]
+fn what_a_proxy_says_of_the_name_does_not_make_up_for_a_wrong_one() {
+    let server = Program::serve(&["--live", "--trusted-proxies", "127.0.0.1"]);
+    let mut client = Client::connect(server.address);
+    for (host, forwarded, expected) in [
+        ("rebound.example", "localhost", [403; 7]),
+        ("localhost", "rebound.example", [403; 7]),
+        ("localhost", "localhost", SERVED),
+    ] {
+        let asked = statuses(|path| {
+            client.send_raw(format!(
+                "GET {path} HTTP/1.1\r\nHost: {host}\r\nX-Forwarded-Host: {forwarded}\r\n\r\n"
+            ));
+            client.read_response()
+        });
+        assert_eq!(asked, expected, "{host} for {forwarded}");
+    }
+}
+
+/// As load balancers ask that speak HTTP/1.0; a browser always says whom it asks.
+#[test]
+fn who_names_nobody_is_no_page() {
+    let server = Program::serve(&["--live"]);
+    let asked = |fields: &str| {
+        let mut client = Client::connect(server.address);
+        client.send_raw(format!("GET /_aerys/health HTTP/1.0\r\n{fields}\r\n"));
+        client.read_response().status
+    };
+    assert_eq!(asked(""), 200);
+    assert_eq!(asked("Host: elsewhere.example\r\n"), 403);
+    assert_eq!(asked("Origin: http://elsewhere.example\r\n"), 403);
+}
+
 /// Opens a connection that a proxy speaks for.
 fn introduced(address: SocketAddr, from: &str) -> Client {
     let mut client = Client::connect(address);
