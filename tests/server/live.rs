@@ -11,6 +11,8 @@ use rustix::process::Signal;
 use crate::client::{
     CLOSE, Client, HttpResponse, TEXT, close_payload, frame, handshake, handshake_with,
 };
+#[cfg(feature = "http2")]
+use crate::http2_client::Http2Client;
 use crate::program::{Program, command};
 use crate::support::wait_until;
 
@@ -121,7 +123,8 @@ fn a_scrape_after_known_traffic_has_exactly_the_known_counts() {
             ("aerys_backlog_bytes", 0),
             ("aerys_blocked_clients", 0),
             ("aerys_panics_total", 0),
-            ("aerys_log_lines_lost_total", 0),
+            ("aerys_log_lines_lost_total{log=\"program\"}", 0),
+            ("aerys_log_lines_lost_total{log=\"access\"}", 0),
         ],
     );
     let closed = samples
@@ -133,6 +136,58 @@ fn a_scrape_after_known_traffic_has_exactly_the_known_counts() {
     assert!(turns >= 10.0, "{turns} turns");
     assert!(samples["aerys_turn_duration_seconds_sum"] > 0.0);
     assert!(samples["aerys_timers"] >= 1.0 && samples["aerys_network_sent_bytes_total"] > 1000.0);
+}
+
+#[cfg(feature = "http2")]
+#[test]
+fn what_is_answered_on_streams_is_counted_as_on_any_connection() {
+    let server = Program::serve(&["--live"]);
+    let mut client = Http2Client::connect(server.address);
+    assert_eq!(client.get("/").status, 200);
+    assert_eq!(client.request("HEAD", "/", &[]).status, 200);
+    assert_eq!(client.get("/missing").status, 404);
+    let long = "x".repeat(20 * 1024);
+    assert_eq!(client.request("GET", "/", &[("long", &long)]).status, 431);
+    client.open_websocket("/echo");
+    expect(
+        &scrape(&mut Client::connect(server.address)),
+        &[
+            ("aerys_http2_connections_total", 1),
+            ("aerys_http2_streams_opened_total", 5),
+            ("aerys_http2_streams", 1),
+            ("aerys_http_responses_total{class=\"1xx\"}", 1),
+            ("aerys_http_responses_total{class=\"2xx\"}", 2),
+            ("aerys_http_responses_total{class=\"3xx\"}", 0),
+            ("aerys_http_responses_total{class=\"4xx\"}", 2),
+            ("aerys_http_responses_total{class=\"5xx\"}", 0),
+            ("aerys_connections", 2),
+            ("aerys_websocket_opened_total", 1),
+        ],
+    );
+}
+
+/// The log of one has no room, the other's has, and is told of it once in a second at most.
+#[cfg(target_os = "linux")]
+#[test]
+fn lines_that_are_lost_are_counted_by_their_log() {
+    let mut serve = command();
+    serve.args(["serve", "--listen", "127.0.0.1:0", "--live"]);
+    serve.args(["--access-log", "/dev/full"]);
+    let server = Program::start(serve);
+    let mut scraper = Client::connect(server.address);
+    let lost = |log: &str| format!("aerys_log_lines_lost_total{{log=\"{log}\"}}");
+    wait_until("a line is lost", || {
+        scrape(&mut scraper)[&lost("access")] > 0.0
+    });
+    assert_eq!(scrape(&mut scraper).get(&lost("program")), Some(&0.0));
+    let json = scraper.get("/_aerys/stats.json").body;
+    let json = String::from_utf8(json).expect("text");
+    let begin = "{\"log_lines_lost_total\":{\"program\":0,\"access\":";
+    assert!(
+        json.starts_with(begin) && json.contains("},\"uptime_seconds\":"),
+        "{json}"
+    );
+    assert!(!json.starts_with(&format!("{begin}0}}")), "{json}");
 }
 
 #[test]
@@ -342,7 +397,7 @@ fn the_page_may_load_nothing_from_elsewhere_and_is_fed_over_a_websocket() {
         for key in [
             "{\"version\":\"",
             "\"turns\":{\"count\":",
-            "\"stats\":{\"uptime_seconds\":",
+            "\"stats\":{\"log_lines_lost_total\":{\"program\":0,\"access\":0},\"uptime_seconds\":",
         ] {
             assert!(text.contains(key), "{key} is not in {text}");
         }

@@ -250,7 +250,8 @@ const MEANINGS = {
 const nonZero = (counts) => Object.entries(counts).filter(([, count]) => count > 0);
 const words = (name) => name.replaceAll('_', ' ');
 
-const fillTables = ({ stats, log_lines_lost: lost }) => {
+const fillTables = ({ stats }) => {
+  const lost = stats.log_lines_lost_total;
   fill('endpoints', Object.entries(stats.websocket_clients).map(([name, count]) => [name, number(count)]), 'There are none.');
   fill('slowest', stats.slowest_clients.map((client) => [client.id, client.endpoint, client.address, bytes(client.backlog_bytes)]), 'Nobody lags behind.');
   fill('responses', nonZero(stats.http_responses_total).map(([name, count]) => [name, number(count)]), 'None so far.');
@@ -265,7 +266,8 @@ const fillTables = ({ stats, log_lines_lost: lost }) => {
     ['TLS handshakes, failed', `${number(stats.tls_handshakes_total.completed)}, ${number(stats.tls_handshakes_total.failed)}`],
     ['HTTP/2 streams, now', `${number(stats.http2_streams_opened_total)}, ${number(stats.http2_streams)}`],
     ['panics', number(stats.panics_total)],
-    ['log lines lost', number(lost)],
+    ['log lines lost', number(lost.program)],
+    ['access log lines lost', number(lost.access)],
   ], '');
 };
 
