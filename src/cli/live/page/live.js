@@ -266,6 +266,7 @@ const fillTables = ({ stats }) => {
   fill('sums', [
     ['connections accepted', number(stats.connections_accepted_total)],
     ['messages received, sent', `${number(stats.websocket_messages_received_total)}, ${number(stats.websocket_messages_sent_total)}`],
+    ['messages dropped', number(stats.websocket_messages_dropped_total)],
     ['bytes received, sent', `${bytes(stats.network_received_bytes_total)}, ${bytes(stats.network_sent_bytes_total)}`],
     ['broadcasts', number(stats.websocket_broadcasts_total)],
     ['longest turn', time(stats.turn_duration_max_seconds)],
