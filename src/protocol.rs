@@ -311,12 +311,13 @@ impl Protocol {
 
     /// Queues the answer to the last request, and says what follows.
     pub(crate) fn respond(&mut self, response: &mut Response, cx: &mut Context<'_>) -> Answered {
-        let connection = match self {
-            Self::Http1(connection, _) => connection,
-            Self::Exchange(_) => return self.respond_on_stream(response, cx),
-            _ => return Answered::Whole,
-        };
+        if !matches!(self, Self::Http1(..) | Self::Exchange(_)) {
+            return Answered::Whole;
+        }
         cx.counts.respond(response.status().as_u16());
+        let Self::Http1(connection, _) = self else {
+            return self.respond_on_stream(response, cx);
+        };
         cx.head.clear();
         let since = connection.since();
         let after = connection.respond(response, cx.date_line, cx.now, cx.head);

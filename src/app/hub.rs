@@ -357,6 +357,7 @@ impl Hub {
 
     /// One message more for `slot` would be one too many: applies the endpoint's policy.
     fn refuse(&self, endpoint: u16, slot: u32) {
+        self.counts.messages_refused.one();
         if self.config(endpoint).backlog_policy == BacklogPolicy::Close {
             self.close_overflowed(slot);
         }
@@ -534,9 +535,9 @@ impl Hub {
         }
     }
 
-    /// Messages of those that were noted.
-    pub(crate) fn uncounted_messages(&self) -> u64 {
-        self.uncounted.get().messages
+    /// What was noted and is not counted yet.
+    pub(crate) fn uncounted(&self) -> Uncounted {
+        self.uncounted.get()
     }
 
     /// The open clients of `endpoint`, oldest first.

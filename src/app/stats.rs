@@ -35,6 +35,8 @@ pub struct Stats {
 #[derive(Default)]
 struct Shared {
     hub: OnceCell<Rc<Hub>>,
+    /// Panics on this thread before there was a server.
+    earlier_panics: Cell<u64>,
     /// What endpoints are called, by index.
     names: RefCell<Rc<[String]>>,
     /// Somebody has a handle.
@@ -51,8 +53,11 @@ impl Stats {
     /// The server is there: `names` are those of its endpoints, empty where there is none.
     pub(crate) fn attach(&self, hub: &Rc<Hub>, names: Vec<String>) {
         let is_known = self.shared.hub.get().is_some();
-        if self.shared.is_asked_for.get() && !is_known {
-            hub.counts.turns.replace(Some(Box::default()));
+        if !is_known {
+            self.shared.earlier_panics.set(panics::count());
+            if self.shared.is_asked_for.get() {
+                hub.counts.turns.replace(Some(Box::default()));
+            }
         }
         let known = self.shared.hub.get_or_init(|| Rc::clone(hub));
         debug_assert!(Rc::ptr_eq(known, hub), "a server has its own");
@@ -81,7 +86,9 @@ impl Stats {
         let counts = &hub.counts;
         let output = hub.output.borrow();
         let sent = output.total_sent();
-        let whole = counts.whole_messages_read.get() + hub.uncounted_messages();
+        let dropped = output.dropped();
+        let uncounted = hub.uncounted();
+        let whole = counts.whole_messages_read.get() + uncounted.messages;
         let schedule = hub.schedule.borrow();
         let snapshot = Snapshot {
             uptime: hub.now.get().since(Moment::START),
@@ -92,11 +99,12 @@ impl Stats {
             websockets_opened: counts.opened.get(),
             endpoints: self.endpoints(hub),
             frames_read: counts.frames_read.get() + whole,
-            frames_sent: sent.frames,
+            frames_sent: sent.frames + dropped.frames,
             messages_read: counts.messages_read.get() + whole,
-            messages_sent: sent.messages,
+            messages_sent: sent.messages + dropped.messages,
+            messages_dropped: counts.messages_refused.get() + dropped.messages,
             broadcasts: counts.broadcasts.get(),
-            bytes_read: counts.bytes_read.get(),
+            bytes_read: counts.bytes_read.get() + uncounted.bytes,
             bytes_written: counts.bytes_written.get(),
             tls_handshakes: counts.tls_handshakes.get(),
             tls_handshakes_failed: counts.tls_failures.get(),
@@ -114,7 +122,7 @@ impl Stats {
                 .as_deref()
                 .cloned()
                 .unwrap_or_default(),
-            panics: panics::count(),
+            panics: panics::count() - self.shared.earlier_panics.get(),
             ..Snapshot::with_names(
                 |limit| match limit {
                     Limit::Timers => schedule.dropped_count(),
@@ -183,159 +191,4 @@ impl fmt::Debug for Stats {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::internals::Simulation;
-    use crate::{
-        ClientId, CloseCode, Config, Endpoint, Host, Message, Request, Response, Router, Server,
-        WebSocketConfig, WebSocketHandler, websocket,
-    };
-    use std::time::Duration;
-
-    /// Sends each message to everyone, but for one that it closes, sends later, or fails at.
-    struct Room {
-        ws: Endpoint,
-    }
-
-    impl WebSocketHandler for Room {
-        type HandshakeData = ();
-
-        fn on_handshake(&mut self, _: &Request, _: &mut Response) -> Option<()> {
-            Some(())
-        }
-
-        fn on_data(&mut self, client: ClientId, message: Message<'_>) {
-            match message.as_bytes() {
-                b"close" => self
-                    .ws
-                    .close(client, CloseCode::NORMAL, "")
-                    .expect("a code"),
-                b"timer" => drop(self.ws.set_timer(Duration::from_millis(5))),
-                b"panic" => panic!("on purpose"),
-                b"large" => self.ws.broadcast(vec![0; 1000]),
-                _ => self.ws.broadcast(message),
-            }
-        }
-    }
-
-    fn simulation(config: WebSocketConfig) -> (Simulation, Stats) {
-        let room = websocket(|ws| Room { ws }).config(config);
-        let server = Server::new().config(Config::default());
-        let stats = server.stats();
-        let router = Router::new().get("/room", room.clone()).get("/other", room);
-        let simulation = Simulation::new(server.host(Host::new().add(router))).expect("it starts");
-        (simulation, stats)
-    }
-
-    const HANDSHAKE: &[u8] = b"GET /room HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\n\
-        Connection: Upgrade\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
-        Sec-WebSocket-Version: 13\r\n\r\n";
-
-    /// A text of five bytes, masked with zeros.
-    fn text(payload: &str) -> Vec<u8> {
-        [b"\x81\x85\0\0\0\0", payload.as_bytes()].concat()
-    }
-
-    #[test]
-    fn without_a_server_there_is_nothing() {
-        let snapshot = Stats::default().snapshot();
-        assert!(!snapshot.is_draining && snapshot.connections_accepted == 0);
-        assert_eq!(snapshot.websockets_closed.len(), CLOSE_CODES.len());
-    }
-
-    #[test]
-    fn all_bytes_messages_and_closes_are_counted_and_nothing_else() {
-        let (mut simulation, stats) = simulation(WebSocketConfig::default());
-        let peers = [(); 3].map(|()| simulation.connect(false));
-        let mut read = 0;
-        let mut say = |simulation: &mut Simulation, peer: usize, bytes: &[u8]| {
-            simulation.advance(Duration::from_micros(100));
-            simulation.send(peers[peer], bytes);
-            simulation.settle().expect("it goes on");
-            read += bytes.len() as u64;
-        };
-        for peer in 0..3 {
-            say(&mut simulation, peer, HANDSHAKE);
-        }
-        for (peer, payload) in [
-            (0, "hello"),
-            (1, "hello"),
-            (0, "panic"),
-            (1, "close"),
-            (2, "timer"),
-        ] {
-            say(&mut simulation, peer, &text(payload));
-        }
-        simulation.advance(Duration::from_millis(10));
-        simulation.settle().expect("it goes on");
-        simulation.check();
-        let snapshot = stats.snapshot();
-        let written: u64 = peers.iter().map(|peer| simulation.taken(*peer)).sum();
-        assert_eq!(
-            (snapshot.bytes_read, snapshot.bytes_written),
-            (read, written)
-        );
-        assert_eq!((snapshot.messages_read, snapshot.frames_read), (5, 5));
-        // Each hello for three, and two Close frames.
-        assert_eq!((snapshot.messages_sent, snapshot.frames_sent), (6, 8));
-        assert_eq!(snapshot.broadcasts, 2);
-        assert_eq!(snapshot.responses, [3, 0, 0, 0, 0]);
-        assert_eq!((snapshot.websockets_opened, snapshot.websockets()), (3, 1));
-        let closed = snapshot
-            .websockets_closed
-            .iter()
-            .filter(|(_, count)| *count > 0);
-        assert_eq!(
-            closed.copied().collect::<Vec<_>>(),
-            [("1000", 1), ("1011", 1)]
-        );
-        assert_eq!((snapshot.panics, snapshot.connections), (1, 3));
-        assert!(snapshot.timers_fired >= 1 && snapshot.turns.count() > 5);
-    }
-
-    /// A broadcast counts for all members at once; what some of them are not sent is taken back.
-    #[test]
-    fn what_a_limit_keeps_from_a_client_does_not_count_as_sent() {
-        let (mut simulation, stats) = simulation(WebSocketConfig {
-            soft_backlog_bytes: 1000,
-            hard_backlog_bytes: 2000,
-            backlog_policy: crate::BacklogPolicy::DropMessages,
-            ..WebSocketConfig::default()
-        });
-        let [fast, slow] = [(), ()].map(|()| simulation.connect(true));
-        for peer in [fast, slow] {
-            simulation.send(peer, HANDSHAKE);
-            simulation.settle().expect("it goes on");
-            let _ = simulation.take_output(peer);
-        }
-        simulation.set_room(slow, 100);
-        for _ in 0..10 {
-            simulation.send(fast, &text("large"));
-            simulation.settle().expect("it goes on");
-        }
-        simulation.check();
-        let snapshot = stats.snapshot();
-        assert_eq!((snapshot.blocked_clients, snapshot.slowest.len()), (1, 1));
-        assert_eq!(snapshot.slowest[0].endpoint, "/room");
-        assert_eq!(snapshot.slowest[0].backlog_bytes, snapshot.backlog_bytes);
-        assert!(
-            (1900..4000).contains(&snapshot.backlog_bytes),
-            "{}",
-            snapshot.backlog_bytes
-        );
-        simulation.set_room(slow, u64::MAX);
-        simulation.settle().expect("it goes on");
-        let took = simulation.take_output(slow).len() + simulation.take_output(fast).len();
-        let snapshot = stats.snapshot();
-        assert_eq!((snapshot.backlog_bytes, snapshot.blocked_clients), (0, 0));
-        assert!(snapshot.slowest.is_empty());
-        // Header and payload.
-        assert_eq!(snapshot.messages_sent, took as u64 / 1004);
-        assert_eq!(took % 1004, 0, "whole messages");
-        assert!(
-            (11..20).contains(&snapshot.messages_sent),
-            "{}",
-            snapshot.messages_sent
-        );
-    }
-}
+mod tests;

@@ -8,7 +8,7 @@ mod json;
 mod text;
 mod timestamp;
 
-use crate::cli::log_output::queue::{Purpose, Queue};
+use crate::cli::log_output::queue::{Log, Purpose, Queue};
 use aerys::{AccessLog, FinishedExchange, FinishedWebSocket, Version};
 use anstream::{AutoStream, ColorChoice};
 use destination::Destination;
@@ -22,6 +22,7 @@ use timestamp::Timestamp;
 /// Some ten thousand lines, which are gathered for a moment: at a thousand requests a second every
 /// tenth of them, and not each, has to wake the thread.
 const ACCESS_LOG: Purpose = Purpose {
+    log: Log::Access,
     thread: "access log",
     queue_bytes: 1024 * 1024,
     gathers: Duration::from_millis(10),

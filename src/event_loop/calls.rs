@@ -1,11 +1,13 @@
 //! Where the code of endpoints is called, and what it asked for is carried out.
 
 use crate::app::hub::{CloseRequest, Pending};
+use crate::app::remote::RemoteCommand;
 use crate::app::running::Callback;
 use crate::app::websocket::AnyApplication;
 use crate::client_id::ClientId;
 use crate::event_loop::EventLoop;
 use crate::event_loop::system::System;
+use crate::websocket::encoded::ToSend;
 use crate::websocket::{CloseCode, ClosedBy};
 use std::borrow::Cow;
 
@@ -102,6 +104,28 @@ impl<S: System> EventLoop<S> {
             }
             self.tell_closed(endpoint, client, code, reason);
             self.carry_out();
+        }
+    }
+
+    /// Carries out what other threads asked for.
+    pub(super) fn carry_out_remotes(&mut self) {
+        for index in 0..self.app.endpoints().len() {
+            let commands = self.app.endpoints()[index].state().remote.drain();
+            let Ok(endpoint) = u16::try_from(index) else {
+                continue;
+            };
+            for command in commands {
+                match command {
+                    RemoteCommand::Send(to, frame) => {
+                        let message = ToSend::Frame(&frame);
+                        self.hub.send_to(endpoint, to.as_recipients(), message);
+                    }
+                    RemoteCommand::Close(client, code, reason) => {
+                        self.hub.close(endpoint, client, code, &reason);
+                    }
+                }
+                self.carry_out();
+            }
         }
     }
 }

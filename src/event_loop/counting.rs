@@ -20,7 +20,7 @@ impl<S: System> EventLoop<S> {
     /// All was served that the last poll brought, and the loop is about to sleep. When that was, if somebody
     /// wants to know how long it took: then one reading of the clock is spent on it.
     pub(super) fn end_turn(&self) -> Option<u64> {
-        if !self.hub.counts.is_timed() {
+        if !self.has_served || !self.hub.counts.is_timed() {
             return None;
         }
         let now = (self.clock)();
@@ -28,10 +28,12 @@ impl<S: System> EventLoop<S> {
         Some(now)
     }
 
-    /// A turn is over that began with the last poll. Before the first one there was none.
+    /// A turn is over that began with the last poll. One that brought nothing is none: who spins has
+    /// millions of them.
     pub(super) fn note_turn(&self, now: u64) {
-        let is_first = self.polled == self.started;
-        if !is_first && let Some(turns) = &mut *self.hub.counts.turns.borrow_mut() {
+        if self.has_served
+            && let Some(turns) = &mut *self.hub.counts.turns.borrow_mut()
+        {
             turns.note(now.saturating_sub(self.polled));
         }
     }

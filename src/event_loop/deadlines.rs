@@ -3,9 +3,10 @@
 use crate::app::running::Callback;
 use crate::app::schedule::Due;
 use crate::app::static_files::SWEEP_INTERVAL;
+use crate::event_loop::EventLoop;
 use crate::event_loop::clients::fact;
+use crate::event_loop::polling::STALL_MILLIS;
 use crate::event_loop::system::System;
-use crate::event_loop::{EventLoop, STALL_MILLIS};
 use crate::moment::Moment;
 use crate::panics::bury;
 use crate::protocol::{Expiry, Protocol};
@@ -117,6 +118,7 @@ impl<S: System> EventLoop<S> {
             }
         }
         if any {
+            self.has_served = true;
             self.read_clock();
         }
     }

@@ -15,6 +15,7 @@ pub(crate) mod control;
 mod counting;
 mod deadlines;
 mod flush;
+mod gone;
 mod invariants;
 pub(crate) mod kernel;
 mod lifetimes;
@@ -22,6 +23,7 @@ pub(crate) mod listener;
 mod listening;
 pub(crate) mod observer;
 pub(crate) mod passed;
+mod polling;
 mod read;
 pub(crate) mod reload;
 mod room;
@@ -40,7 +42,6 @@ use crate::app::App;
 use crate::app::hosts::Hosts;
 use crate::app::hub::Hub;
 use crate::app::names::Names;
-use crate::app::remote::RemoteCommand;
 use crate::app::running::Callback;
 use crate::config::{Config, Settings};
 use crate::error::Error;
@@ -50,9 +51,8 @@ use crate::moment::Moment;
 use crate::panics::bury;
 use crate::protocol::{Context, Fields, Protocol};
 use crate::rate::Bucket;
+use crate::websocket::Received;
 use crate::websocket::deflate::Inflaters;
-use crate::websocket::encoded::ToSend;
-use crate::websocket::{CloseCode, ClosedBy, Received};
 use addresses::Addresses;
 use asides::{Asides, Held};
 use clients::{Client, Clients, client_of, fact, token_of};
@@ -66,7 +66,7 @@ use std::sync::Arc;
 use std::task::Waker;
 use std::time::{Duration, Instant};
 use stop::Stop;
-use system::{Socket as _, System};
+use system::System;
 use tls::Pump;
 use warnings::Warnings;
 use watchdog::Watchdog;
@@ -75,12 +75,6 @@ use watchdog::Watchdog;
 const READ_BUFFER_BYTES: usize = 256 * 1024;
 /// Output queued in one turn, in bytes, past which it is written before anything else happens.
 const EARLY_FLUSH_BYTES: usize = 1024 * 1024;
-/// From so far ahead on a deadline is not slept to in one step.
-const FAR: Duration = Duration::from_secs(1);
-/// A time between two polls that brought events, in milliseconds, that is no work but a stall of the
-/// process.
-const STALL_MILLIS: u64 = 100;
-
 /// Tokens that are no client's: ids of the last generation of the last slots, which
 /// [`Clients`] never gives.
 pub(crate) const WAKER: usize = usize::MAX;
@@ -156,6 +150,8 @@ pub(crate) struct EventLoop<S: System> {
     since_last_poll: u64,
     /// When a poll last brought an event, for busy polling.
     last_event: u64,
+    /// Since the last poll somebody was served, or something was due.
+    has_served: bool,
     /// There may be events that no poll has brought yet.
     more_events: bool,
     /// Polls in a row that brought as many events as they could.
@@ -268,6 +264,7 @@ impl<S: System> EventLoop<S> {
             polled: started,
             since_last_poll: 0,
             last_event: started,
+            has_served: false,
             more_events: false,
             full_polls: 0,
             long_turn: false,
@@ -335,74 +332,6 @@ impl<S: System> EventLoop<S> {
         Ok(())
     }
 
-    fn wait_for_readiness(&mut self) -> Result<(), Error> {
-        let has_work = self.has_work();
-        let timeout = if has_work {
-            Some(Duration::ZERO)
-        } else {
-            let ended = self.end_turn();
-            self.sleep(ended)
-        };
-        if let Some(events) = &mut self.events {
-            self.system.poll(events, timeout).map_err(Error::Poll)?;
-        }
-        let polled = (self.clock)();
-        if has_work {
-            self.note_turn(polled); // it ended before the poll, which did not wait
-        }
-        self.polled = polled;
-        self.app.running().begin_turn(self.polled);
-        self.read_clock_at(self.polled);
-        let now = self.hub.now.get();
-        self.since_last_poll = now.as_millis() - self.polled_at.as_millis();
-        self.polled_at = now;
-        Ok(())
-    }
-
-    /// How long the poll may wait: until the next deadline, but not at all for some time after
-    /// an event if the server is to spin.
-    ///
-    /// To one that is far it sleeps in two steps, of which the first is reckoned from the last
-    /// poll: a loop that is woken by an event first has spared a reading of the clock, which may have
-    /// been `read` just now all the same.
-    fn sleep(&self, read: Option<u64>) -> Option<Duration> {
-        let deadline = self.hub.schedule.borrow().wheel.next_deadline();
-        let until = deadline.map(|deadline| self.started.saturating_add(deadline.as_nanos()));
-        let busy_poll = self.settings.server.busy_poll;
-        if busy_poll.is_zero() {
-            let ahead = Duration::from_nanos(until?.saturating_sub(self.polled));
-            if ahead >= FAR {
-                // Early by half of that, if the turn since was not as long: a stall.
-                return Some(ahead.saturating_sub(FAR / 2));
-            }
-        }
-        let now = read.unwrap_or_else(self.clock);
-        if Duration::from_nanos(now - self.last_event) < busy_poll {
-            return Some(Duration::ZERO);
-        }
-        Some(Duration::from_nanos(until?.saturating_sub(now)))
-    }
-
-    /// Judges whether events are left that no poll has brought. A full poll means so; but as
-    /// many of them in a row as all clients need have told of everybody, unless the process
-    /// stood still in between.
-    fn judge_poll(&mut self, event_count: usize) {
-        if event_count > 0 {
-            self.last_event = self.polled;
-        }
-        let full = event_count >= self.events_per_poll;
-        let long = self.since_last_poll > STALL_MILLIS;
-        // One long turn is a stall; one after the other is load, and must not put off every
-        // deadline for ever.
-        let stalled = long && !self.long_turn;
-        self.long_turn = long;
-        if !full || stalled {
-            self.full_polls = 0;
-        }
-        self.full_polls += usize::from(full);
-        self.more_events = full && self.full_polls <= self.clients.len() / self.events_per_poll + 1;
-    }
-
     /// How many clients are connected.
     pub(crate) fn client_count(&self) -> usize {
         self.clients.len()
@@ -423,36 +352,10 @@ impl<S: System> EventLoop<S> {
         self.hub.compressors.borrow().dedicated_count()
     }
 
-    /// Whether a turn would find something to do now, but for new events.
-    pub(crate) fn is_busy(&self) -> bool {
-        let now = Moment::at_or_before((self.clock)().saturating_sub(self.started));
-        let deadline = self.hub.schedule.borrow().wheel.next_deadline();
-        self.has_work() || deadline.is_some_and(|deadline| deadline <= now)
-    }
-
-    /// Whether something can be done without waiting.
-    fn has_work(&self) -> bool {
-        let output = self.hub.output.borrow();
-        !self.ready.is_empty()
-            || output.dirty_pending()
-            || output.ring_pending()
-            || self.asides.streams.is_any_postponed()
-            || (self.listeners.iter().any(|listening| listening.ready) && self.may_accept())
-    }
-
     /// Whether so much was queued that it is to be written first.
     #[inline]
     fn is_output_full(&self) -> bool {
         self.hub.output.borrow().turn_bytes() > EARLY_FLUSH_BYTES
-    }
-
-    fn read_clock(&mut self) {
-        self.read_clock_at((self.clock)());
-    }
-
-    fn read_clock_at(&mut self, clock: u64) {
-        let now = Moment::at_or_before(clock.saturating_sub(self.started));
-        self.hub.now.set(now);
     }
 
     /// Serves what the poll brought: clients one after the other, each read and answered while
@@ -526,28 +429,6 @@ impl<S: System> EventLoop<S> {
         }
     }
 
-    /// Commands of other threads.
-    fn carry_out_remotes(&mut self) {
-        for index in 0..self.app.endpoints().len() {
-            let commands = self.app.endpoints()[index].state().remote.drain();
-            let Ok(endpoint) = u16::try_from(index) else {
-                continue;
-            };
-            for command in commands {
-                match command {
-                    RemoteCommand::Send(to, frame) => {
-                        let message = ToSend::Frame(&frame);
-                        self.hub.send_to(endpoint, to.as_recipients(), message);
-                    }
-                    RemoteCommand::Close(client, code, reason) => {
-                        self.hub.close(endpoint, client, code, &reason);
-                    }
-                }
-                self.carry_out();
-            }
-        }
-    }
-
     /// Lends the protocol of `slot` what it needs.
     fn protocol<R>(
         &mut self,
@@ -580,50 +461,6 @@ impl<S: System> EventLoop<S> {
             self.send_fields(slot);
         }
         Some(result)
-    }
-
-    /// A client whose connection is lost, or over: freed at the end of the turn.
-    fn doom(&mut self, slot: u32) {
-        self.part(slot);
-        let id = self.access.is_on().then(|| self.clients.id_of(slot));
-        if let Some(client) = self.clients.get_mut(slot) {
-            // An orderly end would say that the response is complete; and for who does not read, the
-            // kernel would hold what it was given for minutes, with nobody to limit it.
-            let is_full = self.hub.output.borrow().is_blocked(slot);
-            if is_full || self.hub.streams.is_sent_until_close(slot) {
-                client.socket.reset_on_close();
-            }
-            client.set(fact::DOOMED);
-            self.doomed.push(slot);
-            // At once, for who comes in its place in this turn.
-            self.asides.addresses.leave(slot);
-        }
-        self.closed(slot, CloseCode::ABNORMAL, "", ClosedBy::Nobody);
-        self.abandon(slot);
-        if let Some(Some(id)) = id {
-            self.tell_left(id);
-        }
-        self.leave_carrier(slot);
-        self.lose_streams(slot);
-    }
-
-    /// Frees the clients that are gone.
-    fn reap_doomed(&mut self) {
-        while let Some(slot) = self.doomed.pop() {
-            let Some(client) = self.clients.remove(slot) else {
-                continue;
-            };
-            self.count_gone(&client);
-            if let Some(key) = client.armed {
-                self.hub.schedule.borrow_mut().wheel.cancel(key);
-            }
-            self.hub.output.borrow_mut().close(slot);
-            self.inflaters.forget(slot);
-            self.asides.forget(slot, &client);
-            // Its descriptor is free again: somebody may wait for one.
-            self.accept_paused = false;
-            log::debug!("the client in slot {slot} is gone");
-        }
     }
 }
 

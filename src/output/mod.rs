@@ -271,6 +271,8 @@ pub(crate) struct Output {
     slow: Slow,
     /// What all clients of logs were sent, bytes excluded.
     total: Sent,
+    /// What was among that until it was found to be beyond a limit.
+    dropped: Sent,
     /// Who was handed out last. If it is neither blocked nor empty at the next call, it is
     /// entered in `dirty_later`: nobody is forgotten.
     visited: Option<u32>,
@@ -297,6 +299,7 @@ impl Output {
             cork: Cork::new(),
             slow: Slow::default(),
             total: Sent::default(),
+            dropped: Sent::default(),
             visited: None,
             turn_bytes: 0,
             is_owing: false,
@@ -548,6 +551,12 @@ impl Output {
         }
     }
 
+    /// A client is not sent what was counted for it.
+    fn drop_counted(&mut self, unit: Unit) {
+        self.total.take_back(unit);
+        self.dropped.count(unit);
+    }
+
     /// A message was refused: where the policy is to close, the client is to be reported.
     fn overflow(&mut self, slot: u32) {
         let client = &mut self.clients[slot as usize];
@@ -619,7 +628,8 @@ impl Output {
         let end = log.end_sequence();
         log.set_cursor(client.member, end);
         if rest.is_cut {
-            self.total.take_back(rest.to.units_until(log.mark(end)));
+            let dropped = rest.to.units_until(log.mark(end));
+            self.drop_counted(dropped);
             self.overflow(slot);
         }
         self.mark_dirty(slot);
@@ -701,11 +711,16 @@ impl Output {
     }
 
     /// What all clients of logs were sent, each broadcast once for each of its members; bytes are not
-    /// counted.
+    /// counted. It may be less later: see [`dropped`](Self::dropped).
     pub(crate) fn total_sent(&self) -> Sent {
         let mut total = self.total;
         total.count(self.cork.unit());
         total
+    }
+
+    /// What was among that, and then was found to be beyond a limit.
+    pub(crate) const fn dropped(&self) -> Sent {
+        self.dropped
     }
 
     /// Bytes in the queues of all clients.

@@ -141,6 +141,25 @@ mod tests {
     }
 
     #[test]
+    fn who_left_the_list_is_found_again_and_who_is_on_it_is_there_once() {
+        let mut output = output(3, 2);
+        output.unblock(1);
+        assert_eq!(output.slowest(3, |_| true), [(0, 1)]);
+        output.block(1);
+        assert_eq!(output.slowest(3, |_| true), [(1, 2), (0, 1)]);
+        // Who comes to the slot of one who was blocked, and those who are so again.
+        output.close(1);
+        output.open(1);
+        output.unblock(0);
+        for slot in 0..2 {
+            output.block(slot);
+        }
+        let mut listed: Vec<u32> = output.slow.listed().collect();
+        listed.sort_unstable();
+        assert_eq!(listed, [0, 1]);
+    }
+
+    #[test]
     fn the_list_does_not_grow_with_those_who_were_blocked_before() {
         let mut output = output(1000, 0);
         for slot in 0..1000 {

@@ -145,8 +145,8 @@ impl Output {
         self.store.truncate(&mut client.queue, cut.keep);
         client.sent.frames -= u64::from(cut.dropped.frames);
         client.sent.messages -= u64::from(cut.dropped.messages);
-        self.total.take_back(cut.dropped);
         client.flags |= CUT;
+        self.drop_counted(cut.dropped);
         self.overflow(slot);
     }
 }

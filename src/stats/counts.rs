@@ -127,6 +127,8 @@ pub(crate) struct Counts {
     /// Messages of one frame each, which came whole: neither of the above.
     pub(crate) whole_messages_read: Count,
     pub(crate) broadcasts: Count,
+    /// Messages for one client that were not even queued, as its backlog was at its limit.
+    pub(crate) messages_refused: Count,
     /// Bytes that sockets gave and took: with TLS, records.
     pub(crate) bytes_read: Count,
     pub(crate) bytes_written: Count,

@@ -110,6 +110,11 @@ const METRICS: &[Metric] = &[
         values: Counter(|at| at.messages_sent),
     },
     Metric {
+        name: "aerys_websocket_messages_dropped_total",
+        help: "WebSocket messages that a client was not sent, as its backlog was at its limit.",
+        values: Counter(|at| at.messages_dropped),
+    },
+    Metric {
         name: "aerys_websocket_broadcasts_total",
         help: "Messages that were sent to everyone, or everyone but some.",
         values: Counter(|at| at.broadcasts),

@@ -34,12 +34,16 @@ pub struct Snapshot {
     pub endpoints: Vec<EndpointClients>,
     /// WebSocket frames read, control frames included.
     pub frames_read: u64,
-    /// WebSocket frames sent or queued.
+    /// WebSocket frames sent or queued, those of dropped messages that had been queued included.
     pub frames_sent: u64,
     /// WebSocket messages read.
     pub messages_read: u64,
-    /// WebSocket messages sent or queued, a broadcast once for each of its recipients.
+    /// WebSocket messages sent or queued, a broadcast once for each of its recipients. It counts when it
+    /// is queued, also for who turns out to have no room for it.
     pub messages_sent: u64,
+    /// WebSocket messages that a client was to be sent and was not, as its backlog was at its limit,
+    /// whether they were queued before or not.
+    pub messages_dropped: u64,
     /// Broadcasts, whoever they went to.
     pub broadcasts: u64,
     /// Bytes that sockets gave. Over TLS these are records.

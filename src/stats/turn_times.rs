@@ -112,7 +112,7 @@ impl TurnTimes {
         let mut left = rank.clamp(1, self.count);
         for (place, count) in self.places.iter().enumerate() {
             if *count >= left {
-                return Duration::from_nanos((end_of(place) - 1).min(self.max));
+                return Duration::from_nanos(self.longest_in(place));
             }
             left -= count;
         }
@@ -133,9 +133,18 @@ impl TurnTimes {
         };
         if self.max == earlier.max {
             let last = since.places.iter().rposition(|count| *count > 0);
-            since.max = last.map_or(0, |place| (end_of(place) - 1).min(self.max));
+            since.max = last.map_or(0, |place| self.longest_in(place));
         }
         since
+    }
+
+    /// The longest that one which is counted there may have taken.
+    fn longest_in(&self, place: usize) -> u64 {
+        if place == PLACES - 1 {
+            self.max // whatever is longer is there, too
+        } else {
+            self.max.min(end_of(place) - 1)
+        }
     }
 
     /// How many took less than 2 to the `power` nanoseconds.
@@ -186,6 +195,17 @@ mod tests {
         times.note(1_000_003);
         assert_eq!(times.quantile(1.0), times.max());
         assert_eq!((times.count(), times.sum().as_nanos()), (8, 1_000_031));
+    }
+
+    #[test]
+    fn what_took_more_than_a_minute_is_not_told_as_less() {
+        let mut times = TurnTimes::default();
+        times.note(100_000_000_000);
+        assert_eq!(times.quantile(0.5).as_secs(), 100);
+        assert_eq!(
+            times.since(&TurnTimes::default()).quantile(0.5).as_secs(),
+            100
+        );
     }
 
     #[test]

@@ -57,3 +57,50 @@ browserTest("the live page draws what a loaded server does", async world => {
   await page.waitForFunction(before => document.querySelector("#sums tbody").innerText !== before, before);
   assert.equal(await load.evaluate(() => window.sockets.filter(ws => ws.readyState !== 1).length), 0, "clients that were lost");
 });
+
+browserTest("a page that is without its server for long has a gap as long as that, and no more", async world => {
+  const server = await world.serve(AERYS, "--listen", "127.0.0.1:0", "--live");
+  await world.launch();
+  const page = await world.page();
+  // It need not wait as long as it wants to before it tries again.
+  await page.addInitScript(() => {
+    const later = window.setTimeout;
+    window.setTimeout = act => later(act, 1);
+  });
+  let [isAway, refused, feed] = [false, 0, null];
+  await page.routeWebSocket(/_aerys.live$/, socket => {
+    if (isAway) {
+      refused += 1;
+      socket.close();
+    } else {
+      socket.connectToServer();
+      feed = socket;
+    }
+  });
+  await page.goto(`${server.url}_aerys/`);
+  const points = () => page.evaluate(() => CHARTS.flatMap(chart => chart.points));
+  const hasPoints = count => page.waitForFunction(count => CHARTS[0].points[0].filter(point => point !== null).length >= count, count);
+  await hasPoints(2);
+  const state = page.locator("#state");
+  assert.equal(await state.innerText(), "live");
+  // What it says of a point that is looked at does not stay when it is not.
+  await page.locator("canvas").first().hover();
+  await page.waitForFunction(() => / s ago$/.test(document.getElementById("state").textContent));
+  [isAway, feed] = [true, void feed.close()];
+  await page.locator("#state[data-state=lost]").waitFor();
+  await page.locator("h1").hover();
+  assert.equal(await state.innerText(), "connection lost, trying again");
+  const began = Date.now();
+  while (refused < 2 * 120) {
+    await page.waitForTimeout(10);
+    assert(Date.now() - began < 20_000, `it tried ${refused} times`);
+  }
+  isAway = false;
+  await page.locator("#state[data-state=live]").waitFor();
+  await hasPoints(4);
+  const away = (Date.now() - began) / 1000 + 2;
+  for (const series of await points()) {
+    const gap = series.filter(point => point === null).length;
+    assert(series.length <= 120 && gap <= away + 1, `${series.length} points, ${gap} of them missing after ${away} s`);
+  }
+});

@@ -1,16 +1,15 @@
-//! `/_aerys/` of the program: metrics that are right, health while it drains, and who may ask.
+//! `/_aerys/` of the program: metrics that are right, health while it drains, and the page.
 
 use std::collections::HashMap;
 use std::fs;
-use std::net::SocketAddr;
 use std::path::Path;
 use std::process::Stdio;
 
 use rustix::process::Signal;
 
-use crate::client::{
-    CLOSE, Client, HttpResponse, TEXT, close_payload, frame, handshake, handshake_with,
-};
+use crate::client::{CLOSE, Client, TEXT, close_payload, frame, handshake, handshake_with};
+#[cfg(feature = "http2")]
+use crate::http2_client::Http2Client;
 use crate::program::{Program, command};
 use crate::support::wait_until;
 
@@ -121,7 +120,8 @@ fn a_scrape_after_known_traffic_has_exactly_the_known_counts() {
             ("aerys_backlog_bytes", 0),
             ("aerys_blocked_clients", 0),
             ("aerys_panics_total", 0),
-            ("aerys_log_lines_lost_total", 0),
+            ("aerys_log_lines_lost_total{log=\"program\"}", 0),
+            ("aerys_log_lines_lost_total{log=\"access\"}", 0),
         ],
     );
     let closed = samples
@@ -133,6 +133,57 @@ fn a_scrape_after_known_traffic_has_exactly_the_known_counts() {
     assert!(turns >= 10.0, "{turns} turns");
     assert!(samples["aerys_turn_duration_seconds_sum"] > 0.0);
     assert!(samples["aerys_timers"] >= 1.0 && samples["aerys_network_sent_bytes_total"] > 1000.0);
+}
+
+#[cfg(feature = "http2")]
+#[test]
+fn what_is_answered_on_streams_is_counted_as_on_any_connection() {
+    let server = Program::serve(&["--live"]);
+    let mut client = Http2Client::connect(server.address);
+    assert_eq!(client.get("/").status, 200);
+    assert_eq!(client.request("HEAD", "/", &[]).status, 200);
+    assert_eq!(client.get("/missing").status, 404);
+    let long = "x".repeat(20 * 1024);
+    assert_eq!(client.request("GET", "/", &[("long", &long)]).status, 431);
+    client.open_websocket("/echo");
+    expect(
+        &scrape(&mut Client::connect(server.address)),
+        &[
+            ("aerys_http2_connections_total", 1),
+            ("aerys_http2_streams_opened_total", 5),
+            ("aerys_http2_streams", 1),
+            ("aerys_http_responses_total{class=\"1xx\"}", 1),
+            ("aerys_http_responses_total{class=\"2xx\"}", 2),
+            ("aerys_http_responses_total{class=\"3xx\"}", 0),
+            ("aerys_http_responses_total{class=\"4xx\"}", 2),
+            ("aerys_http_responses_total{class=\"5xx\"}", 0),
+            ("aerys_connections", 2),
+            ("aerys_websocket_opened_total", 1),
+        ],
+    );
+}
+
+/// The log of one has no room, the other's has, and is told of it once in a second at most.
+#[test]
+fn lines_that_are_lost_are_counted_by_their_log() {
+    let mut serve = command();
+    serve.args(["serve", "--listen", "127.0.0.1:0", "--live"]);
+    serve.args(["--access-log", "/dev/full"]);
+    let server = Program::start(serve);
+    let mut scraper = Client::connect(server.address);
+    let lost = |log: &str| format!("aerys_log_lines_lost_total{{log=\"{log}\"}}");
+    wait_until("a line is lost", || {
+        scrape(&mut scraper)[&lost("access")] > 0.0
+    });
+    assert_eq!(scrape(&mut scraper).get(&lost("program")), Some(&0.0));
+    let json = scraper.get("/_aerys/stats.json").body;
+    let json = String::from_utf8(json).expect("text");
+    let begin = "{\"log_lines_lost_total\":{\"program\":0,\"access\":";
+    assert!(
+        json.starts_with(begin) && json.contains("},\"uptime_seconds\":"),
+        "{json}"
+    );
+    assert!(!json.starts_with(&format!("{begin}0}}")), "{json}");
 }
 
 #[test]
@@ -178,109 +229,6 @@ fn a_stop_follows_when_the_drain_delay_is_over() {
     assert_eq!(server.wait().0.code(), Some(0));
 }
 
-const PATHS: [&str; 7] = [
-    "",
-    "live.css",
-    "live.js",
-    "live",
-    "metrics",
-    "stats.json",
-    "health",
-];
-
-fn statuses(mut ask: impl FnMut(&str) -> HttpResponse) -> Vec<u16> {
-    PATHS
-        .map(|path| ask(&format!("/_aerys/{path}")).status)
-        .into()
-}
-
-/// Without an upgrade, the one of the feed is answered so.
-const SERVED: [u16; 7] = [200, 200, 200, 426, 200, 200, 200];
-
-#[test]
-fn nothing_is_there_unless_it_was_asked_for() {
-    let server = Program::serve(&[]);
-    let mut client = Client::connect(server.address);
-    assert_eq!(statuses(|path| client.get(path)), [404; 7]);
-}
-
-#[test]
-fn it_is_asked_for_by_names_that_nobody_elsewhere_can_have() {
-    let server = Program::serve(&["--live", "--live-host", "stats.example"]);
-    let asked = |fields: &str| {
-        let address = server.address;
-        statuses(|path| {
-            let mut client = Client::connect(address);
-            client.send_raw(format!("GET {path} HTTP/1.1\r\n{fields}\r\n"));
-            client.read_response()
-        })
-    };
-    let port = server.address.port();
-    for fields in [
-        format!("Host: 127.0.0.1:{port}\r\n"),
-        format!("Host: localhost:{port}\r\nOrigin: http://localhost:{port}\r\n"),
-        "Host: Stats.Example\r\nOrigin: https://stats.example\r\n".to_owned(),
-    ] {
-        assert_eq!(asked(&fields), SERVED, "{fields}");
-    }
-    for fields in [
-        format!("Host: rebound.example:{port}\r\n"),
-        format!("Host: localhost:{port}\r\nOrigin: http://elsewhere.example\r\n"),
-        format!("Host: localhost:{port}\r\nOrigin: null\r\n"),
-        format!(
-            "Host: localhost:{port}\r\nOrigin: http://localhost:{}\r\n",
-            port ^ 1
-        ),
-    ] {
-        assert_eq!(asked(&fields), [403; 7], "{fields}");
-    }
-}
-
-#[test]
-fn it_is_for_clients_on_this_machine_whoever_speaks_for_them() {
-    let server = Program::serve(&["--live"]);
-    let mut client = Client::connect(server.address);
-    for field in ["X-Forwarded-For", "Forwarded", "X-Real-IP", "Via"] {
-        let fields = [(field, "127.0.0.1")];
-        let asked = statuses(|path| client.request("GET", path, &fields));
-        assert_eq!(asked, [403; 7], "a proxy that is not trusted: {field}");
-    }
-    let server = Program::serve(&["--live", "--trusted-proxies", "127.0.0.1"]);
-    let mut client = Client::connect(server.address);
-    for (from, expected) in [("192.0.2.1", [403; 7]), ("127.0.0.9", SERVED)] {
-        let fields = [("X-Forwarded-For", from)];
-        let asked = statuses(|path| client.request("GET", path, &fields));
-        assert_eq!(asked, expected, "{from}");
-    }
-}
-
-/// Opens a connection that a proxy speaks for.
-fn introduced(address: SocketAddr, from: &str) -> Client {
-    let mut client = Client::connect(address);
-    client.send_raw(format!("PROXY TCP4 {from} 127.0.0.1 4000 80\r\n"));
-    client
-}
-
-#[test]
-fn an_address_elsewhere_is_refused_but_where_only_this_is_served() {
-    let mut serve = command();
-    serve.args(["serve", "--listen", "127.0.0.1:0?proxy-protocol", "--live"]);
-    serve.args(["--live-listen", "127.0.0.1:0?proxy-protocol"]);
-    let mut server = Program::start(serve);
-    let alone = server.next_address();
-    for (from, expected) in [("192.0.2.1", [403; 7]), ("127.0.0.1", SERVED)] {
-        let mut client = introduced(server.address, from);
-        assert_eq!(statuses(|path| client.get(path)), expected, "{from}");
-    }
-    let mut client = introduced(alone, "192.0.2.1");
-    assert_eq!(statuses(|path| client.get(path)), SERVED);
-    assert_eq!(client.get("/").field("location"), Some("/_aerys/"));
-    assert_eq!(client.get("/echo").status, 404, "nothing else");
-    let mut client = introduced(alone, "192.0.2.1");
-    client.send_raw("GET /_aerys/metrics HTTP/1.1\r\nHost: rebound.example\r\n\r\n");
-    assert_eq!(client.read_response().status, 403);
-}
-
 #[test]
 fn the_page_may_load_nothing_from_elsewhere_and_is_fed_over_a_websocket() {
     let server = Program::serve(&["--live"]);
@@ -308,7 +256,7 @@ fn the_page_may_load_nothing_from_elsewhere_and_is_fed_over_a_websocket() {
         for key in [
             "{\"version\":\"",
             "\"turns\":{\"count\":",
-            "\"stats\":{\"uptime_seconds\":",
+            "\"stats\":{\"log_lines_lost_total\":{\"program\":0,\"access\":0},\"uptime_seconds\":",
         ] {
             assert!(text.contains(key), "{key} is not in {text}");
         }

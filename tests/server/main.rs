@@ -99,6 +99,8 @@ mod limits_program;
 #[cfg(all(feature = "cli", target_os = "linux"))]
 mod live;
 #[cfg(feature = "cli")]
+mod live_guard;
+#[cfg(feature = "cli")]
 mod log_lines;
 #[cfg(feature = "cli")]
 mod log_output;

@@ -2,7 +2,8 @@
 //!
 //! A page of another site can have its visitor's browser ask an address of that machine or network, and
 //! read the answer if its own name leads there by then (DNS rebinding). The browser then says that name,
-//! in `Host`, and in `Origin` what page it is for; neither can be chosen by the page.
+//! in `Host`, and in `Origin` what page it is for; neither can be chosen by the page, as all other fields
+//! can.
 
 use aerys::Request;
 use std::net::IpAddr;
@@ -39,10 +40,16 @@ impl Guard {
         if self.is_local {
             judge_client(request)?;
         }
-        let host = request.host().unwrap_or_default();
-        if !self.is_ours(name_of(host)) {
+        // What a trusted proxy says of the name is a field like any other, which a page can set where
+        // the browser itself is where such a proxy would be: `Host` has to be right, too. Without
+        // either (HTTP/1.0) it is no browser that asks, but a check of somebody's health.
+        let mut names = [request.host(), request.header("host")]
+            .into_iter()
+            .flatten();
+        if !names.all(|host| self.is_ours(name_of(host))) {
             return Err("This is asked for by an address or as localhost: see --live-host.");
         }
+        let host = request.host().unwrap_or_default();
         let mut origins = request.headers().get_all("origin");
         if origins.any(|origin| !is_origin_of(origin, host)) {
             return Err("Pages of other sites may not ask for this.");

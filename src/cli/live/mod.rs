@@ -94,7 +94,7 @@ impl Live {
             .get(
                 "/stats.json",
                 move |_: &mut Request, response: &mut Response| {
-                    answer(response, "application/json").end(json.snapshot().to_json());
+                    answer(response, "application/json").end(to_json(&json.snapshot()));
                 },
             )
             .get(
@@ -137,10 +137,20 @@ fn file(kind: &'static str, bytes: &'static [u8]) -> impl FnMut(&mut Request, &m
 /// The one metric that the program has and the library has not.
 fn lost_lines_metric() -> String {
     let name = "aerys_log_lines_lost_total";
+    let [(program, of_program), (access, of_access)] = lost_lines();
     format!(
-        "# HELP {name} Lines of the log that were lost, as they are written too slowly or not at all.\n\
-         # TYPE {name} counter\n{name} {}\n",
-        lost_lines()
+        "# HELP {name} Lines of logs that were lost, as they are written too slowly or not at all.\n\
+         # TYPE {name} counter\n{name}{{log=\"{program}\"}} {of_program}\n{name}{{log=\"{access}\"}} {of_access}\n"
+    )
+}
+
+/// A snapshot as an object, with that one too.
+fn to_json(snapshot: &Snapshot) -> String {
+    let [(program, of_program), (access, of_access)] = lost_lines();
+    let json = snapshot.to_json();
+    let keys = json.strip_prefix('{').unwrap_or_default();
+    format!(
+        "{{\"log_lines_lost_total\":{{\"{program}\":{of_program},\"{access}\":{of_access}}},{keys}"
     )
 }
 
@@ -168,16 +178,15 @@ impl Feed {
         let turns = snapshot.turns.since(&self.told);
         let seconds = |time: Duration| time.as_secs_f64();
         format!(
-            "{{\"version\":\"{}\",\"log_lines_lost\":{},\"turns\":{{\"count\":{},\"busy\":{},\"p50\":{},\
+            "{{\"version\":\"{}\",\"turns\":{{\"count\":{},\"busy\":{},\"p50\":{},\
              \"p99\":{},\"max\":{}}},\"stats\":{}}}",
             env!("CARGO_PKG_VERSION"),
-            lost_lines(),
             turns.count(),
             seconds(turns.sum()),
             seconds(turns.quantile(0.5)),
             seconds(turns.quantile(0.99)),
             seconds(turns.max()),
-            snapshot.to_json()
+            to_json(snapshot)
         )
     }
 }

@@ -16,9 +16,20 @@ use output::Output;
 pub(crate) use output::Sink;
 use report::{Lost, Report};
 
+/// A log of the program.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Log {
+    /// What it has to say of itself.
+    Program,
+    /// What was asked of it.
+    Access,
+}
+
 /// What a queue is for.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Purpose {
+    /// Which log its lines belong to.
+    pub(crate) log: Log,
     /// The name of its thread.
     pub(crate) thread: &'static str,
     /// What may wait to be written, in bytes. As much again may be on its way.
@@ -34,6 +45,7 @@ pub(crate) struct Purpose {
 
 /// The program's log: some thousand lines, each of which is written at once.
 pub(crate) const LOG: Purpose = Purpose {
+    log: Log::Program,
     thread: "log",
     queue_bytes: 256 * 1024,
     gathers: Duration::ZERO,
@@ -41,12 +53,14 @@ pub(crate) const LOG: Purpose = Purpose {
     tell_interval: Duration::ZERO,
 };
 
-/// Lines of this process that were lost so far.
-static LOST_LINES: AtomicU64 = AtomicU64::new(0);
+/// Lines of this process that were lost so far, of each [`Log`].
+static LOST_LINES: [AtomicU64; 2] = [AtomicU64::new(0), AtomicU64::new(0)];
 
-/// How many lines of the log were lost so far, whether anybody was told of them or not.
-pub(crate) fn lost_lines() -> u64 {
-    LOST_LINES.load(Relaxed)
+/// How many lines of each log were lost so far, whether anybody was told of them or not, with the names
+/// that the metrics have for them.
+pub(crate) fn lost_lines() -> [(&'static str, u64); 2] {
+    [(Log::Program, "program"), (Log::Access, "access")]
+        .map(|(log, name)| (name, LOST_LINES[log as usize].load(Relaxed)))
 }
 
 /// See the module.
@@ -112,7 +126,7 @@ impl Queue {
             waiting.lost_count > 0 || waiting.lines.len() + lines.len() > self.purpose.queue_bytes;
         if is_lost {
             waiting.lost_count += line_count(lines);
-            LOST_LINES.fetch_add(line_count(lines), Relaxed);
+            self.count_lost(line_count(lines));
         } else {
             waiting.lines.extend_from_slice(lines);
         }
@@ -177,6 +191,10 @@ impl Queue {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn count_lost(&self, line_count: u64) {
+        LOST_LINES[self.purpose.log as usize].fetch_add(line_count, Relaxed);
+    }
+
     fn report(&self) -> MutexGuard<'_, Report> {
         self.report.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -209,7 +227,7 @@ impl Queue {
             }
             let written = output.write(&lines);
             if let Err(failed) = &written {
-                LOST_LINES.fetch_add(failed.line_count, Relaxed);
+                self.count_lost(failed.line_count);
             }
             if self.purpose.name.is_some() {
                 // Who queued them has told of those that found no room.

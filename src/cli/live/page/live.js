@@ -23,8 +23,9 @@ const time = (seconds) => {
 };
 const span = (seconds) => {
   const parts = [[86400, 'd'], [3600, 'h'], [60, 'min'], [1, 's']];
-  const first = Math.max(0, parts.findIndex(([length]) => seconds >= length));
-  return parts.slice(first < 0 ? 3 : first, first + 2).map(([length, unit], place) => {
+  const found = parts.findIndex(([length]) => seconds >= length);
+  const first = found < 0 ? parts.length - 1 : found;
+  return parts.slice(first, first + 2).map(([length, unit], place) => {
     const count = Math.floor(place === 0 ? seconds / length : seconds % parts[first][0] / length);
     return `${count} ${unit}`;
   }).join(' ');
@@ -206,20 +207,25 @@ const drawAll = () => {
   const colors = {};
   for (const name of ['line', 'faint', ...LINES]) colors[name] = style.getPropertyValue(`--${name}`).trim();
   for (const chart of CHARTS) draw(chart, colors);
-  if (last) tell();
+  tell();
 };
 
 const state = document.getElementById('state');
-const setState = (name, text) => {
-  state.dataset.state = name;
-  state.textContent = text;
-};
+let connection = { name: 'waiting', text: 'connecting' };
 
 const tell = () => {
-  const { stats, version } = last;
-  document.getElementById('server').textContent = `${version} · up ${span(stats.uptime_seconds)}`;
-  if (looked > 0) setState(state.dataset.state, `${looked} s ago`);
-  else if (state.dataset.state === 'live') setState('live', stats.draining ? 'draining' : 'live');
+  const { name, text } = connection;
+  state.dataset.state = name;
+  const isDraining = name === 'live' && last && last.stats.draining;
+  const told = looked > 0 ? `${looked} s ago` : isDraining ? 'draining' : text;
+  // Whoever has it read aloud hears what changes.
+  if (state.textContent !== told) state.textContent = told;
+  if (last) document.getElementById('server').textContent = `${last.version} · up ${span(last.stats.uptime_seconds)}`;
+};
+
+const setState = (name, text) => {
+  connection = { name, text };
+  tell();
 };
 
 // Rows of a table, each a list of texts.
@@ -250,7 +256,8 @@ const MEANINGS = {
 const nonZero = (counts) => Object.entries(counts).filter(([, count]) => count > 0);
 const words = (name) => name.replaceAll('_', ' ');
 
-const fillTables = ({ stats, log_lines_lost: lost }) => {
+const fillTables = ({ stats }) => {
+  const lost = stats.log_lines_lost_total;
   fill('endpoints', Object.entries(stats.websocket_clients).map(([name, count]) => [name, number(count)]), 'There are none.');
   fill('slowest', stats.slowest_clients.map((client) => [client.id, client.endpoint, client.address, bytes(client.backlog_bytes)]), 'Nobody lags behind.');
   fill('responses', nonZero(stats.http_responses_total).map(([name, count]) => [name, number(count)]), 'None so far.');
@@ -259,25 +266,34 @@ const fillTables = ({ stats, log_lines_lost: lost }) => {
   fill('sums', [
     ['connections accepted', number(stats.connections_accepted_total)],
     ['messages received, sent', `${number(stats.websocket_messages_received_total)}, ${number(stats.websocket_messages_sent_total)}`],
+    ['messages dropped', number(stats.websocket_messages_dropped_total)],
     ['bytes received, sent', `${bytes(stats.network_received_bytes_total)}, ${bytes(stats.network_sent_bytes_total)}`],
     ['broadcasts', number(stats.websocket_broadcasts_total)],
     ['longest turn', time(stats.turn_duration_max_seconds)],
     ['TLS handshakes, failed', `${number(stats.tls_handshakes_total.completed)}, ${number(stats.tls_handshakes_total.failed)}`],
     ['HTTP/2 streams, now', `${number(stats.http2_streams_opened_total)}, ${number(stats.http2_streams)}`],
     ['panics', number(stats.panics_total)],
-    ['log lines lost', number(lost)],
+    ['log lines lost', number(lost.program)],
+    ['access log lines lost', number(lost.access)],
   ], '');
 };
 
-const take = (now) => {
+// How many points are missing before a message: a second each, as far as is known.
+const missing = (now) => {
+  if (!last) return 0;
+  const passed = now.stats.uptime_seconds - last.stats.uptime_seconds;
   // A server that was started anew counts from zero.
-  const isOther = last && now.stats.uptime_seconds < last.stats.uptime_seconds;
-  const before = isOther ? null : last;
+  return passed < 0 ? 1 : Math.min(POINTS, Math.max(0, Math.round(passed) - 1));
+};
+
+const take = (now) => {
+  const gap = missing(now);
+  const before = last && now.stats.uptime_seconds >= last.stats.uptime_seconds ? last : null;
   for (const chart of CHARTS) {
     chart.series.forEach(([, read], place) => {
       const points = chart.points[place];
-      points.push(read(now, before));
-      if (points.length > POINTS) points.shift();
+      points.push(...Array(gap).fill(null), read(now, before));
+      points.splice(0, points.length - POINTS);
     });
   }
   last = now;
@@ -296,8 +312,6 @@ const connect = () => {
   socket.addEventListener('message', (event) => take(JSON.parse(event.data)));
   socket.addEventListener('close', () => {
     setState('lost', 'connection lost, trying again');
-    // A gap in the lines.
-    for (const chart of CHARTS) for (const points of chart.points) if (points.length > 0) points.push(null);
     setTimeout(connect, wait);
     wait = Math.min(2 * wait, 10000);
   });

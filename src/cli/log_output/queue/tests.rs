@@ -158,6 +158,7 @@ fn who_waits_for_an_output_that_blocks_waits_once_and_not_for_ever() {
 
 /// A queue whose losses are told in the program's log.
 const OTHER: Purpose = Purpose {
+    log: Log::Access,
     thread: "other",
     queue_bytes: 1024,
     gathers: Duration::from_millis(1),
