@@ -118,6 +118,14 @@ impl Access {
         self.clients.keys().copied().collect()
     }
 
+    /// What is kept is of somebody, and counted: see `docs/simulation.md`.
+    pub(crate) fn check_invariants(&self, is_live: impl Fn(u32) -> bool) {
+        let mut slots = self.clients.keys();
+        assert!(slots.all(|slot| is_live(*slot)), "kept for nobody");
+        let waiting = self.clients.values().map(|client| client.waiting.len());
+        assert_eq!(waiting.sum::<usize>(), self.waiting_count, "answers");
+    }
+
     fn client(&mut self, slot: u32) -> &mut Client {
         let spare = &mut self.spare_clients;
         let entry = self.clients.entry(slot);

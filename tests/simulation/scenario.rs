@@ -1,6 +1,7 @@
 //! What a seed stands for: how the server is set up, what goes wrong how often, who the clients are, and
 //! when it stops.
 
+use crate::accounts::Accounts;
 use crate::application::{Folder, router};
 use crate::chance::Chance;
 use crate::model::Shared;
@@ -116,7 +117,10 @@ impl Scenario {
             "127.0.0.1:0"
         };
         let host = Host::new().listen(address).add(router);
-        let server = Server::new().config(self.config.clone()).host(host);
+        let server = Server::new()
+            .config(self.config.clone())
+            .host(host)
+            .access_log(Accounts(model.clone()));
         Simulation::with_events_per_poll(server, self.events_per_poll).expect("it starts")
     }
 }
