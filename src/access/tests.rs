@@ -287,6 +287,20 @@ fn the_time_of_a_request_begins_with_its_first_byte() {
     let told = ["0 ms", "700 ms"].map(|time| format!("GET /five HTTP/1.1: 200 5 {time}"));
     assert_eq!(test.take(), told);
     test.end(peer);
+    // However long nothing came before it, on a connection that was made in advance.
+    for (behind, told) in [
+        ("\r\nHost : a\r\n\r\n", "400 45 700 ms"),
+        ("", "408 54 7000 ms"),
+    ] {
+        let peer = test.send("");
+        test.simulation.advance(Duration::from_secs(3));
+        test.send_to(peer, "GET / HTTP/1.1");
+        test.simulation.advance(Duration::from_millis(700));
+        test.send_to(peer, behind);
+        test.simulation.advance(Duration::from_millis(6300));
+        test.settle();
+        assert_eq!(test.end(peer), [format!("-: {told}")]);
+    }
 }
 
 #[test]
