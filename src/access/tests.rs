@@ -1,5 +1,9 @@
 //! What is told of each kind of exchange and of each close, over simulated sockets.
 
+mod endpoints;
+mod refused;
+mod upgraded;
+
 use super::*;
 use crate::simulation::Simulation;
 use crate::{
