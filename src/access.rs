@@ -16,7 +16,8 @@ pub(crate) use table::{Access, Answer, Reached};
 /// over: see [`Server::access_log`](crate::Server::access_log).
 ///
 /// Called on the thread of the server, between two turns of other things: it may not block. A panic in
-/// it is logged, and ends there.
+/// it is logged, and ends there. What it asks of an [`Endpoint`](crate::Endpoint) or a
+/// [`ResponseStream`](crate::ResponseStream) is done when it has returned.
 ///
 /// ```
 /// use aerys::{AccessLog, FinishedExchange, FinishedWebSocket, Server};
@@ -38,7 +39,8 @@ pub(crate) use table::{Access, Answer, Reached};
 /// let server = Server::new().access_log(Slow);
 /// ```
 pub trait AccessLog {
-    /// A request is over: each that was read, once, and each answer that none asked for, as a 408.
+    /// A request is over: each that was read, once, and each answer that none asked for, as a 408, or
+    /// the 503 to a connection that is one too many.
     /// Those of one connection of HTTP/1.1 come in their order.
     fn on_exchange(&mut self, exchange: &FinishedExchange<'_>);
 
@@ -97,7 +99,7 @@ pub struct FinishedWebSocket<'a> {
 /// What is kept of a request until it is over.
 #[derive(Debug)]
 pub struct RequestSummary {
-    connection: ClientId,
+    connection: Option<ClientId>,
     client_address: Address,
     is_encrypted: bool,
     /// `None`: nothing was read that is a request.
@@ -117,7 +119,7 @@ pub struct RequestSummary {
 impl RequestSummary {
     fn new() -> Self {
         Self {
-            connection: ClientId::from_u64(0),
+            connection: None,
             client_address: Address::Ip(([0; 4], 0).into()),
             is_encrypted: false,
             line: None,
@@ -133,7 +135,7 @@ impl RequestSummary {
 
     fn fill(&mut self, connection: ClientId, request: &Request, began: u64) {
         self.clear();
-        self.connection = connection;
+        self.connection = Some(connection);
         self.client_address.clone_from(request.client_address());
         self.is_encrypted = request.is_encrypted();
         self.line = Some((request.method().clone(), request.version()));
@@ -165,6 +167,7 @@ impl RequestSummary {
 
     /// Of the last one its allocations are left.
     fn clear(&mut self) {
+        self.connection = None;
         self.line = None;
         self.text.clear();
         self.target_len = 0;
@@ -177,7 +180,7 @@ impl RequestSummary {
     /// Nothing that it sent is a request: at least the connection is known at the end.
     fn set_connection_if_unasked(&mut self, connection: ClientId) {
         if self.line.is_none() {
-            self.connection = connection;
+            self.connection = Some(connection);
         }
     }
 
@@ -186,9 +189,9 @@ impl RequestSummary {
     }
 
     /// The connection that it came on, for as long as the process lives the only one with this number:
-    /// over HTTP/2 that of all its streams.
+    /// over HTTP/2 that of all its streams. `None` if it was refused before it had one.
     #[must_use]
-    pub const fn connection(&self) -> ClientId {
+    pub const fn connection(&self) -> Option<ClientId> {
         self.connection
     }
 

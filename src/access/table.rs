@@ -20,6 +20,7 @@ use crate::websocket::{CloseCode, ClosedBy, Received};
 use rustc_hash::FxHashMap;
 use std::collections::VecDeque;
 use std::fmt;
+use std::time::Duration;
 
 /// As many of what is used again are kept as few connections at a time need.
 const MAX_SPARE: usize = 64;
@@ -60,6 +61,24 @@ struct Waiting {
     until: Option<u64>,
     /// Bytes of the body, as far as they are known.
     body_bytes: u64,
+}
+
+impl Waiting {
+    /// How many bytes of its body the client was given.
+    fn given_bytes(&self, taken: u64) -> u64 {
+        beyond(self.from, taken).unwrap_or(0).min(self.body_bytes)
+    }
+
+    fn is_complete(&self, taken: u64) -> bool {
+        self.until
+            .is_some_and(|until| beyond(until, taken).is_some())
+    }
+}
+
+/// How far `taken` is beyond `place`, unless it is before that. Either may be below zero: what is still to
+/// be written when a count begins anew.
+fn beyond(place: u64, taken: u64) -> Option<u64> {
+    u64::try_from(taken.wrapping_sub(place).cast_signed()).ok()
 }
 
 #[derive(Debug)]
@@ -118,17 +137,29 @@ impl Access {
         self.clients.keys().copied().collect()
     }
 
+    /// What is kept is of somebody, and counted: see `docs/simulation.md`.
+    pub(crate) fn check_invariants(&self, is_live: impl Fn(u32) -> bool) {
+        let mut slots = self.clients.keys();
+        assert!(slots.all(|slot| is_live(*slot)), "kept for nobody");
+        let waiting = self.clients.values().map(|client| client.waiting.len());
+        assert_eq!(waiting.sum::<usize>(), self.waiting_count, "answers");
+    }
+
     fn client(&mut self, slot: u32) -> &mut Client {
         let spare = &mut self.spare_clients;
         let entry = self.clients.entry(slot);
         entry.or_insert_with(|| spare.pop().unwrap_or_default())
     }
 
+    fn spare_request(&mut self) -> Box<RequestSummary> {
+        let spare = self.spare_requests.pop();
+        spare.unwrap_or_else(|| Box::new(RequestSummary::new()))
+    }
+
     /// A request was read, which began then, in nanoseconds.
     pub(crate) fn begin(&mut self, slot: u32, connection: ClientId, request: &Request, began: u64) {
         let earlier = self.client(slot).begun.take();
-        let spare = earlier.or_else(|| self.spare_requests.pop());
-        let mut summary = spare.unwrap_or_else(|| Box::new(RequestSummary::new()));
+        let mut summary = earlier.unwrap_or_else(|| self.spare_request());
         summary.fill(connection, request, began);
         self.client(slot).begun = Some(summary);
     }
@@ -137,8 +168,7 @@ impl Access {
     pub(crate) fn answered(&mut self, slot: u32, answer: Answer<'_>) {
         let begun = self.client(slot).begun.take();
         let request = begun.unwrap_or_else(|| {
-            let spare = self.spare_requests.pop();
-            let mut summary = spare.unwrap_or_else(|| Box::new(RequestSummary::new()));
+            let mut summary = self.spare_request();
             if let Some((info, began)) = answer.unasked {
                 summary.fill_unknown(info, began);
             }
@@ -156,6 +186,32 @@ impl Access {
         self.waiting_count += 1;
     }
 
+    /// A connection is refused as it comes, with a 503 that ends at `until`.
+    pub(crate) fn refuse(&mut self, slot: u32, info: &ConnectionInfo, until: u64, began: u64) {
+        let answer = Answer {
+            status: StatusCode::SERVICE_UNAVAILABLE,
+            body_bytes: Some(0),
+            until,
+            unasked: Some((info, began)),
+        };
+        self.answered(slot, answer);
+    }
+
+    /// The same of one that never was a client: whether its socket took all of the answer.
+    pub(crate) fn tell_refused(&mut self, info: &ConnectionInfo, is_complete: bool) {
+        let mut request = self.spare_request();
+        request.fill_unknown(info, 0);
+        let finished = FinishedExchange {
+            request: &request,
+            status: Some(StatusCode::SERVICE_UNAVAILABLE),
+            body_bytes: 0,
+            is_complete,
+            duration: Duration::ZERO,
+        };
+        self.tell(|log| log.on_exchange(&finished));
+        self.keep(request);
+    }
+
     /// So many bytes of a body that comes in pieces were queued, and the last of them if it `ended`.
     pub(crate) fn note_pieces(&mut self, slot: u32, body_bytes: u64, until: Option<u64>) {
         let client = self.clients.get_mut(&slot);
@@ -166,15 +222,14 @@ impl Access {
         }
     }
 
-    /// The request that was read last has made a WebSocket of its client. What is on its way before
-    /// that will be given to the socket, or nothing behind it.
-    pub(crate) fn open(&mut self, slot: u32, reached: Reached) {
-        let all = Reached {
-            taken: u64::MAX,
-            ..reached
-        };
-        self.finish(slot, all);
+    /// The request that was read last has made a WebSocket of its client, whose bytes are counted anew
+    /// from `position` on.
+    pub(crate) fn open(&mut self, slot: u32, position: u64) {
         let client = self.client(slot);
+        for waiting in &mut client.waiting {
+            waiting.from = waiting.from.wrapping_sub(position);
+            waiting.until = waiting.until.map(|until| until.wrapping_sub(position));
+        }
         if let Some(request) = client.begun.take() {
             let close = None;
             client.websocket = Some(OpenWebSocket { request, close });
@@ -189,11 +244,17 @@ impl Access {
         }
     }
 
-    /// Tells of the answers of which the client was given all.
+    /// Whether there are answers of which the client was given all.
+    pub(crate) fn has_finished(&self, slot: u32, taken: u64) -> bool {
+        let client = self.clients.get(&slot);
+        let first = client.and_then(|client| client.waiting.front());
+        first.is_some_and(|first| first.is_complete(taken))
+    }
+
+    /// Tells of them.
     pub(crate) fn finish(&mut self, slot: u32, reached: Reached) {
-        while let Some(client) = self.clients.get_mut(&slot)
-            && let Some(first) = client.waiting.front()
-            && first.until.is_some_and(|until| until <= reached.taken)
+        while self.has_finished(slot, reached.taken)
+            && let Some(client) = self.clients.get_mut(&slot)
             && let Some(finished) = client.waiting.pop_front()
         {
             self.tell_exchange(finished, reached);
@@ -230,20 +291,22 @@ impl Access {
     }
 
     fn tell_exchange(&mut self, waiting: Waiting, reached: Reached) {
+        let (body_bytes, is_complete) = (
+            waiting.given_bytes(reached.taken),
+            waiting.is_complete(reached.taken),
+        );
         let Waiting {
             mut request,
             status,
-            from,
-            until,
-            body_bytes,
+            ..
         } = waiting;
         self.waiting_count -= 1;
         request.set_connection_if_unasked(reached.client);
         let finished = FinishedExchange {
             request: &request,
             status: Some(status),
-            body_bytes: reached.taken.saturating_sub(from).min(body_bytes),
-            is_complete: until.is_some_and(|until| until <= reached.taken),
+            body_bytes,
+            is_complete,
             duration: request.duration(reached.now),
         };
         self.tell(|log| log.on_exchange(&finished));

@@ -1,5 +1,9 @@
 //! What is told of each kind of exchange and of each close, over simulated sockets.
 
+mod endpoints;
+mod refused;
+mod upgraded;
+
 use super::*;
 use crate::simulation::Simulation;
 use crate::{
@@ -287,6 +291,20 @@ fn the_time_of_a_request_begins_with_its_first_byte() {
     let told = ["0 ms", "700 ms"].map(|time| format!("GET /five HTTP/1.1: 200 5 {time}"));
     assert_eq!(test.take(), told);
     test.end(peer);
+    // However long nothing came before it, on a connection that was made in advance.
+    for (behind, told) in [
+        ("\r\nHost : a\r\n\r\n", "400 45 700 ms"),
+        ("", "408 54 7000 ms"),
+    ] {
+        let peer = test.send("");
+        test.simulation.advance(Duration::from_secs(3));
+        test.send_to(peer, "GET / HTTP/1.1");
+        test.simulation.advance(Duration::from_millis(700));
+        test.send_to(peer, behind);
+        test.simulation.advance(Duration::from_millis(6300));
+        test.settle();
+        assert_eq!(test.end(peer), [format!("-: {told}")]);
+    }
 }
 
 #[test]

@@ -156,8 +156,8 @@ impl<S: System> EventLoop<S> {
             registered.is_ok()
         });
         let Some(id) = registered else {
-            if !is_encrypted && let WriteOutcome::Bytes(len) = socket.write(REFUSAL) {
-                self.hub.counts.bytes_written.add(len as u64);
+            if !is_encrypted {
+                self.refuse_at_once(&mut socket, address);
             }
             return;
         };
@@ -182,6 +182,10 @@ impl<S: System> EventLoop<S> {
         output.open(id.slot());
         let protocol = if is_refused {
             output.send(id.slot(), Unit::default(), Bytes::Parts(REFUSAL, b""));
+            if self.access.is_on() {
+                let until = output.position(id.slot());
+                self.access.refuse(id.slot(), &info, until, now.as_nanos());
+            }
             Protocol::Lingering(None)
         } else if listening.proxy_protocol {
             Protocol::proxied(number, info, now)
@@ -205,6 +209,25 @@ impl<S: System> EventLoop<S> {
             self.asides.addresses.enter(id.slot(), origin);
         }
         self.arm(id.slot());
+    }
+
+    /// Who comes is no client, and told so as far as its socket takes it.
+    fn refuse_at_once(&mut self, socket: &mut S::Socket, address: Address) {
+        let mut taken = 0;
+        if let WriteOutcome::Bytes(len) = socket.write(REFUSAL) {
+            self.hub.counts.bytes_written.add(len as u64);
+            taken = len;
+        }
+        if self.access.is_on() {
+            let info = ConnectionInfo {
+                remote_address: address.clone(),
+                local_address: address,
+                encrypted: false,
+                is_anonymous: false,
+            };
+            self.access.tell_refused(&info, taken == REFUSAL.len());
+            self.carry_out();
+        }
     }
 
     /// Whether as many are connected as may be, and nobody of them can be sent away.
@@ -255,10 +278,16 @@ impl<S: System> EventLoop<S> {
         if client.is(fact::ENCRYPTED) {
             return self.doom(slot);
         }
-        client.protocol = Protocol::Lingering(None);
+        let protocol = std::mem::replace(&mut client.protocol, Protocol::Lingering(None));
         let refusal = Bytes::Parts(REFUSAL, b"");
         let mut output = self.hub.output.borrow_mut();
         output.send(slot, Unit::default(), refusal);
+        if self.access.is_on()
+            && let Protocol::Http1(connection, _) = protocol
+        {
+            let (until, began) = (output.position(slot), connection.since().as_nanos());
+            self.access.refuse(slot, connection.info(), until, began);
+        }
         drop(output);
         if self.asides.refused.len() < REFUSED_AT_ONCE {
             self.asides.refused.insert(slot);

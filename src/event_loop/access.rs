@@ -49,16 +49,21 @@ impl<S: System> EventLoop<S> {
     /// The client `id` becomes a WebSocket's.
     #[inline(never)]
     pub(super) fn note_websocket(&mut self, id: ClientId) {
-        let reached = self.reached(id);
-        self.access.open(id.slot(), reached);
+        let slot = id.slot();
+        let position = self.hub.output.borrow().position(slot);
+        self.access.open(slot, position);
     }
 
     /// Tells of what the client in `slot` was given all of.
     #[inline(never)]
     pub(super) fn tell_finished(&mut self, slot: u32) {
-        if let Some(id) = self.clients.id_of(slot) {
+        let taken = self.hub.output.borrow().taken(slot);
+        if self.access.has_finished(slot, taken)
+            && let Some(id) = self.clients.id_of(slot)
+        {
             let reached = self.reached(id);
             self.access.finish(slot, reached);
+            self.carry_out(); // what it was told made it ask for
         }
     }
 

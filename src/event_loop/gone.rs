@@ -27,6 +27,7 @@ impl<S: System> EventLoop<S> {
         self.abandon(slot);
         if let Some(Some(id)) = id {
             self.tell_left(id);
+            self.carry_out();
         }
         self.leave_carrier(slot);
         self.lose_streams(slot);

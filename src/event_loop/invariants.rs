@@ -34,6 +34,7 @@ impl<S: System> EventLoop<S> {
         self.check_directory(&live);
         self.check_counts(&live);
         let is_live = |slot| live.contains_key(&slot);
+        self.access.check_invariants(is_live);
         self.hub.output.borrow().check_invariants(is_live);
         let armed = self.check_schedule();
         let listed: FxHashSet<u32> = self.ready.iter().copied().collect();

@@ -48,7 +48,7 @@ const BODY_TOO_SLOW: RefusedRequest = RefusedRequest::new(
 pub(crate) struct Http1Connection {
     info: ConnectionInfo,
     state: State,
-    /// When `state` began; for the head of a first request, the accept.
+    /// When `state` began; for the head of a first request, the accept; for what refuses a head, that head.
     since: Moment,
     /// Whether nothing was answered yet.
     is_new: bool,
@@ -314,9 +314,13 @@ impl Http1Connection {
         &self.info
     }
 
-    /// When its present state began: of a connection that brought nothing yet, when it was accepted.
+    /// When what it is in the middle of began: of a connection that brought nothing yet, when it was
+    /// accepted.
     pub(crate) const fn since(&self) -> Moment {
-        self.since
+        match &self.state {
+            State::Head(partial) => partial.began,
+            _ => self.since,
+        }
     }
 
     /// When [`on_deadline`](Self::on_deadline) is to be called. It changes with each step; it
@@ -346,6 +350,7 @@ impl Http1Connection {
         }
         match std::mem::replace(&mut self.state, State::Over) {
             State::Head(partial) if partial.scan.has_begun() => {
+                self.since = partial.began;
                 self.expect_last_response(partial.scan.is_head_request());
                 Expiry::Refuse(HEAD_TOO_SLOW)
             }
@@ -437,7 +442,7 @@ impl Http1Connection {
                 self.state = State::Head(Box::new(PartialHead::new(bytes, scan, now)));
                 Step::NeedInput
             }
-            Err(refused) => self.refuse(refused, scan.is_head_request()),
+            Err(refused) => self.refuse(refused, scan.is_head_request(), now),
         }
     }
 
@@ -482,7 +487,7 @@ impl Http1Connection {
                 self.state = State::Head(partial);
                 Step::NeedInput
             }
-            Err(refused) => self.refuse(refused, partial.scan.is_head_request()),
+            Err(refused) => self.refuse(refused, partial.scan.is_head_request(), partial.began),
         }
     }
 
@@ -497,7 +502,7 @@ impl Http1Connection {
         let mut request = Request::boxed(spare.take(), self.info.clone(), began);
         match scan.parse(head, &mut request) {
             Ok(outline) => self.begin_answer(request, &outline),
-            Err(refused) => self.refuse(refused, is_head_request),
+            Err(refused) => self.refuse(refused, is_head_request, began),
         }
     }
 
@@ -521,13 +526,14 @@ impl Http1Connection {
         Step::Announced
     }
 
-    fn refuse(&mut self, refused: RefusedRequest, is_head_request: bool) -> Step<'static> {
-        self.expect_last_response(is_head_request);
+    fn refuse(&mut self, refused: RefusedRequest, is_head: bool, began: Moment) -> Step<'static> {
+        self.since = began;
+        self.expect_last_response(is_head);
         Step::Refused(refused)
     }
 
-    fn expect_last_response(&mut self, is_head_request: bool) {
-        self.state = State::Answering(Answering::last(is_head_request));
+    fn expect_last_response(&mut self, is_head: bool) {
+        self.state = State::Answering(Answering::last(is_head));
     }
 }
 

@@ -440,6 +440,7 @@ pub(crate) fn router(
             let (key, len) = (number(request, "key"), number(request, "len"));
             let body = pattern(key, len as usize);
             model.with(|model| {
+                model.told.seen.insert(key);
                 model.expect_body(key, &body);
                 model.complete.insert(key);
             });
@@ -454,6 +455,7 @@ pub(crate) fn router(
             let closed = model.clone();
             stream.on_close(move || closed.with(|model| model.streams_closed.push(key)));
             model.with(|model| {
+                model.told.seen.insert(key);
                 model.expect_body(key, b"");
                 model.streams_begun.push((key, stream.clone()));
             });
@@ -462,16 +464,21 @@ pub(crate) fn router(
             send_piece(&stream, model.clone(), key, count, chance);
         })
     };
-    let post = |request: &mut Request, response: &mut Response| {
+    let posted = model.clone();
+    let post = move |request: &mut Request, response: &mut Response| {
         let key = number(request, "key");
+        posted.with(|model| model.told.seen.insert(key));
         let verdict = verdict(key, request.body());
         response.end(verdict);
     };
     let take = {
         let model = model.clone();
         upload(move |request, _| {
-            model.with(|model| model.uploads_begun += 1);
             let key = number(request, "key");
+            model.with(|model| {
+                model.told.seen.insert(key);
+                model.uploads_begun += 1;
+            });
             Some(Pieces {
                 key,
                 model: model.clone(),

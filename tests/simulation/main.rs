@@ -7,6 +7,7 @@
 //! SEED=17 cargo test --profile simulation --test simulation -- --ignored --nocapture
 //! ```
 
+mod accounts;
 mod application;
 #[cfg(feature = "http2")]
 mod by_hand;

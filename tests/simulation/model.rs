@@ -3,6 +3,7 @@
 //!
 //! The handlers write down what they send; the players compare it with what they are given.
 
+use crate::accounts::Told;
 use aerys::{BodyFlow, ClientId, ResponseStream, TimerId};
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
@@ -114,6 +115,8 @@ pub(crate) struct Model {
     pub(crate) uploads_over: usize,
     /// Who was closed for no reason that is known yet: its client may know one.
     suspects: Vec<(u32, u16, String)>,
+    /// What the access log was told.
+    pub(crate) told: Told,
     /// A socket may be full though its client reads.
     pub(crate) writes_fail: bool,
     /// By endpoint: how long its clients may be open, in all and without a message.

@@ -299,7 +299,9 @@ impl Game<'_> {
         assert_eq!(self.server.client_count(), 0, "clients that nobody is");
         let (waiting, half_read) = self.server.held_bytes();
         assert_eq!((waiting, half_read), (0, 0), "bytes of nobody");
+        assert_eq!(self.server.aside_count(), 0, "entries of nobody");
         self.model.with(|model| model.end());
+        self.model.with(|model| model.check_told());
         let mut outcome = self.outcome;
         self.model.with(|model| {
             model.note(outcome.turns, &[]);

@@ -1,6 +1,7 @@
 //! What a seed stands for: how the server is set up, what goes wrong how often, who the clients are, and
 //! when it stops.
 
+use crate::accounts::Accounts;
 use crate::application::{Folder, Rooms, router};
 use crate::chance::Chance;
 use crate::model::Shared;
@@ -125,7 +126,10 @@ impl Scenario {
             "127.0.0.1:0"
         };
         let host = Host::new().listen(address).add(router);
-        Server::new().config(self.config.clone()).host(host)
+        Server::new()
+            .config(self.config.clone())
+            .host(host)
+            .access_log(Accounts(model.clone()))
     }
 
     /// How long clients of both endpoints may be open, in all and without a message.

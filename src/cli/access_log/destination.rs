@@ -79,17 +79,23 @@ impl Write for Destination {
 }
 
 impl Sink for Destination {
-    fn reopen(&mut self) {
+    fn reopen(&mut self) -> bool {
         let Some(path) = &self.path else {
-            return;
+            return false;
         };
         match open(path) {
-            Ok(file) => self.file = file,
+            Ok(file) => {
+                self.file = file;
+                true
+            }
             // Lines in the old one are better than none.
-            Err(error) => log::warn!(
-                "the access log {} cannot be opened again, and goes on where it was: {error}",
-                path.display()
-            ),
+            Err(error) => {
+                log::warn!(
+                    "the access log {} cannot be opened again, and goes on where it was: {error}",
+                    path.display()
+                );
+                false
+            }
         }
     }
 }

@@ -40,13 +40,12 @@ fn put_request(line: &mut Vec<u8>, request: &RequestSummary) {
         }
         None => line.extend_from_slice(b",\"client\":\"unix:\",\"port\":null"),
     }
-    // In quotes, since it may be greater than what some take for a whole number.
-    let connection = request.connection();
-    let is_encrypted = request.is_encrypted();
-    let _ = write!(
-        line,
-        ",\"connection\":\"{connection}\",\"encrypted\":{is_encrypted}"
-    );
+    match request.connection() {
+        // In quotes, since it may be greater than what some take for a whole number.
+        Some(connection) => _ = write!(line, ",\"connection\":\"{connection}\""),
+        None => line.extend_from_slice(b",\"connection\":null"),
+    }
+    let _ = write!(line, ",\"encrypted\":{}", request.is_encrypted());
     let method = request.method().map(|method| method.as_str().as_bytes());
     put_value(line, "method", method);
     put_value(line, "target", request.target().map(str::as_bytes));
@@ -117,7 +116,7 @@ fn put_character(line: &mut Vec<u8>, character: char) {
             line.push(b'\\');
             let _ = write!(line, "{character}");
         }
-        ' '..='~' => _ = write!(line, "{character}"),
+        ' '..='~' => line.push(character as u8),
         _ => {
             for unit in character.encode_utf16(&mut [0; 2]) {
                 let _ = write!(line, "\\u{unit:04x}");

@@ -11,8 +11,10 @@ const RETRY_INTERVAL: Duration = Duration::from_millis(20);
 
 /// Something that lines can be written to, and that may be a file that others moved away.
 pub(crate) trait Sink: Write + Send {
-    /// Opens it again, if it is one.
-    fn reopen(&mut self) {}
+    /// Opens it again, if it is one. Whether another file is written from now on, or the same one anew.
+    fn reopen(&mut self) -> bool {
+        false
+    }
 }
 
 impl Sink for io::Stderr {}
@@ -40,7 +42,10 @@ impl<W: Sink> Output<W> {
 
     /// Between two lines: a file that others moved away is left for a new one.
     pub(super) fn reopen(&mut self) {
-        self.output.reopen();
+        if self.output.reopen() {
+            // What broke off did so elsewhere.
+            self.is_torn = false;
+        }
     }
 
     /// Writes whole lines, or as many as can be.

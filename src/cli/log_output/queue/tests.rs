@@ -214,8 +214,8 @@ impl Write for Moved {
 }
 
 impl Sink for Moved {
-    fn reopen(&mut self) {
-        let _ = self.0.send(None);
+    fn reopen(&mut self) -> bool {
+        self.0.send(None).is_ok()
     }
 }
 
@@ -230,5 +230,58 @@ fn an_output_is_opened_again_between_two_lines_or_where_there_are_none() {
         assert_eq!(next(), Some(b"one\n".to_vec()));
         queue.reopen();
         assert_eq!(next(), None);
+    }
+}
+
+/// An output without room for more than the beginning of a line, until it is opened again.
+struct Full {
+    told: Sender<Vec<u8>>,
+    room: usize,
+    /// Whether that is another file then.
+    is_moved: bool,
+}
+
+impl Write for Full {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let len = bytes.len().min(self.room);
+        if len == 0 {
+            return Err(ErrorKind::StorageFull.into());
+        }
+        self.room -= len;
+        let _ = self.told.send(bytes[..len].to_vec());
+        Ok(len)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Sink for Full {
+    fn reopen(&mut self) -> bool {
+        self.room = usize::MAX;
+        self.is_moved
+    }
+}
+
+#[test]
+fn a_line_that_broke_off_is_ended_where_it_began() {
+    for (is_moved, behind) in [(true, &["two\n"][..]), (false, &["\n", "two\n"])] {
+        let (told, written) = channel();
+        let queue = Queue::new(OTHER);
+        let output = Full {
+            told,
+            room: 2,
+            is_moved,
+        };
+        queue.start(output).expect("a thread");
+        queue.push(b"one\n");
+        queue.wait(Duration::from_secs(10));
+        queue.reopen();
+        queue.push(b"two\n");
+        for expected in [&["on"], behind].concat() {
+            let bytes = written.recv_timeout(Duration::from_secs(10));
+            assert_eq!(bytes.expect("it writes"), expected.as_bytes());
+        }
     }
 }
