@@ -6,7 +6,9 @@
 #![cfg(feature = "cli")]
 
 mod loads;
+mod met;
 mod ours;
+mod reopened;
 mod run;
 mod server;
 mod wrong;

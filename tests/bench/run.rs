@@ -44,6 +44,12 @@ impl Told {
         number.unwrap_or_else(|| panic!("{path} of {}: {}", self.json, self.stderr))
     }
 
+    /// A list of the run, by its path.
+    pub(crate) fn list(&self, path: &str) -> &[Value] {
+        let found = self.json.pointer(path).and_then(Value::as_array);
+        found.unwrap_or_else(|| panic!("{path} of {}: {}", self.json, self.stderr))
+    }
+
     pub(crate) fn received(&self) -> u64 {
         self.number("/measured/counts/received")
     }

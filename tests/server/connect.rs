@@ -6,11 +6,12 @@ use std::process::{Command, Stdio};
 use std::thread::JoinHandle;
 
 use aerys::{CloseCode, Compression, WebSocketConfig};
+use base64::Engine;
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::client::PATIENCE;
 use crate::program::{Program, command, run_with_input};
-use crate::support::{Event, TestServer};
+use crate::support::{Event, TestServer, wait_until};
 
 /// `aerys connect` to `path`, with what `printf` makes of `lines` as its input.
 fn connect(
@@ -238,6 +239,70 @@ fn what_is_no_websocket_is_told_in_one_line() {
         errors.starts_with(&format!("aerys: cannot connect to ws://{address}/: ")),
         "{errors}"
     );
+}
+
+/// A peer that opens a WebSocket and does nothing but one thing until the client is gone.
+fn forever(
+    serve: impl Fn(&mut std::net::TcpStream) -> std::io::Result<usize> + Send + 'static,
+) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let address = listener.local_addr().expect("an address");
+    std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().expect("a client");
+        stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");
+        stream.set_write_timeout(Some(PATIENCE)).expect("a timeout");
+        let mut head = vec![0; 4096];
+        let len = stream.read(&mut head).expect("a request");
+        let head = String::from_utf8_lossy(&head[..len]).into_owned();
+        let (_, rest) = head.split_once("Sec-WebSocket-Key: ").expect("a key");
+        let key = rest.split("\r\n").next().expect("a line");
+        let text = format!("{key}258EAFA5-E914-47DA-95CA-C5AB0DC85B11");
+        let hash = sha1_smol::Sha1::from(text).digest().bytes();
+        let accept = base64::engine::general_purpose::STANDARD.encode(hash);
+        let answer = format!(
+            "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+             Sec-WebSocket-Accept: {accept}\r\n\r\n"
+        );
+        stream.write_all(answer.as_bytes()).expect("a client");
+        while serve(&mut stream).is_ok_and(|len| len > 0) {}
+    });
+    address
+}
+
+/// A server that sends without an end, and lines without an end for one that reads: neither is all that is
+/// served.
+#[test]
+fn a_flood_in_either_direction_lets_ctrl_c_through() {
+    let flood = b"\x81\x01x".repeat(64 * 1024);
+    let sending = forever(move |stream| stream.write(&flood));
+    let reading = forever(|stream| stream.read(&mut vec![0; 256 * 1024]));
+    for (address, says) in [(sending, "sleep 60"), (reading, "yes")] {
+        let mut typing = Command::new("sh")
+            .args(["-c", &format!("exec {says}")])
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("a shell");
+        let input = typing.stdout.take().expect("a pipe");
+        let mut child = command()
+            .args(["connect", &format!("ws://{address}/")])
+            .stdin(input)
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the program starts");
+        let mut lines = BufReader::new(child.stderr.take().expect("a pipe")).lines();
+        let line = lines.next().expect("a line").expect("text");
+        assert_eq!(line, "* connected", "{says}");
+        // The first closes. What is left of the flood then is not what is tried here: the second ends it.
+        for _ in 0..2 {
+            kill_process(Pid::from_child(&child), Signal::INT).expect("it runs");
+        }
+        wait_until("the program ends", || {
+            child.try_wait().expect("our child").is_some()
+        });
+        typing.kill().expect("our child");
+        typing.wait().expect("our child");
+    }
 }
 
 #[test]

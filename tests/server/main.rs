@@ -10,6 +10,8 @@ mod logged;
 #[cfg(feature = "cli")]
 mod program;
 mod support;
+#[cfg(all(feature = "cli", target_os = "linux"))]
+mod terminal;
 
 mod answers;
 mod file_paths;
@@ -68,6 +70,10 @@ mod configuration;
 mod configuration_example;
 #[cfg(feature = "cli")]
 mod connect;
+#[cfg(all(feature = "cli", target_os = "linux"))]
+mod connect_terminal;
+#[cfg(all(feature = "cli", feature = "self-signed"))]
+mod connect_tls;
 #[cfg(all(feature = "cli", target_os = "linux"))]
 mod crowds;
 #[cfg(feature = "cli")]

@@ -4,23 +4,18 @@
 //! A message is done when the last receiver has it; the time counts from when it was sent, or at a fixed
 //! rate from when it was due.
 
-use super::crowd::{Answer, Crowd, Load, nanos};
-use super::exchange::Outcome;
+use super::crowd::{Answer, Crowd, Load};
 use super::flags::PaceArgs;
-use super::pace::{Pace, sleep};
+use super::pace::Pace;
 use super::prepared::{content, opcode};
-use super::process::Watch;
-use super::progress::Progress;
-use super::recorder::Recorder;
 use super::run::{ErrorKind, Payload};
+use super::timed::{Measuring, Timed};
 use crate::cli::client::frames::{Compressor, Masks, encode};
 use crate::cli::client::transport::Transport;
 use aerys::Message;
 use aerys::internals::Agreement;
-use mio::Events;
 use std::collections::VecDeque;
 use std::io;
-use std::time::Duration;
 
 /// Digits of a message's number; shorter messages have the last of them.
 const MAX_DIGITS: usize = 16;
@@ -42,14 +37,22 @@ struct OnItsWay {
     due: u64,
     receivers: usize,
     received: usize,
-    /// When half of the receivers had it, and when the first did.
-    median: u64,
+    /// When the first had it, and when half of the receivers did.
     first: u64,
+    median: Option<u64>,
 }
 
 impl OnItsWay {
     const fn is_done(&self) -> bool {
         self.received == self.receivers
+    }
+
+    /// Something changed at `at`: half of the receivers may have it now, of whom there are fewer if some
+    /// will never have it.
+    const fn settle(&mut self, at: u64) {
+        if self.median.is_none() && self.received > 0 && self.received * 2 >= self.receivers {
+            self.median = Some(at);
+        }
     }
 }
 
@@ -68,17 +71,12 @@ pub(super) struct Broadcast {
     receivers: usize,
     /// Most messages that somebody lacks.
     pipeline: usize,
-    is_closed_loop: bool,
     /// Messages that are due, the first of them number `done`; those from `sent` on are not sent.
     on_their_way: VecDeque<OnItsWay>,
     done: u64,
     sent: u64,
-    begin: u64,
-    end: u64,
-    has_begun: bool,
-    last_answer: u64,
     output: Vec<u8>,
-    recorder: Recorder,
+    measuring: Measuring,
 }
 
 impl Load for Broadcast {
@@ -92,7 +90,7 @@ impl Load for Broadcast {
         agreed: Option<Agreement>,
         receiver: &mut Receiver,
     ) {
-        self.recorder.counts.handshakes += 1;
+        self.measuring.recorder.counts.handshakes += 1;
         receiver.is_open = true;
         self.receivers += 1;
         // Any will do, but for one apart, which comes when the others are there.
@@ -110,7 +108,7 @@ impl Load for Broadcast {
     }
 
     fn answered(&mut self, at: u64, receiver: &mut Receiver, answer: Answer<'_>) {
-        if !self.has_begun || receiver.is_apart {
+        if !self.measuring.has_begun || receiver.is_apart {
             return;
         }
         let number = match answer {
@@ -119,11 +117,15 @@ impl Load for Broadcast {
         };
         let known = self.done..self.sent;
         let Some(number) = number.filter(|number| known.contains(number)) else {
-            self.error(at, ErrorKind::Mismatch);
+            let why = "a message came that was not sent";
+            self.measuring.wrong(at, None, ErrorKind::Mismatch, why);
             return;
         };
         for missed in receiver.next..number {
-            self.error(at, ErrorKind::Mismatch);
+            let due = self.on_their_way.get(place(missed, self.done));
+            let due = due.map(|message| message.due);
+            let why = "a receiver missed a message";
+            self.measuring.wrong(at, due, ErrorKind::Mismatch, why);
             self.give_up(at, missed);
         }
         receiver.next = number + 1;
@@ -136,7 +138,7 @@ impl Load for Broadcast {
         receiver: &mut Receiver,
         transport: &mut Transport,
     ) -> io::Result<()> {
-        if !receiver.is_sender || !self.has_begun {
+        if !receiver.is_sender || !self.measuring.has_begun {
             return Ok(());
         }
         while self.sent < self.done + self.on_their_way.len() as u64
@@ -152,10 +154,14 @@ impl Load for Broadcast {
                 }
                 None => encode(opcode, &self.content, mask, &mut self.output),
             }
+            let message = self.on_their_way.get(place(self.sent, self.done));
+            let is_measured =
+                message.is_some_and(|message| self.measuring.is_measured(message.due));
             self.sent += 1;
-            if at >= self.begin && at < self.end {
-                self.recorder.counts.sent += 1;
-                self.recorder.counts.sent_bytes += self.output.len() as u64;
+            let counts = &mut self.measuring.recorder.counts;
+            counts.sent += u64::from(is_measured);
+            if self.measuring.is_measured(at) {
+                self.measuring.recorder.counts.sent_bytes += self.output.len() as u64;
             }
             transport.send(&self.output)?;
         }
@@ -163,7 +169,7 @@ impl Load for Broadcast {
     }
 
     fn lost(&mut self, at: u64, index: usize, kind: ErrorKind, receiver: Receiver) {
-        self.error(at, kind);
+        self.measuring.lost(at, kind);
         if receiver.is_open && !receiver.is_apart {
             self.receivers -= 1;
             for number in receiver.next.max(self.done)..self.done + self.on_their_way.len() as u64 {
@@ -196,16 +202,11 @@ impl Broadcast {
             sender_apart: apart.is_some(),
             receivers: 0,
             pipeline: pace.pipeline.unwrap_or(unlimited) as usize,
-            is_closed_loop: pace.rate.is_none(),
             on_their_way: VecDeque::new(),
             done: 0,
             sent: 0,
-            begin: u64::MAX,
-            end: u64::MAX,
-            has_begun: false,
-            last_answer: 0,
             output: Vec::new(),
-            recorder: Recorder::new(&kinds, Recorder::interval(pace.duration)),
+            measuring: Measuring::new(&kinds, pace),
         }
     }
 
@@ -238,9 +239,7 @@ impl Broadcast {
         if message.received == 1 {
             message.first = at;
         }
-        if message.received == message.receivers.div_ceil(2) {
-            message.median = at;
-        }
+        message.settle(at);
         self.end_those_done(at);
     }
 
@@ -248,6 +247,7 @@ impl Broadcast {
     fn give_up(&mut self, at: u64, number: u64) {
         if let Some(message) = self.on_their_way.get_mut(place(number, self.done)) {
             message.receivers -= 1;
+            message.settle(at);
         }
         self.end_those_done(at);
     }
@@ -259,22 +259,15 @@ impl Broadcast {
                 return;
             };
             self.done += 1;
-            if message.received > 0 && message.due >= self.begin && message.due < self.end {
-                self.last_answer = at;
-                let since = |time: u64| time.saturating_sub(message.due);
-                // Of many that were given up, half may not have had it.
-                let median = message.median.max(message.first);
-                self.recorder.record(
-                    at.saturating_sub(self.begin),
-                    message.received as u64,
-                    &[since(message.first), since(median), since(at)],
-                );
+            if let Some(median) = message.median
+                && self.measuring.is_measured(message.due)
+            {
+                let times = [message.first, median, at];
+                let latencies = times.map(|time| time.saturating_sub(message.due));
+                self.measuring
+                    .record(at, message.received as u64, &latencies);
             }
         }
-    }
-
-    fn error(&mut self, at: u64, kind: ErrorKind) {
-        self.recorder.error(at.saturating_sub(self.begin), kind);
     }
 
     fn issue(&mut self, due: u64) {
@@ -282,96 +275,64 @@ impl Broadcast {
             due,
             receivers: self.receivers,
             received: 0,
-            median: 0,
             first: 0,
+            median: None,
         });
     }
+}
 
-    /// Puts the load on connections that are open.
-    pub(super) fn run(
-        mut self,
-        crowd: &mut Crowd<Receiver>,
-        pace: &PaceArgs,
-        timeout: Duration,
-        progress: &mut Progress,
-    ) -> Outcome {
-        let mut events = Events::with_capacity(1024);
-        let start = crowd.now();
-        self.begin = start + nanos(pace.warmup);
-        self.end = self.begin.saturating_add(nanos(pace.duration));
-        self.has_begun = true;
-        let mut schedule = pace.rate.map(|rate| Pace::new(rate, start));
-        let mut watch = Watch::default();
-        while let (Some(sender), 1..) = (self.sender, self.receivers) {
-            let now = crowd.now();
-            if now >= self.end {
-                break;
+impl Timed for Broadcast {
+    fn measuring(&mut self) -> &mut Measuring {
+        &mut self.measuring
+    }
+
+    fn into_measuring(self) -> Measuring {
+        self.measuring
+    }
+
+    fn issue_due(&mut self, now: u64, schedule: Option<&mut Pace>, crowd: &mut Crowd<Receiver>) {
+        match schedule {
+            Some(schedule) => {
+                while let Some(due) = schedule.take(now) {
+                    self.issue(due);
+                }
             }
-            if now >= self.begin {
-                watch.begin(crowd.received_bytes);
-                progress.show(now - self.begin, &mut self.recorder);
+            // In the last nanosecond there is nothing new, only what waits for its turn.
+            None => {
+                while self.measuring.goes_on(now + 1) && self.on_their_way.len() < self.pipeline {
+                    self.issue(now);
+                }
             }
-            let next = self.issue_due(now, schedule.as_mut());
-            crowd.change(sender, &mut self, |_| {});
-            crowd.turn(sleep(crowd.now(), next), &mut events, &mut self);
         }
-        let (generator, received_bytes) = watch.end(crowd.received_bytes);
-        let problem = match (self.sender, self.receivers) {
-            (None, _) => Some("the sender was lost".to_owned()),
-            (_, 0) => Some("all receivers were lost".to_owned()),
-            _ => None,
-        };
-        self.issue_due(
-            self.end - 1,
-            schedule.as_mut().filter(|_| problem.is_none()),
-        );
-        let deadline = self.end.saturating_add(nanos(timeout));
-        while let (Some(sender), false) = (self.sender, self.on_their_way.is_empty())
-            && problem.is_none()
-            && crowd.now() < deadline
-        {
-            crowd.change(sender, &mut self, |_| {});
-            let rest = sleep(crowd.now(), deadline);
-            crowd.turn(rest.max(Duration::from_millis(1)), &mut events, &mut self);
-        }
-        let measured = self.begin..self.end;
-        let left = self.on_their_way.iter();
-        for _ in 0..left
-            .filter(|message| measured.contains(&message.due))
-            .count()
-        {
-            self.error(deadline, ErrorKind::Timeout);
-        }
-        let measured_to = match problem {
-            Some(_) => crowd.now(),
-            None => self.end.max(self.last_answer),
-        };
-        self.recorder.counts.received_bytes = received_bytes;
-        Outcome {
-            recorder: self.recorder,
-            generator,
-            elapsed: Duration::from_nanos(measured_to.saturating_sub(self.begin)),
-            late: Duration::from_nanos(schedule.map_or(0, |schedule| schedule.late_nanos)),
-            memory: None,
-            problem,
+        if let Some(sender) = self.sender {
+            crowd.change(sender, self, |_| {});
         }
     }
 
-    /// Has due what is, by `now`. When something is next.
-    fn issue_due(&mut self, now: u64, schedule: Option<&mut Pace>) -> u64 {
-        let Some(schedule) = schedule else {
-            while self.is_closed_loop
-                && now < self.end - 1
-                && self.on_their_way.len() < self.pipeline
-            {
-                self.issue(now);
-            }
-            return self.end;
-        };
-        while let Some(due) = schedule.take(now) {
-            self.issue(due);
+    fn problem(&self) -> Option<&'static str> {
+        match (self.sender, self.receivers) {
+            (None, _) => Some("the sender was lost"),
+            (_, 0) => Some("all receivers were lost"),
+            _ => None,
         }
-        schedule.next_due().min(self.end)
+    }
+
+    fn is_waiting(&self) -> bool {
+        !self.on_their_way.is_empty()
+    }
+
+    fn unanswered(&mut self, _: &Crowd<Receiver>) -> Vec<u64> {
+        let mut all = self.on_their_way.iter().take(place(self.sent, self.done));
+        let lacks_sender = |message: &OnItsWay| message.received + 1 == message.receivers;
+        if self.done == 0 && self.sent > 0 && !self.sender_apart && all.all(lacks_sender) {
+            self.measuring.troubles.add(
+                "all but the sender got what was sent: measure such a server with --sender-apart",
+            );
+        }
+        self.on_their_way
+            .iter()
+            .map(|message| message.due)
+            .collect()
     }
 }
 

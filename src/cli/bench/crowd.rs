@@ -1,5 +1,13 @@
 //! The connections of a bench and the loop that serves them: who connects from where, what comes, who is
 //! lost. What is sent, and what an answer means, is a [`Load`]'s.
+//!
+//! ```text
+//!  Connecting ──▶ Opening (TLS, the opening handshake) ──▶ Open ◀──▶ Ended (HTTP: opened again when needed)
+//!       └──────────────┴───────────── lost ◀─────────────────┘
+//! ```
+
+mod leaving;
+mod opening;
 
 use super::flags::TargetArgs;
 use super::run::ErrorKind;
@@ -12,9 +20,11 @@ use crate::cli::client::target::Target;
 use crate::cli::client::transport::{Brought, Transport};
 use crate::cli::client::url::Url;
 use crate::cli::descriptors;
+use aerys::Message;
 use aerys::internals::{Agreement, Printable};
-use aerys::{CloseCode, Message};
 use mio::{Events, Interest, Poll, Token};
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook_mio::v1_0::Signals;
 use std::io::{self, ErrorKind as IoErrorKind};
 use std::time::{Duration, Instant};
 
@@ -24,8 +34,10 @@ const BUFFER_BYTES: usize = 256 * 1024;
 const MAX_MESSAGE_BYTES: usize = 1 << 30;
 /// Descriptors beside those of connections.
 const OTHER_DESCRIPTORS: u64 = 32;
-/// How long all connections together are given to close.
-const LEAVE_TIMEOUT: Duration = Duration::from_millis(500);
+/// Why a connection is lost, in most cases.
+const ENDED: &str = "the server ended the connection";
+/// Of what somebody interrupts by; other tokens are indices.
+const SIGNALS: Token = Token(usize::MAX);
 
 /// What is answered.
 #[derive(Debug)]
@@ -64,6 +76,12 @@ pub(super) trait Load {
         transport: &mut Transport,
     ) -> io::Result<()>;
 
+    /// An HTTP connection is over between two responses, as servers end them. Whether something waits for
+    /// one that is opened again: what was sent and not answered, too.
+    fn ended(&mut self, _: &mut Self::State) -> bool {
+        false
+    }
+
     /// A connection is gone, or was never there.
     fn lost(&mut self, at: u64, index: usize, kind: ErrorKind, state: Self::State);
 }
@@ -79,9 +97,11 @@ enum Speaker {
 enum Phase {
     /// Of TCP.
     Connecting,
-    /// The opening handshake.
+    /// The handshakes: of TLS, and the opening handshake.
     Opening,
     Open,
+    /// The server ended it between two responses, and nothing waits to be sent.
+    Ended,
 }
 
 #[derive(Debug)]
@@ -90,13 +110,16 @@ struct Peer<S> {
     speaker: Speaker,
     phase: Phase,
     began: u64,
+    /// Whether the load knows it.
+    is_told: bool,
     state: S,
 }
 
 /// See the module.
-#[derive(Debug)]
 pub(super) struct Crowd<S> {
     poll: Poll,
+    signals: Signals,
+    interrupts: usize,
     url: Url,
     /// What handshakes offer; `None`: plain HTTP is spoken.
     wishes: Option<Wishes>,
@@ -111,6 +134,8 @@ pub(super) struct Crowd<S> {
     /// What a connection answers by itself.
     output: Vec<u8>,
     pub(super) received_bytes: u64,
+    /// Of opening handshakes.
+    pub(super) sent_bytes: u64,
     pub(super) troubles: Troubles,
 }
 
@@ -134,9 +159,19 @@ impl<S: Default> Crowd<S> {
                  limit with `ulimit -Hn {needed}` as root"
             ));
         }
+        let watched = || {
+            let poll = Poll::new()?;
+            let mut signals = Signals::new([SIGINT, SIGTERM])?;
+            poll.registry()
+                .register(&mut signals, SIGNALS, Interest::READABLE)?;
+            Ok((poll, signals))
+        };
+        let (poll, signals) = watched().map_err(|error: io::Error| error.to_string())?;
         Ok(Self {
-            poll: Poll::new().map_err(|error| error.to_string())?,
-            sources: Sources::new(args.source, target.address().ip()),
+            poll,
+            signals,
+            interrupts: 0,
+            sources: Sources::new(args.source),
             url: args.url,
             wishes,
             target,
@@ -148,6 +183,7 @@ impl<S: Default> Crowd<S> {
             buffer: vec![0; BUFFER_BYTES],
             output: Vec::new(),
             received_bytes: 0,
+            sent_bytes: 0,
             troubles: Troubles::default(),
         })
     }
@@ -157,99 +193,13 @@ impl<S: Default> Crowd<S> {
         nanos(self.clock.elapsed())
     }
 
+    /// How often somebody wanted it to end: Ctrl-C, or SIGTERM.
+    pub(super) const fn interrupts(&self) -> usize {
+        self.interrupts
+    }
+
     pub(super) const fn open_count(&self) -> usize {
         self.open_count
-    }
-
-    /// Opens so many connections, `at_once` at the same time, and says to `on_turn` how many are there.
-    ///
-    /// # Errors
-    ///
-    /// A line: not one could be opened.
-    pub(super) fn open<L: Load<State = S>>(
-        &mut self,
-        count: usize,
-        at_once: usize,
-        load: &mut L,
-        mut on_turn: impl FnMut(usize),
-    ) -> Result<(), String> {
-        let mut events = Events::with_capacity(1024);
-        self.find_address();
-        let mut pending: Vec<usize> = Vec::new();
-        loop {
-            while pending.len() < at_once && self.peers.len() < count {
-                pending.push(self.peers.len());
-                self.begin(load);
-            }
-            pending.retain(|index| {
-                let peer = self.peers[*index].as_ref();
-                peer.is_some_and(|peer| peer.phase != Phase::Open)
-            });
-            if pending.is_empty() && self.peers.len() == count {
-                break;
-            }
-            self.turn(Duration::from_millis(50), &mut events, load);
-            let now = self.now();
-            for index in &pending {
-                let began = self.peers[*index]
-                    .as_ref()
-                    .filter(|peer| peer.phase != Phase::Open);
-                if began.is_some_and(|peer| now - peer.began > nanos(self.timeout)) {
-                    self.lose(*index, ErrorKind::Timeout, "no handshake in time", load);
-                }
-            }
-            on_turn(self.open_count);
-        }
-        if self.open_count == 0 {
-            let why = self.troubles.first().unwrap_or("all are closed again");
-            return Err(format!(
-                "no connection to {} could be opened: {why}",
-                self.url
-            ));
-        }
-        Ok(())
-    }
-
-    /// Chooses the first address of the host where someone listens: `localhost` has two, and many
-    /// servers are at one.
-    fn find_address(&mut self) {
-        // The only one is tried by the connections themselves.
-        while self.target.has_several_addresses() {
-            let address = self.target.address();
-            let is_there = std::net::TcpStream::connect_timeout(&address, self.timeout).is_ok();
-            if is_there || !self.target.next_address() {
-                return;
-            }
-        }
-    }
-
-    /// Begins a connection.
-    fn begin<L: Load<State = S>>(&mut self, load: &mut L) {
-        let index = self.peers.len();
-        let began = self.now();
-        let connected = self
-            .sources
-            .connect(&self.target)
-            .and_then(|mut transport| {
-                let both = Interest::READABLE | Interest::WRITABLE;
-                let registry = self.poll.registry();
-                registry.register(&mut transport, Token(index), both)?;
-                Ok(transport)
-            });
-        match connected {
-            Ok(transport) => self.peers.push(Some(Peer {
-                transport,
-                speaker: Speaker::Http(Responses::default()),
-                phase: Phase::Connecting,
-                began,
-                state: S::default(),
-            })),
-            Err(error) => {
-                self.peers.push(None);
-                self.troubles.add(&error.to_string());
-                load.lost(began, index, ErrorKind::Connect, S::default());
-            }
-        }
     }
 
     /// Waits for events, no longer than `timeout`, and serves them.
@@ -266,6 +216,10 @@ impl<S: Default> Crowd<S> {
             return;
         }
         for event in events.iter() {
+            if event.token() == SIGNALS {
+                self.interrupts += self.signals.pending().count();
+                continue;
+            }
             let index = event.token().0;
             let served = self.serve(index, event, load);
             if let Err((kind, why)) = served {
@@ -286,30 +240,33 @@ impl<S: Default> Crowd<S> {
         };
         let phase = peer.phase;
         let io = |error: io::Error| (kind_of(phase, &error), error.to_string());
-        if phase == Phase::Connecting {
-            if !peer.transport.poll_connected().map_err(io)? {
-                return Ok(());
+        match phase {
+            Phase::Ended => return Ok(()),
+            Phase::Connecting => {
+                if !peer.transport.poll_connected().map_err(io)? {
+                    return Ok(());
+                }
+                self.connected(index).map_err(io)?;
+                self.begin_http(index, load);
             }
-            self.connected(index, load).map_err(io)?;
-        } else if event.is_writable() {
-            peer.transport.flush().map_err(io)?;
+            // What is wrong with it, reading tells, behind what came before.
+            Phase::Opening | Phase::Open if event.is_writable() => drop(peer.transport.flush()),
+            Phase::Opening | Phase::Open => {}
         }
         if event.is_readable() || event.is_read_closed() {
             self.read(index, event.is_read_closed(), load)?;
         }
-        self.poke(index, load).map_err(io)
+        self.begin_http(index, load);
+        self.poke(index, load)
     }
 
     /// TCP is there: the handshake begins, if there is one.
-    fn connected<L: Load<State = S>>(&mut self, index: usize, load: &mut L) -> io::Result<()> {
-        let at = nanos(self.clock.elapsed());
+    fn connected(&mut self, index: usize) -> io::Result<()> {
         let Some(peer) = &mut self.peers[index] else {
             return Ok(());
         };
+        peer.phase = Phase::Opening;
         let Some(wishes) = &self.wishes else {
-            peer.phase = Phase::Open;
-            self.open_count += 1;
-            load.opened(at, at - peer.began, index, None, &mut peer.state);
             // Of TLS, what it begins with.
             return peer.transport.flush().map(drop);
         };
@@ -317,8 +274,24 @@ impl<S: Default> Crowd<S> {
         let (shared, output) = (&mut self.shared, &mut self.output);
         let connection = Connection::new(&self.url, wishes, MAX_MESSAGE_BYTES, shared, output);
         peer.speaker = Speaker::WebSocket(connection);
-        peer.phase = Phase::Opening;
+        self.sent_bytes += self.output.len() as u64;
         peer.transport.send(&self.output)
+    }
+
+    /// HTTP has no handshake of its own: once that of TLS is over, requests may be sent.
+    fn begin_http<L: Load<State = S>>(&mut self, index: usize, load: &mut L) {
+        let at = nanos(self.clock.elapsed());
+        if let Some(peer) = &mut self.peers[index]
+            && matches!(peer.speaker, Speaker::Http(_))
+            && peer.phase == Phase::Opening
+            && !peer.transport.is_in_handshake()
+        {
+            peer.phase = Phase::Open;
+            if !std::mem::replace(&mut peer.is_told, true) {
+                self.open_count += 1;
+                load.opened(at, at - peer.began, index, None, &mut peer.state);
+            }
+        }
     }
 
     /// Reads what is there.
@@ -334,19 +307,20 @@ impl<S: Default> Crowd<S> {
         loop {
             let brought = peer.transport.read(&mut self.buffer);
             let at = nanos(self.clock.elapsed());
-            let brought =
-                brought.map_err(|error| (kind_of(peer.phase, &error), error.to_string()))?;
-            let (Brought::Some(len) | Brought::Last(len)) = brought else {
-                if brought == Brought::Nothing {
-                    return Ok(());
+            let (brought, len) = match brought {
+                Ok(Brought::Nothing) => return Ok(()),
+                Ok(brought @ (Brought::Some(len) | Brought::Last(len))) => (brought, len),
+                Ok(Brought::End) => {
+                    let why = (lost_kind(peer.phase), ENDED.to_owned());
+                    return self.stream_ended(at, index, load).ok_or(why);
                 }
-                if let Speaker::Http(responses) = &mut peer.speaker
-                    && let Some(answered) = responses.end()
-                {
-                    load.answered(at, &mut peer.state, Answer::Response(answered));
+                Err(error) if error.kind() == IoErrorKind::InvalidData => {
+                    return Err((kind_of(peer.phase, &error), error.to_string()));
                 }
-                let why = "the server ended the connection";
-                return Err((lost_kind(peer.phase), why.to_owned()));
+                Err(error) => {
+                    let why = (kind_of(peer.phase, &error), error.to_string());
+                    return self.stream_ended(at, index, load).ok_or(why);
+                }
             };
             self.received_bytes += len as u64;
             let input = &self.buffer[..len];
@@ -358,6 +332,11 @@ impl<S: Default> Crowd<S> {
                         load.answered(at, state, Answer::Response(answered));
                     });
                     told.map_err(|error| (ErrorKind::Protocol, error.to_string()))?;
+                    if responses.is_over() {
+                        return self
+                            .ended(index, load)
+                            .ok_or((ErrorKind::Closed, ENDED.to_owned()));
+                    }
                 }
                 Speaker::WebSocket(connection) => {
                     self.output.clear();
@@ -369,6 +348,7 @@ impl<S: Default> Crowd<S> {
                         }
                         Event::Opened(agreed) => {
                             *phase = Phase::Open;
+                            peer.is_told = true;
                             *open_count += 1;
                             load.opened(at, at - peer.began, index, agreed.deflate, state);
                         }
@@ -400,17 +380,48 @@ impl<S: Default> Crowd<S> {
         }
     }
 
+    /// The stream of a connection is over. `None`: the connection is lost by it.
+    fn stream_ended<L: Load<State = S>>(
+        &mut self,
+        at: u64,
+        index: usize,
+        load: &mut L,
+    ) -> Option<()> {
+        let peer = self.peers[index].as_mut()?;
+        let Speaker::Http(responses) = &mut peer.speaker else {
+            return None;
+        };
+        if let Some(answered) = responses.end() {
+            load.answered(at, &mut peer.state, Answer::Response(answered));
+        }
+        let is_between = peer.phase == Phase::Open && responses.is_between();
+        is_between.then(|| self.ended(index, load)).flatten()
+    }
+
     /// Has the load write to a connection, if it is open. What is to be written is known to the load.
     ///
     /// # Errors
     ///
     /// The connection is lost; it is not taken out yet.
-    fn poke<L: Load<State = S>>(&mut self, index: usize, load: &mut L) -> io::Result<()> {
+    fn poke<L: Load<State = S>>(
+        &mut self,
+        index: usize,
+        load: &mut L,
+    ) -> Result<(), (ErrorKind, String)> {
         let at = nanos(self.clock.elapsed());
-        match &mut self.peers[index] {
-            Some(peer) if peer.phase == Phase::Open => {
-                load.ready(at, &mut peer.state, &mut peer.transport)
-            }
+        let Some(peer) = &mut self.peers[index] else {
+            return Ok(());
+        };
+        if peer.phase != Phase::Open {
+            return Ok(());
+        }
+        let Err(error) = load.ready(at, &mut peer.state, &mut peer.transport) else {
+            return Ok(());
+        };
+        // The server may have answered before it went, and said why.
+        self.read(index, true, load)?;
+        match &self.peers[index] {
+            Some(peer) if peer.phase == Phase::Open => Err((ErrorKind::Closed, error.to_string())),
             _ => Ok(()),
         }
     }
@@ -422,11 +433,14 @@ impl<S: Default> Crowd<S> {
         load: &mut L,
         change: impl FnOnce(&mut S),
     ) {
-        if let Some(peer) = &mut self.peers[index] {
-            change(&mut peer.state);
-        }
-        if let Err(error) = self.poke(index, load) {
-            self.lose(index, ErrorKind::Closed, &error.to_string(), load);
+        let Some(peer) = &mut self.peers[index] else {
+            return;
+        };
+        change(&mut peer.state);
+        if peer.phase == Phase::Ended && load.ended(&mut peer.state) {
+            self.open_again(index, load);
+        } else if let Err((kind, why)) = self.poke(index, load) {
+            self.lose(index, kind, &why, load);
         }
     }
 
@@ -438,54 +452,12 @@ impl<S: Default> Crowd<S> {
     fn lose<L: Load<State = S>>(&mut self, index: usize, kind: ErrorKind, why: &str, load: &mut L) {
         let at = self.now();
         if let Some(peer) = self.peers[index].take() {
-            if peer.phase == Phase::Open {
+            if peer.is_told {
                 self.open_count -= 1;
             }
             self.troubles.add(why);
             load.lost(at, index, kind, peer.state);
         }
-    }
-
-    /// Closes all connections, and waits a little for the server to do so too.
-    pub(super) fn leave(mut self) {
-        for peer in self.peers.iter_mut().flatten() {
-            self.output.clear();
-            if let Speaker::WebSocket(connection) = &mut peer.speaker {
-                let (shared, output) = (&mut self.shared, &mut self.output);
-                connection.close(CloseCode::NORMAL, "", shared, output);
-                // Whoever is lost by now is gone.
-                let _ = peer.transport.send(&self.output);
-            }
-            let _ = peer.transport.end();
-        }
-        let deadline = self.now() + nanos(LEAVE_TIMEOUT);
-        let mut events = Events::with_capacity(1024);
-        let mut leaving = Leaving(
-            self.peers.iter().flatten().count(),
-            std::marker::PhantomData,
-        );
-        while leaving.0 > 0 && self.now() < deadline {
-            self.turn(Duration::from_millis(50), &mut events, &mut leaving);
-        }
-    }
-}
-
-/// All are leaving: how many are still there.
-struct Leaving<S>(usize, std::marker::PhantomData<S>);
-
-impl<S: Default> Load for Leaving<S> {
-    type State = S;
-
-    fn opened(&mut self, _: u64, _: u64, _: usize, _: Option<Agreement>, _: &mut S) {}
-
-    fn answered(&mut self, _: u64, _: &mut S, _: Answer<'_>) {}
-
-    fn ready(&mut self, _: u64, _: &mut S, _: &mut Transport) -> io::Result<()> {
-        Ok(())
-    }
-
-    fn lost(&mut self, _: u64, _: usize, _: ErrorKind, _: S) {
-        self.0 -= 1;
     }
 }
 
@@ -494,15 +466,17 @@ const fn lost_kind(phase: Phase) -> ErrorKind {
     match phase {
         Phase::Connecting => ErrorKind::Connect,
         Phase::Opening => ErrorKind::Handshake,
-        Phase::Open => ErrorKind::Closed,
+        Phase::Open | Phase::Ended => ErrorKind::Closed,
     }
 }
 
 fn kind_of(phase: Phase, error: &io::Error) -> ErrorKind {
-    match error.kind() {
+    match (error.kind(), phase) {
+        // TLS that is broken.
+        (IoErrorKind::InvalidData, Phase::Open) => ErrorKind::Protocol,
         // TLS that cannot be believed.
-        IoErrorKind::InvalidData => ErrorKind::Connect,
-        _ => lost_kind(phase),
+        (IoErrorKind::InvalidData, _) => ErrorKind::Connect,
+        (_, phase) => lost_kind(phase),
     }
 }
 

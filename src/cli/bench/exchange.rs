@@ -5,25 +5,20 @@
 //!  fixed rate:   due ── send ──▶ answer              a latency counts from when it was due
 //! ```
 //!
-//! Answers come in the order of what they answer, on each connection. What was due while measuring counts,
-//! whenever it is answered; what never is, is an error.
+//! Answers come in the order of what they answer, on each connection.
 
-use super::crowd::{Answer, Crowd, Load, nanos};
+use super::crowd::{Answer, Crowd, Load};
 use super::flags::PaceArgs;
-use super::pace::{Pace, sleep};
+use super::pace::Pace;
 use super::prepared::{Prepared, Unsent, to};
-use super::process::Watch;
-use super::progress::Progress;
-use super::recorder::Recorder;
-use super::run::{ErrorKind, Memory, Payload, Processor};
+use super::run::{ErrorKind, Payload};
+use super::timed::{Measuring, Timed};
 use crate::cli::client::frames::Masks;
 use crate::cli::client::transport::Transport;
 use aerys::Message;
 use aerys::internals::Agreement;
-use mio::Events;
 use std::collections::VecDeque;
 use std::io;
-use std::time::Duration;
 
 /// What is sent and what is to be answered.
 #[derive(Debug)]
@@ -57,14 +52,10 @@ pub(super) struct Exchange {
     /// Connections that are open, in no order that matters.
     open: Vec<usize>,
     turn: usize,
-    /// From when to when is measured.
-    begin: u64,
-    end: u64,
-    /// Whether answers are awaited: before, what comes is a greeting.
-    has_begun: bool,
+    /// Whether a closed loop has its first messages.
+    has_first: bool,
     unanswered: u64,
-    last_answer: u64,
-    recorder: Recorder,
+    measuring: Measuring,
 }
 
 impl Load for Exchange {
@@ -72,7 +63,7 @@ impl Load for Exchange {
 
     fn opened(&mut self, _: u64, _: u64, index: usize, agreed: Option<Agreement>, flow: &mut Flow) {
         self.open.push(index);
-        self.recorder.counts.handshakes += 1;
+        self.measuring.recorder.counts.handshakes += 1;
         let known = self.prepared.iter().position(|(with, _)| *with == agreed);
         flow.prepared = known.unwrap_or_else(|| {
             let prepared = match &self.wanted {
@@ -88,7 +79,7 @@ impl Load for Exchange {
 
     #[inline]
     fn answered(&mut self, at: u64, flow: &mut Flow, answer: Answer<'_>) {
-        if !self.has_begun {
+        if !self.measuring.has_begun {
             return;
         }
         let wrong = self.judge(&answer);
@@ -99,21 +90,22 @@ impl Load for Exchange {
             None
         };
         let Some(due) = due else {
-            // Nobody asked.
-            self.error(at, wrong.unwrap_or(ErrorKind::Mismatch));
+            let (kind, why) = wrong.unwrap_or_else(|| {
+                let why = "something came that nobody had asked for";
+                (ErrorKind::Mismatch, why.to_owned())
+            });
+            self.measuring.wrong(at, None, kind, &why);
             return;
         };
         self.unanswered -= 1;
         match wrong {
-            Some(kind) => self.error(at, kind),
-            None if self.is_measured(due) => {
-                self.last_answer = at;
-                let since = at.saturating_sub(self.begin);
-                self.recorder.record(since, 1, &[at.saturating_sub(due)]);
+            Some((kind, why)) => self.measuring.wrong(at, Some(due), kind, &why),
+            None if self.measuring.is_measured(due) => {
+                self.measuring.record(at, 1, &[at.saturating_sub(due)]);
             }
             None => {}
         }
-        if self.is_closed_loop && at < self.end {
+        if self.is_closed_loop && self.measuring.goes_on(at) {
             self.issue(at, flow);
         }
     }
@@ -129,11 +121,19 @@ impl Load for Exchange {
         }
         let (_, prepared) = &self.prepared[flow.prepared];
         let (bytes, messages) = prepared.write(&mut flow.unsent, room, to(transport))?;
-        if at >= self.begin && at < self.end {
-            self.recorder.counts.sent += u64::from(messages);
-            self.recorder.counts.sent_bytes += bytes as u64;
+        let sent = flow.due.range(awaited..awaited + messages as usize);
+        let sent = sent.filter(|due| self.measuring.is_measured(**due)).count();
+        let counts = &mut self.measuring.recorder.counts;
+        counts.sent += sent as u64;
+        if self.measuring.is_measured(at) {
+            self.measuring.recorder.counts.sent_bytes += bytes as u64;
         }
         Ok(())
+    }
+
+    fn ended(&mut self, flow: &mut Flow) -> bool {
+        flow.unsent = Unsent::all(u32::try_from(flow.due.len()).unwrap_or(u32::MAX));
+        !flow.due.is_empty()
     }
 
     fn lost(&mut self, at: u64, index: usize, kind: ErrorKind, flow: Flow) {
@@ -141,7 +141,7 @@ impl Load for Exchange {
         if let Some(place) = self.open.iter().position(|open| *open == index) {
             self.open.swap_remove(place);
         }
-        self.error(at, kind);
+        self.measuring.lost(at, kind);
     }
 }
 
@@ -160,39 +160,44 @@ impl Exchange {
             is_closed_loop: pace.rate.is_none(),
             open: Vec::new(),
             turn: 0,
-            begin: u64::MAX,
-            end: u64::MAX,
-            has_begun: false,
+            has_first: false,
             unanswered: 0,
-            last_answer: 0,
-            recorder: Recorder::new(&[kind], Recorder::interval(pace.duration)),
+            measuring: Measuring::new(&[kind], pace),
         }
     }
 
-    /// What is wrong with an answer.
+    /// What is wrong with an answer, and in words.
     #[inline]
-    fn judge(&self, answer: &Answer<'_>) -> Option<ErrorKind> {
-        let is_right = match (&self.wanted, answer) {
-            (Wanted::Echo { payload, content }, Answer::Message(message)) => match message {
-                Message::Text(text) => *payload == Payload::Text && text.as_bytes() == content,
-                Message::Binary(bytes) => *payload == Payload::Binary && bytes == content,
-            },
+    fn judge(&self, answer: &Answer<'_>) -> Option<(ErrorKind, String)> {
+        let (payload, content) = match (&self.wanted, answer) {
             (_, Answer::Response(answered)) if !(200..300).contains(&answered.status) => {
-                return Some(ErrorKind::Status);
+                let why = format!("the server answered {}", answered.status);
+                return Some((ErrorKind::Status, why));
             }
-            (Wanted::Success { .. }, Answer::Response(_)) => true,
-            _ => false,
+            (Wanted::Echo { payload, content }, Answer::Message(_)) => (*payload, content),
+            _ => return None,
         };
-        (!is_right).then_some(ErrorKind::Mismatch)
-    }
-
-    /// Whether what was due then is measured.
-    const fn is_measured(&self, due: u64) -> bool {
-        due >= self.begin && due < self.end
-    }
-
-    fn error(&mut self, at: u64, kind: ErrorKind) {
-        self.recorder.error(at.saturating_sub(self.begin), kind);
+        let (came, bytes) = match answer {
+            Answer::Message(Message::Text(text)) => (Payload::Text, text.as_bytes()),
+            Answer::Message(Message::Binary(bytes)) => (Payload::Binary, *bytes),
+            Answer::Response(_) => return None,
+        };
+        if came == payload && bytes == content {
+            return None;
+        }
+        let why = match (payload, came) {
+            (Payload::Text, Payload::Binary) => {
+                "text came back as a binary message: measure such a server with --binary".to_owned()
+            }
+            (Payload::Binary, Payload::Text) => "a binary message came back as text".to_owned(),
+            _ if bytes.len() != content.len() => format!(
+                "a message of {} bytes came back with {}",
+                content.len(),
+                bytes.len()
+            ),
+            _ => "a message came back with other content".to_owned(),
+        };
+        Some((ErrorKind::Mismatch, why))
     }
 
     /// One more is due on a connection.
@@ -203,84 +208,39 @@ impl Exchange {
         self.unanswered += 1;
     }
 
-    /// Puts the load on connections that are open. What was measured, in how many nanoseconds, and how late
-    /// the generator itself was.
-    pub(super) fn run(
-        mut self,
-        crowd: &mut Crowd<Flow>,
-        pace: &PaceArgs,
-        timeout: Duration,
-        progress: &mut Progress,
-    ) -> Outcome {
-        let mut events = Events::with_capacity(1024);
-        let start = crowd.now();
-        self.begin = start + nanos(pace.warmup);
-        self.end = self.begin.saturating_add(nanos(pace.duration));
-        self.has_begun = true;
-        let mut schedule = pace.rate.map(|rate| Pace::new(rate, start));
-        if self.is_closed_loop {
-            for index in self.open.clone() {
-                let mut first = Flow::default();
-                for _ in 0..self.pipeline {
-                    self.issue(start, &mut first);
-                }
-                crowd.change(index, &mut self, |flow| {
-                    flow.due = first.due;
-                    flow.unsent = first.unsent;
-                });
+    /// Has as many sent on each connection as may be on their way: each answer has the next one sent.
+    fn issue_first(&mut self, now: u64, crowd: &mut Crowd<Flow>) {
+        self.has_first = true;
+        for index in self.open.clone() {
+            let mut first = Flow::default();
+            for _ in 0..self.pipeline {
+                self.issue(now, &mut first);
             }
-        }
-        let mut watch = Watch::default();
-        loop {
-            let now = crowd.now();
-            if now >= self.end || self.open.is_empty() {
-                break;
-            }
-            if now >= self.begin {
-                watch.begin(crowd.received_bytes);
-                progress.show(now - self.begin, &mut self.recorder);
-            }
-            let mut next = self.end;
-            if let Some(schedule) = &mut schedule {
-                self.issue_due(now, schedule, crowd);
-                next = schedule.next_due();
-            }
-            crowd.turn(sleep(crowd.now(), next), &mut events, &mut self);
-        }
-        let (generator, received_bytes) = watch.end(crowd.received_bytes);
-        let was_lost = self.open.is_empty();
-        if let Some(schedule) = &mut schedule {
-            // What was due while the last turn took its time.
-            self.issue_due(self.end - 1, schedule, crowd);
-        }
-        let deadline = self.end.saturating_add(nanos(timeout));
-        while self.unanswered > 0 && !self.open.is_empty() && crowd.now() < deadline {
-            let rest = sleep(crowd.now(), deadline);
-            crowd.turn(rest.max(Duration::from_millis(1)), &mut events, &mut self);
-        }
-        let due = crowd.states().flat_map(|flow| &flow.due);
-        let unanswered = due.filter(|due| self.is_measured(**due)).count();
-        for _ in 0..unanswered {
-            self.error(deadline, ErrorKind::Timeout);
-        }
-        let measured_to = if was_lost {
-            crowd.now()
-        } else {
-            self.end.max(self.last_answer)
-        };
-        self.recorder.counts.received_bytes = received_bytes;
-        Outcome {
-            recorder: self.recorder,
-            generator,
-            elapsed: Duration::from_nanos(measured_to.saturating_sub(self.begin)),
-            late: Duration::from_nanos(schedule.map_or(0, |schedule| schedule.late_nanos)),
-            memory: None,
-            problem: was_lost.then(|| "all connections were lost".to_owned()),
+            crowd.change(index, self, |flow| {
+                flow.due = first.due;
+                flow.unsent = first.unsent;
+            });
         }
     }
+}
 
-    /// Has what is due by `now` sent, one connection after the other.
-    fn issue_due(&mut self, now: u64, schedule: &mut Pace, crowd: &mut Crowd<Flow>) {
+impl Timed for Exchange {
+    fn measuring(&mut self) -> &mut Measuring {
+        &mut self.measuring
+    }
+
+    fn into_measuring(self) -> Measuring {
+        self.measuring
+    }
+
+    /// One connection after the other.
+    fn issue_due(&mut self, now: u64, schedule: Option<&mut Pace>, crowd: &mut Crowd<Flow>) {
+        let Some(schedule) = schedule else {
+            if !self.has_first {
+                self.issue_first(now, crowd);
+            }
+            return;
+        };
         while !self.open.is_empty()
             && let Some(due) = schedule.take(now)
         {
@@ -292,20 +252,17 @@ impl Exchange {
             });
         }
     }
-}
 
-/// What came of a load.
-#[derive(Debug)]
-pub(super) struct Outcome {
-    pub(super) recorder: Recorder,
-    /// Processor time of the generator.
-    pub(super) generator: Processor,
-    /// How long was measured.
-    pub(super) elapsed: Duration,
-    /// How late the generator itself took up what was due, at most.
-    pub(super) late: Duration,
-    /// Of the server, if that was asked for.
-    pub(super) memory: Option<Memory>,
-    /// Why the run did not come to its end.
-    pub(super) problem: Option<String>,
+    fn problem(&self) -> Option<&'static str> {
+        self.open.is_empty().then_some("all connections were lost")
+    }
+
+    fn is_waiting(&self) -> bool {
+        self.unanswered > 0
+    }
+
+    fn unanswered(&mut self, crowd: &Crowd<Flow>) -> Vec<u64> {
+        let due = crowd.states().flat_map(|flow| &flow.due);
+        due.copied().collect()
+    }
 }

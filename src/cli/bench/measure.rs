@@ -2,13 +2,15 @@
 
 use super::broadcast::Broadcast;
 use super::crowd::{Answer, Crowd, Load};
-use super::exchange::{Exchange, Outcome, Wanted};
+use super::exchange::{Exchange, Wanted};
 use super::flags::{BroadcastArgs, ConnectArgs, EchoArgs, HttpArgs, PaceArgs, TargetArgs};
 use super::process::{Watch, resident};
 use super::progress::Progress;
 use super::recorder::Recorder;
 use super::report::Report;
 use super::run::{Asked, ErrorKind, Kind, Measured, Memory, Payload, Run};
+use super::timed::{self, Outcome, Timed};
+use super::troubles::Troubles;
 use crate::cli::Failure;
 use crate::cli::client::opening::Wishes;
 use crate::cli::client::transport::Transport;
@@ -52,14 +54,28 @@ fn exchange(
     target: TargetArgs,
     pace: &PaceArgs,
     wishes: Option<Wishes>,
-    mut load: Exchange,
+    load: Exchange,
 ) -> Result<(), Failure> {
-    let (count, at_once, timeout) = (target.connections, target.at_once, target.timeout);
+    let count = target.connections;
+    timed(report, asked, target, pace, wishes, count, load)
+}
+
+/// Puts a load on `count` connections for its time.
+fn timed<L: Timed>(
+    report: Report,
+    asked: Asked,
+    target: TargetArgs,
+    pace: &PaceArgs,
+    wishes: Option<Wishes>,
+    count: usize,
+    mut load: L,
+) -> Result<(), Failure> {
+    let (at_once, timeout) = (target.at_once, target.timeout);
     let mut crowd = Crowd::new(target, wishes, count).map_err(Failure::AtRunTime)?;
     let mut progress = Progress::new(Some(pace.duration));
     open(&mut crowd, count, at_once, &mut load, &mut progress)?;
     let started = SystemTime::now() + pace.warmup;
-    let outcome = load.run(&mut crowd, pace, timeout, &mut progress);
+    let outcome = timed::run(load, &mut crowd, pace, timeout, &mut progress);
     finish(report, asked, crowd, outcome, started, &mut progress)
 }
 
@@ -74,17 +90,12 @@ pub(super) fn broadcast(args: BroadcastArgs) -> Result<(), Failure> {
         compression: args.messages.compression,
         ..asked(Kind::Broadcast, &target, Some(pace))
     };
-    let (count, at_once, timeout) = (target.connections, target.at_once, target.timeout);
+    let count = target.connections;
     let apart = args.sender_apart.then_some(count);
-    let mut load = Broadcast::new(payload, args.messages.size, apart, pace);
+    let load = Broadcast::new(payload, args.messages.size, apart, pace);
     let all = count + usize::from(args.sender_apart);
     let wishes = wishes(&target, args.messages.compression);
-    let mut crowd = Crowd::new(target, Some(wishes), all).map_err(Failure::AtRunTime)?;
-    let mut progress = Progress::new(Some(pace.duration));
-    open(&mut crowd, all, at_once, &mut load, &mut progress)?;
-    let started = SystemTime::now() + pace.warmup;
-    let outcome = load.run(&mut crowd, pace, timeout, &mut progress);
-    finish(report, asked, crowd, outcome, started, &mut progress)
+    timed(report, asked, target, pace, Some(wishes), all, load)
 }
 
 /// Opens all connections.
@@ -95,8 +106,8 @@ fn open<L: Load>(
     load: &mut L,
     progress: &mut Progress,
 ) -> Result<(), Failure> {
-    let opened = crowd.open(count, at_once, load, |open| {
-        progress.say(&format!("connecting: {open} of {count}"));
+    let opened = crowd.open(count, at_once, load, |at, open| {
+        progress.connecting(at, open, count);
     });
     progress.clear();
     opened.map_err(Failure::AtRunTime)
@@ -113,6 +124,7 @@ fn finish<S: Default>(
 ) -> Result<(), Failure> {
     progress.clear();
     crowd.troubles.tell();
+    outcome.troubles.tell();
     if outcome.late > LATE {
         let late = outcome.late.as_secs_f64() * 1e3;
         // Nobody may be there to read it.
@@ -125,16 +137,24 @@ fn finish<S: Default>(
     let (counts, latencies, intervals) = outcome.recorder.finish();
     let measured = Measured {
         elapsed_s: outcome.elapsed.as_secs_f64(),
+        load_s: Some(outcome.load.as_secs_f64()),
         counts,
         latencies,
         intervals,
         memory: outcome.memory,
         generator: outcome.generator,
     };
-    report.tell(Run::new(asked, started, measured))?;
-    match outcome.problem {
-        Some(problem) => Err(Failure::AtRunTime(problem)),
-        None => Ok(()),
+    let told = report.tell(Run::new(asked, started, measured));
+    match (outcome.problem, told) {
+        (None, told) => told,
+        // What does not hold of half a run is told too, but why there is no more of it counts.
+        (Some(problem), Err(Failure::NotHeld(lines))) => {
+            for line in lines {
+                let _ = writeln!(io::stderr(), "aerys: {line}");
+            }
+            Err(Failure::AtRunTime(problem))
+        }
+        (Some(problem), _) => Err(Failure::AtRunTime(problem)),
     }
 }
 
@@ -160,13 +180,22 @@ pub(super) fn connect(args: ConnectArgs) -> Result<(), Failure> {
     let (mut watch, started) = (Watch::default(), SystemTime::now());
     watch.begin(0);
     open(&mut crowd, count, at_once, &mut load, &mut progress)?;
-    let elapsed = load.last.saturating_sub(load.began);
+    let elapsed = Duration::from_nanos(load.last.saturating_sub(load.began));
     let (generator, received_bytes) = watch.end(crowd.received_bytes);
     load.recorder.counts.received_bytes = received_bytes;
+    load.recorder.counts.sent_bytes = crowd.sent_bytes;
 
     hold(&mut crowd, args.hold, &mut load);
     let held = crowd.open_count() as u64;
-    let after = args.pid.map(memory).transpose()?;
+    let mut problem = (crowd.interrupts() > 0).then(|| "interrupted".to_owned());
+    // A server that is gone has none, and what was measured is told all the same.
+    let after = args.pid.and_then(|of| match resident(of) {
+        Ok(after) => Some(after),
+        Err(error) => {
+            problem.get_or_insert(error);
+            None
+        }
+    });
     let memory = before.zip(after).map(|(before, after)| Memory {
         before_bytes: before.bytes,
         after_bytes: after.bytes,
@@ -185,11 +214,13 @@ pub(super) fn connect(args: ConnectArgs) -> Result<(), Failure> {
     }
     let outcome = Outcome {
         recorder: load.recorder,
+        troubles: Troubles::default(),
         generator,
-        elapsed: Duration::from_nanos(elapsed),
+        load: elapsed,
+        elapsed,
         late: Duration::ZERO,
         memory,
-        problem: None,
+        problem,
     };
     finish(report, asked, crowd, outcome, started, &mut progress)
 }
@@ -200,7 +231,7 @@ fn hold(crowd: &mut Crowd<()>, time: Duration, load: &mut Handshakes) {
     let deadline = Instant::now() + time;
     loop {
         let rest = deadline.saturating_duration_since(Instant::now());
-        if rest.is_zero() {
+        if rest.is_zero() || crowd.interrupts() > 0 {
             return;
         }
         crowd.turn(rest.max(Duration::from_millis(1)), &mut events, load);
@@ -245,6 +276,7 @@ fn asked(kind: Kind, target: &TargetArgs, pace: Option<&PaceArgs>) -> Asked {
         payload: None::<Payload>,
         rate_per_s: rate.map(f64::from),
         pipeline: pace.and_then(|pace| pace.pipeline).unwrap_or(1).into(),
+        at_once: Some(target.at_once as u64),
         compression: false,
         warm_up_s: pace.map_or(0.0, |pace| pace.warmup.as_secs_f64()),
         duration_s: pace.map(|pace| pace.duration.as_secs_f64()),

@@ -20,6 +20,7 @@ mod recorder;
 mod report;
 mod run;
 mod sources;
+mod timed;
 mod troubles;
 
 use crate::cli::Failure;

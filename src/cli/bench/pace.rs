@@ -15,17 +15,20 @@ pub(super) struct Pace {
     began: u64,
     rate: u32,
     issued: u64,
-    /// How late the latest was taken up, in nanoseconds: the fault of the load generator.
+    measured_from: u64,
+    /// How late the latest was taken up of those that are measured, in nanoseconds: the fault of the load
+    /// generator.
     pub(super) late_nanos: u64,
 }
 
 impl Pace {
-    /// `rate` a second from `began` on.
-    pub(super) const fn new(rate: u32, began: u64) -> Self {
+    /// `rate` a second from `began` on, measured from `measured_from` on.
+    pub(super) const fn new(rate: u32, began: u64, measured_from: u64) -> Self {
         Self {
             began,
             rate,
             issued: 0,
+            measured_from,
             late_nanos: 0,
         }
     }
@@ -42,15 +45,18 @@ impl Pace {
         let due = self.next_due();
         let late = now.checked_sub(due)?;
         self.issued += 1;
-        self.late_nanos = self.late_nanos.max(late);
+        if due >= self.measured_from {
+            self.late_nanos = self.late_nanos.max(late);
+        }
         Some(due)
     }
 }
 
-/// How long may be slept at `now` if something is to be done at `next`.
+/// How long may be slept at `now` if something is to be done at `next`: whole milliseconds, since the poll
+/// rounds up what is not, and what it has in reserve would be gone.
 pub(super) fn sleep(now: u64, next: u64) -> Duration {
     let nanos = next.saturating_sub(now).saturating_sub(WATCHED_NANOS);
-    Duration::from_nanos(nanos).min(MAX_SLEEP)
+    Duration::from_millis(nanos / 1_000_000).min(MAX_SLEEP)
 }
 
 #[cfg(test)]
@@ -59,13 +65,14 @@ mod tests {
 
     #[test]
     fn messages_are_due_evenly_and_the_sum_of_them_is_the_rate() {
-        let mut pace = Pace::new(3, 1000);
+        let mut pace = Pace::new(3, 1000, 333_334_333);
         let due: Vec<_> = std::iter::from_fn(|| pace.take(1_000_001_000)).collect();
         assert_eq!(due, [1000, 333_334_333, 666_667_666, 1_000_001_000]);
-        assert_eq!(pace.late_nanos, 1_000_000_000);
+        // Of the first, which is not measured, it does not count.
+        assert_eq!(pace.late_nanos, 666_666_667);
         assert_eq!(pace.take(1_000_001_000), None);
         // Whoever comes late gets all that were due, with the times at which they were.
-        let mut pace = Pace::new(1_000_000, 0);
+        let mut pace = Pace::new(1_000_000, 0, 0);
         let mut all = std::iter::from_fn(|| pace.take(999_999_999));
         assert_eq!(all.next(), Some(0));
         assert_eq!((all.count(), pace.next_due()), (999_999, 1_000_000_000));
@@ -78,5 +85,8 @@ mod tests {
         assert_eq!(sleep(0, WATCHED_NANOS), Duration::ZERO);
         assert_eq!(sleep(0, 5 * WATCHED_NANOS), Duration::from_millis(4));
         assert_eq!(sleep(0, u64::MAX), MAX_SLEEP);
+        // The poll would make a millisecond of it, and be late.
+        assert_eq!(sleep(0, WATCHED_NANOS + 100_000), Duration::ZERO);
+        assert_eq!(sleep(0, 3 * WATCHED_NANOS - 1), Duration::from_millis(1));
     }
 }

@@ -43,6 +43,13 @@ pub(super) struct Unsent {
     offset: usize,
 }
 
+impl Unsent {
+    /// So many, from their first byte on.
+    pub(super) const fn all(count: u32) -> Self {
+        Self { count, offset: 0 }
+    }
+}
+
 impl Prepared {
     /// `unit`, in copies.
     pub(super) fn new(unit: &[u8]) -> Self {
@@ -121,10 +128,7 @@ mod tests {
         let unit = content(100);
         let prepared = Prepared::new(&unit);
         for step in [1, 7, 99, 100, 101, 350, usize::MAX] {
-            let mut unsent = Unsent {
-                count: 2000,
-                offset: 0,
-            };
+            let mut unsent = Unsent::all(2000);
             let (mut taken, mut messages) = (Vec::new(), 0);
             while unsent.count > 0 {
                 let mut is_full = false;

@@ -32,20 +32,38 @@ impl Progress {
 
     /// Shows what was measured by `at_nanos`. A comparison, if it was shown not long ago.
     pub(crate) fn show(&mut self, at_nanos: u64, recorder: &mut Recorder) {
-        if !self.is_wanted || at_nanos < self.due_nanos {
-            return;
+        if self.is_due(at_nanos) {
+            recorder.pass_to(at_nanos);
+            let line = line(at_nanos, self.duration, recorder);
+            self.write(&line);
         }
-        self.due_nanos = at_nanos + PAUSE_NANOS;
-        recorder.pass_to(at_nanos);
-        let line = line(at_nanos, self.duration, recorder);
-        self.write(&line);
     }
 
-    /// Shows something else: that it is connecting, for instance.
-    pub(crate) fn say(&mut self, text: &str) {
-        if self.is_wanted {
-            self.write(text);
+    /// Shows how many of `count` connections are `open` at `at_nanos`.
+    pub(crate) fn connecting(&mut self, at_nanos: u64, open: usize, count: usize) {
+        if self.is_due(at_nanos) {
+            self.write(&format!("connecting: {open} of {count}"));
         }
+    }
+
+    /// Shows how far the warm-up of `all_nanos` is.
+    pub(crate) fn warm_up(&mut self, at_nanos: u64, all_nanos: u64) {
+        if self.is_due(at_nanos) {
+            let at = float(at_nanos) / 1e9;
+            let all = numbers::round_time(float(all_nanos));
+            self.write(&format!("warming up: {at:.1} s of {all}"));
+        }
+    }
+
+    /// Whether something is to be shown at `at_nanos`, of whichever clock begins last.
+    fn is_due(&mut self, at_nanos: u64) -> bool {
+        // A clock that begins anew is behind.
+        let is_new = at_nanos + PAUSE_NANOS < self.due_nanos;
+        let is_due = self.is_wanted && (is_new || at_nanos >= self.due_nanos);
+        if is_due {
+            self.due_nanos = at_nanos + PAUSE_NANOS;
+        }
+        is_due
     }
 
     /// Leaves an empty line, for what is printed next.
@@ -77,7 +95,10 @@ fn line(at_nanos: u64, duration: Option<Duration>, recorder: &Recorder) -> Strin
             )]
             let full = (share * float(BAR as u64)) as usize;
             let bar = format!("{}{}", "#".repeat(full), ".".repeat(BAR - full));
-            format!("[{bar}] {seconds:.1} of {all:.0} s")
+            format!(
+                "[{bar}] {seconds:.1} s of {}",
+                numbers::round_time(all * 1e9)
+            )
         }
         _ => format!("{seconds:.1} s"),
     };
@@ -103,19 +124,19 @@ mod tests {
     fn the_line_tells_how_far_it_is_and_how_it_goes() {
         let mut recorder = Recorder::new(&["round trip"], Duration::from_millis(100));
         let of = |at, recorder: &Recorder| line(at, Some(Duration::from_secs(10)), recorder);
-        assert_eq!(of(0, &recorder), "[............] 0.0 of 10 s");
+        assert_eq!(of(0, &recorder), "[............] 0.0 s of 10 s");
         for number in 0..100 {
             recorder.record(number * MS, 1, &[85_000]);
         }
         recorder.pass_to(100 * MS);
         assert_eq!(
             of(5000 * MS, &recorder),
-            "[######......] 5.0 of 10 s, 1,000/s, p99 85.5 us"
+            "[######......] 5.0 s of 10 s, 1,000/s, p99 85.5 us"
         );
         recorder.error(100 * MS, ErrorKind::Closed);
         assert_eq!(
             of(11_000 * MS, &recorder),
-            "[############] 11.0 of 10 s, 1,000/s, p99 85.5 us, errors 1"
+            "[############] 11.0 s of 10 s, 1,000/s, p99 85.5 us, errors 1"
         );
         assert_eq!(
             line(1500 * MS, None, &recorder),

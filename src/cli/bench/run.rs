@@ -55,6 +55,8 @@ pub(crate) struct Asked {
     pub(crate) rate_per_s: Option<f64>,
     /// How many a connection has on their way at most.
     pub(crate) pipeline: u64,
+    /// How many handshakes are under way at the same time; absent from runs that are older.
+    pub(crate) at_once: Option<u64>,
     /// Whether permessage-deflate was offered.
     pub(crate) compression: bool,
     pub(crate) warm_up_s: f64,
@@ -66,6 +68,9 @@ pub(crate) struct Asked {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Measured {
     pub(crate) elapsed_s: f64,
+    /// How long load was put on, without the wait for the last answers: bytes and processor time are of
+    /// this time. Absent from runs that are older.
+    pub(crate) load_s: Option<f64>,
     pub(crate) counts: Counts,
     /// By kind, in the order first, median, last for a broadcast. The last is the one that is meant
     /// where one is spoken of.
@@ -162,6 +167,9 @@ impl Asked {
         }
         parts.push(match self.rate_per_s {
             Some(rate) => format!("at {}", numbers::rate(rate)),
+            None if self.kind == Kind::Connect => {
+                format!("{} at a time", numbers::count(self.at_once.unwrap_or(1)))
+            }
             None if self.pipeline > 1 => format!("{} at a time each", self.pipeline),
             None => "one at a time each".to_owned(),
         });
@@ -296,14 +304,26 @@ impl Run {
         }
     }
 
-    /// What share of one processor the load generator used: near 1, it may be what was measured.
+    /// How long load was put on, in seconds.
+    pub(crate) fn load_s(&self) -> f64 {
+        self.measured.load_s.unwrap_or(self.measured.elapsed_s)
+    }
+
+    /// What share of one processor the load generator used.
     pub(crate) fn generator_share(&self) -> f64 {
         let Processor { user_s, system_s } = self.measured.generator;
-        if self.measured.elapsed_s > 0.0 {
-            (user_s + system_s) / self.measured.elapsed_s
+        if self.load_s() > 0.0 {
+            (user_s + system_s) / self.load_s()
         } else {
             0.0
         }
+    }
+
+    /// Whether the load generator may be what was measured: in a closed loop, it has no time left. At a
+    /// fixed rate it watches the clock with all that it has, and says how late it was.
+    pub(crate) fn is_generator_busy(&self) -> bool {
+        const BUSY: f64 = 0.9;
+        self.asked.rate_per_s.is_none() && self.generator_share() > BUSY
     }
 
     /// As JSON, on one line, with a newline.
@@ -366,12 +386,14 @@ pub(crate) mod tests {
             payload: Some(Payload::Binary),
             rate_per_s: Some(1000.0),
             pipeline: 1,
+            at_once: Some(64),
             compression: false,
             warm_up_s: 0.5,
             duration_s: Some(2.0),
         };
         let measured = Measured {
             elapsed_s: 2.0,
+            load_s: Some(2.0),
             counts,
             latencies,
             intervals,
@@ -403,7 +425,14 @@ pub(crate) mod tests {
         assert_eq!(Run::from_json(&text), Ok(run.clone()));
         run.asked.rate_per_s = None;
         run.asked.duration_s = None;
-        assert_eq!(Run::from_json(&run.to_json()), Ok(run));
+        assert_eq!(Run::from_json(&run.to_json()), Ok(run.clone()));
+        // Keys that older runs do not have.
+        let text = run.to_json();
+        let older = text.replace("\"at_once\":64,", "");
+        let older = older.replace("\"load_s\":2.0,", "");
+        assert_eq!(text.len() - older.len(), 13 + 13, "{older}");
+        (run.asked.at_once, run.measured.load_s) = (None, None);
+        assert_eq!(Run::from_json(&older), Ok(run));
     }
 
     #[test]
@@ -423,6 +452,13 @@ pub(crate) mod tests {
         let mut run = echo();
         assert!((run.throughput_per_s() - 1000.0).abs() < 1e-9);
         assert!((run.generator_share() - 0.375).abs() < 1e-9);
+        // Waiting for the last answers is work of nobody.
+        run.measured.elapsed_s = 4.0;
+        assert!((run.throughput_per_s() - 500.0).abs() < 1e-9);
+        assert!((run.generator_share() - 0.375).abs() < 1e-9);
+        // Older runs do not say how long load was put on.
+        run.measured.load_s = None;
+        assert!((run.generator_share() - 0.1875).abs() < 1e-9);
         run.measured.elapsed_s = 0.0;
         assert_eq!((run.throughput_per_s(), run.generator_share()), (0.0, 0.0));
         let memory = |before_bytes, after_bytes, connections| Memory {

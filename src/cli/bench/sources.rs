@@ -16,19 +16,25 @@ pub(super) struct Sources {
     turn: usize,
     /// The last byte of the loopback source that is used; 0: the system chooses.
     loopback: u8,
+    /// Whether others of the loopback network may be taken unasked.
     may_choose: bool,
 }
 
 impl Sources {
-    /// Those that were `given`; if none were, the system's choice for a server at `address`, and then
-    /// others of the loopback network if the server is on it.
-    pub(super) fn new(given: Vec<IpAddr>, address: IpAddr) -> Self {
+    /// Those that were `given`; if none were, the system's choice.
+    pub(super) const fn new(given: Vec<IpAddr>) -> Self {
         Self {
-            may_choose: given.is_empty() && address.is_loopback() && address.is_ipv4(),
             given,
             turn: 0,
             loopback: 0,
+            may_choose: false,
         }
+    }
+
+    /// For a server at `address`: if it is on the loopback network and no source was given, others of it
+    /// follow the system's choice when that has no ports left.
+    pub(super) fn choose_for(&mut self, address: IpAddr) {
+        self.may_choose = self.given.is_empty() && address.is_loopback() && address.is_ipv4();
     }
 
     /// The source of the next connection; `None`: the system chooses.
@@ -98,7 +104,8 @@ mod tests {
 
     #[test]
     fn loopback_sources_follow_each_other_when_ports_run_out() {
-        let mut sources = Sources::new(Vec::new(), address("127.0.0.1"));
+        let mut sources = Sources::new(Vec::new());
+        sources.choose_for(address("127.0.0.1"));
         assert_eq!(sources.current(), None);
         for last in 2..=LAST {
             assert!(sources.exhausted());
@@ -111,7 +118,8 @@ mod tests {
     #[test]
     fn elsewhere_no_source_is_chosen() {
         for server in ["192.0.2.1", "::1"] {
-            let mut sources = Sources::new(Vec::new(), address(server));
+            let mut sources = Sources::new(Vec::new());
+            sources.choose_for(address(server));
             assert_eq!(sources.current(), None);
             assert!(!sources.exhausted(), "{server}");
         }
@@ -120,7 +128,8 @@ mod tests {
     #[test]
     fn given_sources_are_used_until_none_is_left() {
         let given = vec![address("127.0.0.7"), address("127.0.0.8")];
-        let mut sources = Sources::new(given.clone(), address("127.0.0.1"));
+        let mut sources = Sources::new(given.clone());
+        sources.choose_for(address("127.0.0.1"));
         assert_eq!(sources.current(), Some(given[0]));
         assert!(sources.exhausted());
         assert_eq!(sources.current(), Some(given[1]));

@@ -34,6 +34,10 @@ pub(crate) struct Agreed {
 pub(crate) enum OpeningError {
     /// An answer that is no 101: its status code and reason phrase.
     Status(u16, String),
+    /// The same of an answer that says where else it is.
+    Moved(u16, String),
+    /// What was answered is a record of TLS.
+    Tls,
     /// What was answered is not HTTP.
     NotHttp,
     /// The head of the answer does not come to its end.
@@ -52,6 +56,12 @@ impl fmt::Display for OpeningError {
                 }
                 formatter.write_str(" in place of 101 Switching Protocols")
             }
+            Self::Moved(status, location) => write!(
+                formatter,
+                "the server answered {status} in place of 101 Switching Protocols: it is at {} now",
+                Printable(location)
+            ),
+            Self::Tls => formatter.write_str("the server speaks TLS: write wss://"),
             Self::NotHttp => formatter.write_str("the server does not answer in HTTP/1.1"),
             Self::TooLong => formatter.write_str("the server's answer has too long a head"),
             Self::Field(what) => write!(formatter, "the server's 101 is none: {what}"),
@@ -104,6 +114,7 @@ impl Opening {
         let parsed = match answer.parse(&self.head) {
             Ok(parsed) => parsed,
             Err(httparse::Error::TooManyHeaders) => return Err(OpeningError::TooLong),
+            Err(_) if is_tls(&self.head) => return Err(OpeningError::Tls),
             Err(_) => return Err(OpeningError::NotHttp),
         };
         let httparse::Status::Complete(len) = parsed else {
@@ -118,10 +129,6 @@ impl Opening {
 
     /// Judges the answer by section 4.1, from "If the status code received" on.
     fn judge(&self, answer: &httparse::Response<'_, '_>) -> Result<Agreed, OpeningError> {
-        if answer.code != Some(101) {
-            let reason = answer.reason.unwrap_or_default().to_owned();
-            return Err(OpeningError::Status(answer.code.unwrap_or(0), reason));
-        }
         let values = |name: &'static str| {
             answer
                 .headers
@@ -129,6 +136,15 @@ impl Opening {
                 .filter(move |field| field.name.eq_ignore_ascii_case(name))
                 .map(|field| field.value.trim_ascii())
         };
+        let status = answer.code.unwrap_or(0);
+        if let (300..400, Some(location)) = (status, values("location").next()) {
+            let location = String::from_utf8_lossy(location).into_owned();
+            return Err(OpeningError::Moved(status, location));
+        }
+        if status != 101 {
+            let reason = answer.reason.unwrap_or_default().to_owned();
+            return Err(OpeningError::Status(status, reason));
+        }
         let has_token = |name, token: &str| {
             values(name)
                 .flat_map(|value| value.split(|byte| *byte == b','))
@@ -182,6 +198,11 @@ impl Opening {
             )),
         }
     }
+}
+
+/// Whether this is the begin of an alert of TLS, which answers what is none (RFC 8446 section 5.1).
+pub(super) fn is_tls(bytes: &[u8]) -> bool {
+    bytes.starts_with(&[0x15, 0x03])
 }
 
 fn request(url: &Url, wishes: &Wishes, key: &[u8; 24]) -> String {
@@ -316,6 +337,11 @@ mod tests {
         let not_found = told("HTTP/1.1 404 Not Found\r\n\r\n");
         assert!(not_found.contains("404 Not Found"), "{not_found}");
         assert!(told("HTTP/1.1 500\r\n\r\n").contains("500"));
+        let moved = told("HTTP/1.1 308 Permanent Redirect\r\nLocation: wss://a/\u{202e}b\r\n\r\n");
+        let to = "308 in place of 101 Switching Protocols: it is at wss://a/\\u{202e}b now";
+        assert!(moved.contains(to), "{moved}");
+        assert!(told("HTTP/1.1 304 Not Modified\r\n\r\n").contains("304 Not Modified"));
+        assert!(told("\u{15}\u{3}\u{3}\0\u{2}\u{2}\u{32}").contains("wss://"));
         assert!(told("SSH-2.0-OpenSSH_9.2\r\n").contains("HTTP/1.1"));
         let long = format!("HTTP/1.1 101 \r\nX: {}", "x".repeat(MAX_HEAD_BYTES));
         assert!(told(&long).contains("too long"));

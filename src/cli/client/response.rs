@@ -1,6 +1,7 @@
 //! Responses of HTTP/1.1 as their client sees them (RFC 9112), without a socket: where each one ends, and
 //! its status. Their content is passed over.
 
+use crate::cli::client::opening::is_tls;
 use std::fmt;
 
 /// Longest head of a response.
@@ -52,6 +53,11 @@ enum State {
 pub(crate) struct Responses {
     state: State,
     now: Answered,
+    /// Whether the one that is read is the last on its connection.
+    is_last: bool,
+    /// Whether the last one was read.
+    is_over: bool,
+    has_answered: bool,
     /// A head or a line of which a part is missing.
     incomplete: Vec<u8>,
 }
@@ -61,6 +67,9 @@ impl Default for Responses {
         Self {
             state: State::Head,
             now: Answered { status: 0, len: 0 },
+            is_last: false,
+            is_over: false,
+            has_answered: false,
             incomplete: Vec::new(),
         }
     }
@@ -94,8 +103,24 @@ impl Responses {
     pub(crate) fn end(&mut self) -> Option<Answered> {
         matches!(self.state, State::UntilEnd).then(|| {
             self.state = State::Head;
+            (self.has_answered, self.is_over) = (true, true);
             self.now
         })
+    }
+
+    /// Whether nothing of a response is there whose end is missing.
+    pub(crate) const fn is_between(&self) -> bool {
+        matches!(self.state, State::Head) && self.incomplete.is_empty()
+    }
+
+    /// Whether a response came to its end.
+    pub(crate) const fn has_answered(&self) -> bool {
+        self.has_answered
+    }
+
+    /// Whether the server said that no other response follows (RFC 9112 section 9.3), and that one is read.
+    pub(crate) const fn is_over(&self) -> bool {
+        self.is_over
     }
 
     /// Takes what is whole at the front of `input`. How much that is.
@@ -106,6 +131,9 @@ impl Responses {
     ) -> Result<usize, Malformed> {
         let mut at = 0;
         while at < input.len() {
+            if self.is_over {
+                return Ok(input.len());
+            }
             let rest = &input[at..];
             let len = match self.state {
                 State::Head => self.take_head(rest)?,
@@ -139,6 +167,7 @@ impl Responses {
             };
             if let State::Length(0) = self.state {
                 self.state = State::Head;
+                (self.has_answered, self.is_over) = (true, self.is_last);
                 on_answered(self.now);
             }
             if len == 0 {
@@ -153,7 +182,13 @@ impl Responses {
         let mut fields = [httparse::EMPTY_HEADER; MAX_FIELDS];
         let mut response = httparse::Response::new(&mut fields);
         let parsed = response.parse(input);
-        let parsed = parsed.map_err(|_| Malformed("a head is malformed"))?;
+        let parsed = parsed.map_err(|_| {
+            Malformed(if is_tls(input) {
+                "it speaks TLS: write https://"
+            } else {
+                "a head is malformed"
+            })
+        })?;
         let httparse::Status::Complete(len) = parsed else {
             return match input.len() {
                 ..MAX_HEAD_BYTES => Ok(0),
@@ -168,6 +203,15 @@ impl Responses {
                 .find(|field| field.name.eq_ignore_ascii_case(name))
                 .map(|field| field.value.trim_ascii())
         };
+        let says = |token: &str| {
+            let fields = response.headers.iter();
+            fields
+                .filter(|field| field.name.eq_ignore_ascii_case("connection"))
+                .flat_map(|field| field.value.split(|byte| *byte == b','))
+                .any(|part| part.trim_ascii().eq_ignore_ascii_case(token.as_bytes()))
+        };
+        // RFC 9112 section 9.3: HTTP/1.0 has to say that more may follow.
+        self.is_last = says("close") || (response.version == Some(0) && !says("keep-alive"));
         // RFC 9112 section 6.3, for what answers a GET.
         self.state = if matches!(status, 204 | 304) {
             State::Length(0)
@@ -260,6 +304,46 @@ mod tests {
         }
         let bytes: Vec<_> = RESPONSES.chunks(1).collect();
         assert_eq!(received(&bytes), Ok(expected));
+    }
+
+    #[test]
+    fn a_response_may_be_the_last_of_its_connection() {
+        for (version, connection, is_last) in [
+            ("1.1", "X: y", false),
+            ("1.1", "Connection: keep-alive", false),
+            ("1.1", "Connection: Close", true),
+            (
+                "1.1",
+                "connection: keep-alive\r\nConnection: x, close",
+                true,
+            ),
+            ("1.0", "X: y", true),
+            ("1.0", "Connection: Keep-Alive", false),
+            ("1.0", "Connection: close", true),
+        ] {
+            let head =
+                format!("HTTP/{version} 200 OK\r\n{connection}\r\nContent-Length: 1\r\n\r\n");
+            let mut responses = Responses::default();
+            let mut count = 0;
+            let both = format!("{head}a{head}b");
+            let (front, back) = both.split_at(head.len());
+            responses
+                .receive(front.as_bytes(), |_| count += 1)
+                .expect("a head");
+            assert!(!responses.is_between() && !responses.is_over() && !responses.has_answered());
+            responses
+                .receive(back.as_bytes(), |_| count += 1)
+                .expect("content");
+            // Behind the last, nothing counts.
+            assert_eq!(
+                (responses.is_over(), count),
+                (is_last, 2 - usize::from(is_last))
+            );
+            assert!(
+                responses.is_between() && responses.has_answered(),
+                "{connection}"
+            );
+        }
     }
 
     #[test]

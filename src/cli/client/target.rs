@@ -43,6 +43,16 @@ impl Target {
         })
     }
 
+    /// Of a host that has these addresses.
+    #[cfg(test)]
+    pub(crate) const fn at(addresses: Vec<SocketAddr>) -> Self {
+        Self {
+            addresses,
+            chosen: 0,
+            tls: None,
+        }
+    }
+
     /// The address that is connected to.
     pub(crate) fn address(&self) -> SocketAddr {
         self.addresses[self.chosen]

@@ -8,7 +8,8 @@ use rustls::crypto::{CryptoProvider, ring};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{
-    ClientConfig, ClientConnection, DigitallySignedStruct, Error, RootCertStore, SignatureScheme,
+    CertificateError, ClientConfig, ClientConnection, DigitallySignedStruct, Error, InvalidMessage,
+    RootCertStore, SignatureScheme,
 };
 use std::io::{self, ErrorKind, Read, Write};
 use std::path::Path;
@@ -138,6 +139,26 @@ impl ServerCertVerifier for Anyone {
     }
 }
 
+/// What is wrong, and what helps if something does.
+fn explained(error: &Error) -> String {
+    match error {
+        Error::InvalidCertificate(CertificateError::UnknownIssuer) => format!(
+            "{error}: give the certificate of who vouches for it with --tls-ca FILE, or believe anyone \
+             with --tls-insecure"
+        ),
+        Error::InvalidCertificate(_) => {
+            format!("{error}: --tls-insecure believes any certificate")
+        }
+        // What is no record of TLS at all.
+        Error::InvalidMessage(
+            InvalidMessage::InvalidContentType
+            | InvalidMessage::UnknownProtocolVersion
+            | InvalidMessage::MessageTooLarge,
+        ) => format!("the server does not speak TLS ({error}): write ws:// or http://"),
+        _ => format!("TLS: {error}"),
+    }
+}
+
 /// One session.
 #[derive(Debug)]
 pub(super) struct Session {
@@ -145,6 +166,10 @@ pub(super) struct Session {
 }
 
 impl Session {
+    pub(super) fn is_in_handshake(&self) -> bool {
+        self.connection.is_handshaking()
+    }
+
     /// Reads plaintext into `buffer`, and answers what is asked within a handshake.
     pub(super) fn read(
         &mut self,
@@ -170,7 +195,7 @@ impl Session {
             let processed = self.connection.process_new_packets();
             // An alert says to the server what is wrong, too.
             let flushed = self.flush(stream);
-            processed.map_err(|error| io::Error::new(ErrorKind::InvalidData, error))?;
+            processed.map_err(|error| io::Error::new(ErrorKind::InvalidData, explained(&error)))?;
             flushed?;
         }
     }

@@ -57,6 +57,13 @@ impl Transport {
         Ok(self.is_connected)
     }
 
+    /// Whether TLS is not agreed on yet.
+    pub(crate) fn is_in_handshake(&self) -> bool {
+        self.tls
+            .as_ref()
+            .is_some_and(|session| session.is_in_handshake())
+    }
+
     /// Reads what is there into `buffer`.
     ///
     /// # Errors

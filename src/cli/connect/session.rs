@@ -37,19 +37,29 @@ const SOCKET: Token = Token(0);
 const SIGNALS: Token = Token(1);
 const INPUT: Token = Token(2);
 
+/// What is read, and how many lines are sent, before anything else has its turn: what is shown and
+/// Ctrl-C have to come through a flood, too.
+const READS_A_TURN: usize = 16;
+const LINES_A_TURN: usize = 64;
+
 /// Connects by `args` and goes on until one side closes.
 ///
 /// # Errors
 ///
 /// In one line, why it was no normal close.
 pub(super) fn run(args: &ConnectArgs) -> Result<(), String> {
-    let mut target = Target::find(&args.url, &args.tls)?;
+    run_at(args, Target::find(&args.url, &args.tls)?)
+}
+
+fn run_at(args: &ConnectArgs, mut target: Target) -> Result<(), String> {
     loop {
-        let mut session = Session::new(args, &target)
-            .map_err(|error| format!("cannot connect to {}: {error}", args.url))?;
-        let outcome = session.run();
-        // What was shown last is what is asked for first.
-        let _ = session.told.display.show();
+        let session = Session::new(args, &target).map_err(End::NotConnected);
+        let outcome = session.and_then(|mut session| {
+            let outcome = session.run();
+            // What was shown last is what is asked for first.
+            let _ = session.told.display.show();
+            outcome
+        });
         match outcome {
             Ok(()) => return Ok(()),
             // Where nothing was there yet, it may be at another address of the host.
@@ -95,6 +105,8 @@ struct Session<'a> {
     deadline: Option<Instant>,
     next_ping: Option<Instant>,
     is_closing: bool,
+    /// Whether something is left to be read, of the socket or of the input.
+    has_more: bool,
 }
 
 impl<'a> Session<'a> {
@@ -140,6 +152,7 @@ impl<'a> Session<'a> {
             deadline: Some(Instant::now() + HANDSHAKE_TIMEOUT),
             next_ping: None,
             is_closing: false,
+            has_more: false,
         })
     }
 
@@ -149,6 +162,12 @@ impl<'a> Session<'a> {
         loop {
             let nearest = [self.deadline, self.next_ping].into_iter().flatten().min();
             let timeout = nearest.map(|at| at.saturating_duration_since(Instant::now()));
+            let timeout = if self.has_more {
+                Some(Duration::ZERO)
+            } else {
+                timeout
+            };
+            self.has_more = false;
             match self.poll.poll(&mut events, timeout) {
                 Err(error) if error.kind() == ErrorKind::Interrupted => continue,
                 polled => polled.map_err(End::NotConnected)?,
@@ -172,9 +191,12 @@ impl<'a> Session<'a> {
         }
     }
 
-    /// Takes all that is there.
+    /// Takes what is there.
     fn read(&mut self, buffer: &mut [u8]) -> Result<(), End> {
-        while !self.is_at_its_end() {
+        for _ in 0..READS_A_TURN {
+            if self.is_at_its_end() {
+                return Ok(());
+            }
             let len = match self.transport.read(buffer) {
                 Ok(Brought::Some(len) | Brought::Last(len)) => len,
                 Ok(Brought::Nothing) => return Ok(()),
@@ -188,6 +210,10 @@ impl<'a> Session<'a> {
                     return Err(End::Told(format!(
                         "the server ended the connection {during}: {code}"
                     )));
+                }
+                // TLS that cannot be believed says all itself.
+                Err(error) if error.kind() == ErrorKind::InvalidData => {
+                    return Err(End::Told(error.to_string()));
                 }
                 Err(error) => return Err(error.into()),
             };
@@ -204,6 +230,7 @@ impl<'a> Session<'a> {
                 return Err(End::Told(error.to_string()));
             }
         }
+        self.has_more = true;
         Ok(())
     }
 
@@ -216,7 +243,14 @@ impl<'a> Session<'a> {
         if self.told.is_open && self.input.is_none() && !self.is_closing {
             self.opened(now)?;
         }
-        while self.send()? && self.connection.is_open() {
+        for count in 0..=LINES_A_TURN {
+            if !self.send()? || !self.connection.is_open() {
+                break;
+            }
+            if count == LINES_A_TURN {
+                self.has_more = true;
+                break;
+            }
             let Some(input) = self.input.as_ref().and_then(|input| input.try_recv().ok()) else {
                 break;
             };
@@ -303,6 +337,10 @@ impl<'a> Session<'a> {
         }
         if !self.told.is_open {
             let seconds = HANDSHAKE_TIMEOUT.as_secs();
+            if !self.transport.poll_connected().unwrap_or(false) {
+                let error = io::Error::other(format!("no answer in {seconds} s"));
+                return Err(End::NotConnected(error));
+            }
             return Err(End::Told(format!(
                 "no connection to {} in {seconds} s",
                 self.args.url
@@ -365,5 +403,45 @@ impl<'a> Session<'a> {
         Err(End::Told(format!(
             "the server closed the connection: {close}"
         )))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser;
+    use std::io::{Read, Write};
+    use std::net::{SocketAddr, TcpListener};
+
+    #[derive(Debug, Parser)]
+    struct Line {
+        #[command(flatten)]
+        connect: ConnectArgs,
+    }
+
+    /// Nobody can be connected to at the address for everybody, as the system knows at once.
+    #[test]
+    fn an_address_that_fails_at_once_is_followed_by_the_next() {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let good = listener.local_addr().expect("an address");
+        let answering = std::thread::spawn(move || {
+            let (mut stream, _) = listener.accept().expect("a client");
+            let _ = stream.read(&mut [0; 4096]);
+            let _ = stream.write_all(b"HTTP/1.1 418 Teapot\r\n\r\n");
+        });
+        let bad = SocketAddr::from(([255; 4], 9));
+        let line = Line::parse_from(["connect", "ws://a.example/"]);
+        let told = run_at(&line.connect, Target::at(vec![bad, good]));
+        assert!(
+            told.as_ref().is_err_and(|told| told.contains("418 Teapot")),
+            "{told:?}"
+        );
+        answering.join().expect("it was asked");
+        let told = run_at(&line.connect, Target::at(vec![bad]));
+        let begin = "cannot connect to ws://a.example/: ";
+        assert!(
+            told.as_ref().is_err_and(|told| told.starts_with(begin)),
+            "{told:?}"
+        );
     }
 }

@@ -192,8 +192,9 @@ fn throughput(runs: &[Named]) -> Chart<'static> {
         let mut points = Vec::new();
         let mut failed = Vec::new();
         for (from, to, interval) in intervals(run) {
-            // Of a rest that is too short, a rate is none.
-            if to - from > run.measured.intervals.length_s / 2.0 {
+            // Of a rest that is too short, a rate is none; of all there is, it is one.
+            let is_all = run.measured.intervals.list.len() == 1 && to > from;
+            if is_all || to - from > run.measured.intervals.length_s / 2.0 {
                 let rate = float(interval.messages) / (to - from);
                 most = most.max(rate);
                 points.extend([Some((from, rate)), Some((to, rate))]);

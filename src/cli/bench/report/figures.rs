@@ -6,9 +6,6 @@ use crate::cli::bench::histogram::Latencies;
 use crate::cli::bench::numbers::{self, float};
 use crate::cli::bench::run::Run;
 
-/// Of a processor: from here on, the load generator may be what was measured.
-const BUSY: f64 = 0.9;
-
 /// One, and what is called bad of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Figure {
@@ -30,13 +27,8 @@ pub(super) fn figures(run: &Run) -> Vec<Figure> {
         add("memory a connection", each, false);
     }
     let share = numbers::percent(run.generator_share());
-    add("load generator's CPU", share, is_busy(run));
+    add("load generator's CPU", share, run.is_generator_busy());
     figures
-}
-
-/// Whether the load generator may be what was measured.
-pub(super) fn is_busy(run: &Run) -> bool {
-    run.generator_share() > BUSY
 }
 
 /// The latencies that are told: all kinds of one run, or the one that is meant of each of several.
@@ -57,6 +49,16 @@ pub(super) fn columns(runs: &[Named]) -> Vec<(&str, &Latencies)> {
                 .collect()
         }
     }
+}
+
+/// What kind of latency each of several columns is, if they are not of one.
+pub(super) fn kinds(runs: &[Named]) -> Option<Vec<&str>> {
+    let meant = runs
+        .iter()
+        .filter_map(|one| one.run.measured.latencies.last());
+    let kinds: Vec<_> = meant.map(|series| series.kind.as_str()).collect();
+    let are_mixed = runs.len() > 1 && kinds.iter().any(|kind| *kind != kinds[0]);
+    are_mixed.then_some(kinds)
 }
 
 /// One row for each percentile and what is told beside them, with a cell for each of `columns`.

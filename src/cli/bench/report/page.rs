@@ -5,7 +5,7 @@ use super::axis::micro;
 use super::chart::COLORS;
 use super::drawings;
 use super::escape::Escaped;
-use super::figures::{Figure, columns, figures, rows};
+use super::figures::{Figure, columns, figures, kinds, rows};
 use crate::cli::bench::numbers::{self, float};
 use crate::cli::bench::run::Run;
 use std::fmt::Write;
@@ -116,6 +116,9 @@ fn table(html: &mut String, runs: &[Named]) {
         let _ = write!(html, "<th>{}</th>", Escaped(name));
     }
     html.push_str("</tr></thead>\n<tbody>\n");
+    if let Some(kinds) = kinds(runs) {
+        row(html, "of", kinds.into_iter().map(|kind| (kind, false)));
+    }
     for (title, cells) in rows(&columns) {
         row(
             html,
@@ -257,6 +260,11 @@ mod tests {
         assert!(html.contains("<th>first</th><th>second</th>"));
         assert!(html.contains("<tr><th>throughput</th><td>1,000/s</td><td>1,000/s</td></tr>"));
         assert!(!html.contains("memory a connection"), "nobody measured it");
+        assert!(!html.contains("<tr><th>of</th>"), "they are of one kind");
+        let mut other = echo();
+        other.measured.latencies[0].kind = "handshake".to_owned();
+        let html = page(&[named("first", echo()), named("second", other)]);
+        assert!(html.contains("<tr><th>of</th><td>round trip</td><td>handshake</td></tr>"));
     }
 
     #[test]

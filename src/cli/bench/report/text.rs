@@ -2,9 +2,8 @@
 //! stripped on the way.
 
 use super::Named;
-use super::figures::{columns, is_busy, rows};
+use super::figures::{columns, kinds, rows};
 use super::scale;
-use crate::cli::bench::histogram::Latencies;
 use crate::cli::bench::numbers::{self, float};
 use crate::cli::bench::run::Run;
 use aerys::internals::Printable;
@@ -23,7 +22,7 @@ pub(super) fn report(runs: &[Named]) -> String {
         [one] => {
             describe(&mut text, &one.run);
             text.push('\n');
-            table(&mut text, &columns(runs));
+            table(&mut text, runs);
             histogram(&mut text, &one.run);
         }
         several => {
@@ -32,7 +31,7 @@ pub(super) fn report(runs: &[Named]) -> String {
                 describe(&mut text, run);
                 text.push('\n');
             }
-            table(&mut text, &columns(several));
+            table(&mut text, several);
         }
     }
     text
@@ -57,7 +56,7 @@ fn describe(text: &mut String, run: &Run) {
         ),
     );
     if counts.sent_bytes + counts.received_bytes > 0 {
-        let per_s = |bytes| numbers::bytes(float(bytes) / measured.elapsed_s.max(f64::EPSILON));
+        let per_s = |bytes| numbers::bytes(float(bytes) / run.load_s().max(f64::EPSILON));
         let (sent, received) = (per_s(counts.sent_bytes), per_s(counts.received_bytes));
         line("bytes", &format!("{sent}/s sent, {received}/s received"));
     }
@@ -88,7 +87,7 @@ fn describe(text: &mut String, run: &Run) {
     }
     let share = run.generator_share();
     let of_one = format!("{} of a processor", numbers::percent(share));
-    if is_busy(run) {
+    if run.is_generator_busy() {
         line(
             "load generator",
             &format!("{RED}{of_one}: it may be what was measured{RESET}"),
@@ -99,12 +98,19 @@ fn describe(text: &mut String, run: &Run) {
 }
 
 /// One row for each percentile, one column for each that is compared.
-fn table(text: &mut String, columns: &[(&str, &Latencies)]) {
+fn table(text: &mut String, runs: &[Named]) {
     const WIDEST: usize = 24;
+    let columns = columns(runs);
+    let kinds = kinds(runs);
+    let width = |index: usize| {
+        let of = |name: &str| Printable(name).to_string().chars().count();
+        let kind = kinds.as_ref().map_or(0, |kinds| of(kinds[index]));
+        of(columns[index].0).max(kind).clamp(9, WIDEST)
+    };
     let mut row = |title: &str, cells: &mut dyn Iterator<Item = String>| {
         let _ = write!(text, "  {title:<8}");
-        for (cell, (name, _)) in cells.zip(columns) {
-            let width = Printable(name).to_string().chars().count().clamp(9, WIDEST);
+        for (index, cell) in cells.enumerate() {
+            let width = width(index);
             let cell: String = cell.chars().take(WIDEST).collect();
             let _ = write!(text, "  {cell:>width$}");
         }
@@ -114,7 +120,13 @@ fn table(text: &mut String, columns: &[(&str, &Latencies)]) {
         "",
         &mut columns.iter().map(|(name, _)| Printable(name).to_string()),
     );
-    for (title, cells) in rows(columns) {
+    if let Some(kinds) = &kinds {
+        row(
+            "",
+            &mut kinds.iter().map(|kind| Printable(kind).to_string()),
+        );
+    }
+    for (title, cells) in rows(&columns) {
         row(&title, &mut cells.into_iter());
     }
 }
@@ -222,14 +234,21 @@ echo, 10 connections, 64 bytes of binary, at 1,000/s, for 2 s, after 500 ms of w
             named("a longer name", other),
         ]));
         assert!(
-            told.contains("            \\u{1b}[2J  a longer name\n"),
+            told.contains("             \\u{1b}[2J  a longer name\n"),
             "{told}"
         );
         assert!(
-            told.contains("  p50          101 us        3.00 ms\n"),
+            told.contains("  p50           101 us        3.00 ms\n"),
             "{told}"
         );
         assert!(!told.contains('|'), "no histogram: {told}");
+        // What is not of one kind says of which it is.
+        assert!(
+            told.contains("            round trip           last\n"),
+            "{told}"
+        );
+        let same = plain(&report(&[named("a", echo()), named("b", echo())]));
+        assert!(!same.contains("round trip"), "{same}");
     }
 
     #[test]
@@ -242,6 +261,7 @@ echo, 10 connections, 64 bytes of binary, at 1,000/s, for 2 s, after 500 ms of w
         }
         run.measured.counts.errors.add(ErrorKind::Handshake);
         run.measured.generator.user_s = 1.5;
+        run.asked.rate_per_s = None;
         run.measured.memory = Some(Memory {
             before_bytes: 1_000_000,
             after_bytes: 1_020_000,
@@ -257,5 +277,13 @@ echo, 10 connections, 64 bytes of binary, at 1,000/s, for 2 s, after 500 ms of w
         ] {
             assert!(told.contains(line), "{line:?} in {told}");
         }
+        // At a fixed rate it watches the clock.
+        let mut run = echo();
+        run.measured.generator.user_s = 1.5;
+        let told = report(&[named("this run", run)]);
+        assert!(
+            told.contains("  load generator  100 % of a processor\n"),
+            "{told}"
+        );
     }
 }
