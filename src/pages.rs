@@ -1,4 +1,4 @@
-//! The code on pages compiles, and runs where it does not say `no_run`. A test in `tests/docs.rs` fails
+//! The code on pages compiles, and runs where it does not say `no_run`. A test in `tests/book.rs` fails
 //! for a page that has code and is not here.
 
 macro_rules! pages {

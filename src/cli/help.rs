@@ -257,6 +257,8 @@ fn wrapped(page: &str) -> String {
 fn date() -> String {
     let given = std::env::var("SOURCE_DATE_EPOCH").ok();
     let given = given.and_then(|seconds| seconds.parse().ok());
+    // What a date with a year of four digits can say.
+    let given = given.filter(|seconds| *seconds < 253_402_300_800);
     let now = given.map_or_else(SystemTime::now, |seconds| {
         UNIX_EPOCH + Duration::from_secs(seconds)
     });

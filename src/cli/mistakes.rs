@@ -2,7 +2,7 @@
 
 use crate::cli::flags;
 use clap::error::{ContextKind, ContextValue, Error, ErrorKind};
-use clap::{Arg, ValueHint};
+use clap::{Arg, Command, ValueHint};
 use std::env;
 use std::ffi::OsString;
 
@@ -18,14 +18,13 @@ fn of_arguments(error: &Error, arguments: &[OsString]) -> Option<String> {
         Some(ContextValue::Strings(texts)) => texts.first().map(String::as_str),
         _ => None,
     };
-    // As `--listen <ADDRESS>`.
     let whole = text(ContextKind::InvalidArg).unwrap_or_default();
-    let (name, value) = whole.split_once([' ', '=']).unwrap_or((whole, "a value"));
+    let (name, value) = name_and_value(whole);
     let near = |kind| {
         let near = text(kind).map(|near| near.split(' ').next().unwrap_or_default());
         match near {
             Some(near) => format!(", did you mean '{near}'?"),
-            None => format!(": see {} --help", asked(arguments)),
+            None => format!(": see {} --help", asked(arguments).0),
         }
     };
     Some(match error.kind() {
@@ -60,10 +59,10 @@ fn of_arguments(error: &Error, arguments: &[OsString]) -> Option<String> {
             format!("{name}: {}", flags::reason(error))
         }
         ErrorKind::MissingRequiredArgument => {
-            format!("{} is missing: see {} --help", name, asked(arguments))
+            format!("{name} is missing: see {} --help", asked(arguments).0)
         }
         ErrorKind::ArgumentConflict => match text(ContextKind::PriorArg) {
-            Some(prior) if prior.split(' ').next() == Some(name) => {
+            Some(prior) if name_and_value(prior).0 == name => {
                 format!("{name} is there twice, and has one value")
             }
             Some(prior) if !name.is_empty() => {
@@ -84,25 +83,31 @@ fn is_empty(value: &ContextValue) -> bool {
     matches!(value, ContextValue::Strings(texts) if texts.is_empty())
 }
 
-/// Whose help says more: the command that was asked for, or the program.
-fn asked(arguments: &[OsString]) -> String {
-    let command = crate::cli::command(arguments, &flags::FileDefaults::default());
-    let mut asked = "aerys".to_owned();
-    let mut within = &command;
+/// The parts of what the parser calls a flag: `--listen <ADDRESS>`, `--tls-key=<FILE>`, `--ping[=<INTERVAL>]`.
+fn name_and_value(whole: &str) -> (&str, &str) {
+    let parts = whole.split_once("[=");
+    let parts = parts.or_else(|| whole.split_once([' ', '=']));
+    parts.unwrap_or((whole, "a value"))
+}
+
+/// The command that was asked for, and the words that ask for it: its help says more.
+fn asked(arguments: &[OsString]) -> (String, Command) {
+    let mut within = crate::cli::command(arguments, &flags::FileDefaults::default());
+    let mut words = "aerys".to_owned();
     for word in arguments.iter().skip(1) {
-        let Some(below) = within.find_subcommand(word) else {
+        let Some(below) = within.find_subcommand(word).cloned() else {
             break;
         };
-        asked = format!("{asked} {}", below.get_name());
+        words = format!("{words} {}", below.get_name());
         within = below;
     }
-    asked
+    (words, within)
 }
 
 /// What is wrong with a variable, if that is what the error is about: the parser itself speaks of
 /// flags alone.
 fn of_variable(error: &Error, arguments: &[OsString]) -> Option<String> {
-    let all = flags::all();
+    let (_, command) = asked(arguments);
     let is_given = |arg: &&Arg| {
         let flag = flags::flag_name(flags::key(arg));
         arguments.iter().any(|given| {
@@ -110,16 +115,17 @@ fn of_variable(error: &Error, arguments: &[OsString]) -> Option<String> {
             rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('='))
         })
     };
-    let mut by_variable = all.iter().filter(|arg| !is_given(arg)).filter_map(|arg| {
-        let variable = flags::variable(arg);
-        env::var_os(&variable).map(|value| (arg, variable, value))
+    let by_flags = command.get_arguments().filter(|arg| !is_given(arg));
+    let mut by_variable = by_flags.filter_map(|arg| {
+        let variable = arg.get_env()?;
+        Some((arg, variable.display(), env::var_os(variable)?))
     });
     let (variable, problem) = match (error.kind(), error.get(ContextKind::InvalidArg)) {
         (
             ErrorKind::InvalidValue | ErrorKind::ValueValidation,
             Some(ContextValue::String(named)),
         ) => {
-            let flag = named.split(' ').next()?.strip_prefix("--")?;
+            let flag = name_and_value(named).0.strip_prefix("--")?;
             let (_, variable, _) = by_variable.find(|(arg, ..)| flags::key(arg) == flag)?;
             (variable, flags::reason(error))
         }

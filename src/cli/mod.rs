@@ -33,6 +33,7 @@ mod together;
 mod unbound;
 pub(crate) mod units;
 
+use aerys::internals::Printable;
 use bench::Bench;
 use clap::parser::ValueSource;
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
@@ -81,7 +82,7 @@ Examples:
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Serve a chat, an echo, a broadcast and files , as `aerys` alone
+    /// Serve a chat, an echo, a broadcast and files, as `aerys` alone
     #[command(after_help = MORE, after_long_help = EXAMPLES)]
     Serve(Box<ServeArgs>),
     /// Say what is wrong with a configuration file, without listening
@@ -155,10 +156,11 @@ pub(crate) fn run() -> ExitCode {
     let arguments: Vec<OsString> = env::args_os().collect();
     // Dropped behind the last word, which may be on its way through it.
     let log = OnceCell::new();
-    let say = |line: &str| match log.get() {
-        Some(log) => LogOutput::say(log, line),
+    // A line, whatever was written in arguments and files that it tells of.
+    let say = |line: &str| match (Printable(line).to_string(), log.get()) {
+        (line, Some(log)) => LogOutput::say(log, &line),
         // Nobody may be there to read it: the exit status tells it anyway.
-        None => drop(writeln!(io::stderr(), "{line}")),
+        (line, None) => drop(writeln!(io::stderr(), "{line}")),
     };
     let outcome = parse(&arguments, &FileDefaults::default()).and_then(|task| match task {
         Task::Check(file) => check(&file),

@@ -7,8 +7,9 @@ MOST = 24
 # What a command begins with, and the words of .ci/run that run it in a step of its own.
 STEPS = {
     "benches/instructions/check": "benches/instructions/check",
+    "cargo build --release --bins --examples": "cargo build --locked --release",
     "cargo bench --bench transports": "cargo bench --locked --bench transports -- --check",
-    "cargo install --path .": "cargo build --locked --release",
+    "cargo install --locked --path .": "cargo build --locked --release",
     "cargo test": "cargo test --locked",
     "FOR_SECONDS=60": "FOR_SECONDS=60",
     "tests/autobahn/run": "tests/autobahn/run",

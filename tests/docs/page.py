@@ -87,6 +87,8 @@ class Page:
                 self.servers.append(Server(arguments, self.folder, self.commands.environment, file))
             case "haproxy":
                 tools.haproxy(self.write(block, "haproxy.cfg"))
+            case "logrotate":
+                tools.logrotate(self.write(block, "logrotate.conf"))
             case "json":
                 tools.json_lines(block.text)
             case "yaml":

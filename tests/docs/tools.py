@@ -66,6 +66,14 @@ def prometheus(path):
     run(["promtool", "check", "config", str(path)])
 
 
+def logrotate(path):
+    path.chmod(0o644)  # it takes no file that others may write to
+    said = run(["logrotate", "--debug", "--state", str(path.with_suffix(".state")), str(path)])
+    # What it does not know it passes over, and says so.
+    if "error:" in said:
+        raise Wrong(f"logrotate --debug: {said}")
+
+
 def systemd(root, folder, text):
     """What is to be changed in the service, and with it the units."""
     units = folder / "units"

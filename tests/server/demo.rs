@@ -228,6 +228,37 @@ fn another_name_is_told_to_all_with_the_one_before() {
     assert_eq!(second.read("said")["name"], "Anna");
 }
 
+/// Line by line, but for the number of the room, which is that of this start.
+#[test]
+fn the_json_is_what_its_page_says() {
+    let page = include_str!("../../docs/demo.md");
+    let blocks = page.split("```json\n").skip(1);
+    let blocks: Vec<Vec<&str>> = blocks
+        .map(|rest| rest.split("```").next().expect("a block").lines().collect())
+        .collect();
+    let [asks, says] = &*blocks else {
+        panic!("{} blocks", blocks.len());
+    };
+    let room = |text: &str| json(text)["room"].as_u64();
+    let documented_room = says.iter().find_map(|line| room(line)).expect("a room");
+    let program = Program::serve(&[]);
+    let mut client = Client::connect(program.address);
+    client.upgrade(&named_path("Anna"));
+    for ask in asks {
+        client.send_text(ask);
+    }
+    let mut told = HashSet::new();
+    while told.len() < says.len() {
+        let text = client.read_text();
+        told.insert(match room(&text) {
+            Some(room) => text.replace(&room.to_string(), &documented_room.to_string()),
+            None => text,
+        });
+    }
+    let documented: HashSet<_> = says.iter().map(|line| (*line).to_owned()).collect();
+    assert_eq!(told, documented);
+}
+
 /// Told one by one to each, the comings of 300 would be 45,000 messages.
 #[test]
 fn those_who_come_and_leave_at_once_are_told_of_together() {
@@ -245,16 +276,18 @@ fn those_who_come_and_leave_at_once_are_told_of_together() {
     for client in &mut crowd {
         assert_eq!(client.read_response().status, 101);
     }
-    let mut message_count = 0;
+    let (mut message_count, mut most_names) = (0, 0);
     // Until the watcher is told of so many, its own coming among them.
     let mut expect = |kind: &str, mut wanted: usize| {
         while wanted > 0 {
             let text = watcher.client.read_text();
             message_count += 1;
             assert!(text.len() < 4096, "{} bytes: {text}", text.len());
-            let events = &json(&text)[kind];
+            let presence = json(&text);
+            let events = &presence[kind];
             let told = events["told"].as_array().expect("a list").len();
             assert!(told <= 8, "{text}");
+            most_names = most_names.max(presence["names"].as_array().expect("a list").len());
             wanted -=
                 told + usize::try_from(events["more"].as_u64().expect("a number")).expect("few");
         }
@@ -262,6 +295,7 @@ fn those_who_come_and_leave_at_once_are_told_of_together() {
     expect("came", 1 + COUNT);
     drop(crowd);
     expect("left", COUNT);
+    assert_eq!(most_names, 32);
     let most = begun.elapsed().as_millis() / PRESENCE_PERIOD.as_millis() + 2;
     assert!(
         message_count <= most,

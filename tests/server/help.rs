@@ -3,7 +3,7 @@
 use std::io::Write as _;
 use std::process::{Command, Stdio};
 
-use crate::program::run;
+use crate::program::{command, run, run_command};
 
 fn said(arguments: &[&str]) -> String {
     let (status, output, errors) = run(arguments);
@@ -184,6 +184,30 @@ fn bash_completes_commands_flags_and_values() {
         );
         if let Some(said) = judged("bash", &["--norc"], &asked) {
             assert_eq!(said.trim(), offered, "{line:?}");
+        }
+    }
+}
+
+/// Whoever builds packages says which, to get the same bytes again; what is no date is as if it were not there.
+#[test]
+fn the_date_of_a_manual_page_may_be_given() {
+    for (given, date) in [
+        ("1764115200", Some("2025-11-26")),
+        ("253402300799", Some("9999-12-31")),
+        ("253402300800", None),
+        ("18446744073709551615", None),
+        ("soon", None),
+    ] {
+        let mut man = command();
+        man.args(["man", "check"]).env("SOURCE_DATE_EPOCH", given);
+        let (status, page, errors) = run_command(man);
+        assert_eq!((status, &*errors), (Some(0), ""), "{given}");
+        match date {
+            Some(date) => assert!(
+                page.contains(&format!(" 1 {date} \"aerys ")),
+                "{given}: {page}"
+            ),
+            None => assert!(page.starts_with(".TH AERYS-CHECK 1 2"), "{given}: {page}"),
         }
     }
 }

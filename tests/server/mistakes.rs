@@ -1,5 +1,8 @@
 //! What is said of a mistake: one line, which says what to do, and an exit status.
 
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt as _;
+
 use crate::configuration::Folder;
 use crate::program::{Program, command, run, run_command};
 
@@ -67,8 +70,57 @@ fn arguments_that_are_wrong_are_told_in_one_line_with_status_2() {
             "<SHELL>: 'bsh' is none of bash, elvish, fish, powershell, zsh, did you mean 'bash'?",
         ),
         (&["man", "check", "x"], "there is no command 'check x'"),
+        (
+            &["connect", "ws://a/", "--ping=soon"],
+            "--ping: 'soon' does not begin with a number",
+        ),
+        (
+            &["connect", "ws://a/", "--ping=1s", "--ping=2s"],
+            "--ping is there twice, and has one value",
+        ),
+        (
+            &["bench", "echo"],
+            "--url is missing: see aerys bench echo --help",
+        ),
+        // In one line whatever stands in it.
+        (
+            &["serve", "a\n\u{1b}[31mb"],
+            "'a\\n\\u{1b}[31mb' belongs to no flag: see aerys serve --help",
+        ),
     ] {
         assert_eq!(told(arguments), (Some(2), line.to_owned()), "{arguments:?}");
+    }
+}
+
+#[test]
+fn a_variable_that_is_wrong_is_named_whatever_the_command() {
+    for (arguments, variable, value, problem) in [
+        (
+            &["bench", "echo", "--url", "ws://a/"][..],
+            "AERYS_BENCH_DURATION",
+            &b"soon"[..],
+            "'soon' does not begin with a number",
+        ),
+        (
+            &["connect", "ws://a/"],
+            "AERYS_CONNECT_PING",
+            b"soon",
+            "'soon' does not begin with a number",
+        ),
+        (
+            &["bench", "http"],
+            "AERYS_BENCH_URL",
+            b"\xFF",
+            "it is not UTF-8",
+        ),
+    ] {
+        let mut aerys = command();
+        aerys
+            .args(arguments)
+            .env(variable, OsStr::from_bytes(value));
+        let (status, _, errors) = run_command(aerys);
+        let line = format!("aerys: {variable}: {problem}\n");
+        assert_eq!((status, errors), (Some(2), line), "{arguments:?}");
     }
 }
 
@@ -149,6 +201,24 @@ fn a_port_in_use_is_told_with_the_process_that_has_it() {
             "aerys: {taken} is in use by {who}; stop that, or listen elsewhere (port 0 is a free one)"
         )
     );
+}
+
+/// A port may be somebody else's at each address.
+#[cfg(target_os = "linux")]
+#[test]
+fn of_two_that_have_the_port_the_one_at_the_address_is_told() {
+    let first = Program::serve(&[]);
+    let other = format!("127.0.0.2:{}", first.address.port());
+    let mut command = command();
+    command.args(["--listen", &other, "--log-level", "off"]);
+    let second = Program::start(command);
+    for (program, ip) in [(&first, "127.0.0.1"), (&second, "127.0.0.2")] {
+        let taken = format!("{ip}:{}", first.address.port());
+        let (status, line) = last_line(&["--listen", &taken]);
+        assert_eq!(status, Some(1));
+        let who = format!("{taken} is in use by aerys (process {});", program.id());
+        assert!(line.contains(&who), "{line}");
+    }
 }
 
 #[test]

@@ -32,6 +32,7 @@ let socket = null;
 let attempt = 0;                 // connections that failed in a row
 let due = 0;                     // when the next is made, while there is none
 let timer = 0;
+let since = 0;                   // when the last connection was made
 let room = null;                 // as the server calls it: another one after its restart
 let own = new Set();             // the ids that we had in this room
 let pending = [];                // what was sent and has not come back, oldest first
@@ -118,7 +119,9 @@ function count() {
     const when = left > 0 ? `to all in ${(left / 1000).toFixed(1)} s` : "due now";
     item.aside.textContent = `answered in ${milliseconds(item.roundTrip)}, ${when}`;
     item.bar.style.width = `${100 - 100 * left / item.delay}%`;
-    if (isConnected() && now > item.due + PATIENCE) giveUp(item, "The server did not send it.");
+    if (isConnected() && now > item.due + PATIENCE) {
+      giveUp(item, since > item.due ? "The others got it while this page was not connected." : "The server did not send it.");
+    }
   }
   if (!isConnected() && due > now) {
     $("status").lastChild.textContent = ` Next try in ${Math.ceil((due - now) / 1000)} s.`;
@@ -138,6 +141,7 @@ const says = {
     }
     own.add(id);
     attempt = 0;
+    since = performance.now();
     $("name").placeholder = `none: you are client ${id}`;
     if (document.activeElement !== $("name")) $("name").value = name ?? "";
     show("connected", "Connected");
