@@ -154,6 +154,7 @@ impl<S: System> EventLoop<S> {
         let counts = &self.hub.counts;
         let sent = self.hub.output.borrow().total_sent();
         let read = counts.messages_read.get() + counts.whole_messages_read.get();
+        let uncounted = self.hub.uncounted();
         let answers: u64 = counts.responses().iter().sum();
         log::info!(
             "stopped after {}: {} connections, {answers} requests, {} WebSockets, messages {} in and {} out, \
@@ -161,9 +162,9 @@ impl<S: System> EventLoop<S> {
             Uptime(self.hub.now.get().since(Moment::START)),
             counts.accepted.get(),
             counts.opened.get(),
-            read + self.hub.uncounted_messages(),
+            read + uncounted.messages,
             sent.messages,
-            counts.bytes_read.get(),
+            counts.bytes_read.get() + uncounted.bytes,
             counts.bytes_written.get(),
             self.cut_count,
         );
