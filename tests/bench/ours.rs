@@ -160,7 +160,7 @@ fn when_ports_run_out_other_loopback_sources_are_taken() {
         echo 40000 40049 > /proc/sys/net/ipv4/ip_local_port_range || exit 77
         "$1" serve --listen 127.0.0.1:1337 --log-level off > "$2" & server=$!
         until [ -s "$2" ]; do kill -0 $server || exit 78; done
-        "$1" bench connect --url ws://127.0.0.1:1337/echo --connections 120 --hold 0 --json -
+        "$1" bench connect --url ws://localhost:1337/echo --connections 120 --hold 0 --json -
         status=$?
         kill $server
         exit $status

@@ -236,7 +236,8 @@ impl Timed for Exchange {
     /// One connection after the other.
     fn issue_due(&mut self, now: u64, schedule: Option<&mut Pace>, crowd: &mut Crowd<Flow>) {
         let Some(schedule) = schedule else {
-            if !self.has_first {
+            // Not at the end, if it comes at once.
+            if !self.has_first && self.measuring.goes_on(now + 1) {
                 self.issue_first(now, crowd);
             }
             return;

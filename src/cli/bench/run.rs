@@ -165,13 +165,14 @@ impl Asked {
         if self.compression {
             parts.push("compressed".to_owned());
         }
-        parts.push(match self.rate_per_s {
-            Some(rate) => format!("at {}", numbers::rate(rate)),
-            None if self.kind == Kind::Connect => {
-                format!("{} at a time", numbers::count(self.at_once.unwrap_or(1)))
+        parts.extend(match (self.rate_per_s, self.kind) {
+            (Some(rate), _) => Some(format!("at {}", numbers::rate(rate))),
+            (None, Kind::Connect) => {
+                let at_once = self.at_once.map(numbers::count);
+                at_once.map(|count| format!("{count} at a time"))
             }
-            None if self.pipeline > 1 => format!("{} at a time each", self.pipeline),
-            None => "one at a time each".to_owned(),
+            (None, _) if self.pipeline > 1 => Some(format!("{} at a time each", self.pipeline)),
+            (None, _) => Some("one at a time each".to_owned()),
         });
         if let Some(duration_s) = self.duration_s {
             parts.push(format!("for {}", numbers::round_time(duration_s * 1e9)));

@@ -120,11 +120,15 @@ impl Chart<'_> {
         // Where a filled line began.
         let mut begin = 0.0;
         let mut last: Option<(f64, f64)> = None;
-        let close = |path: &mut String, begin: f64, last: Option<(f64, f64)>| {
-            if let (Shape::Filled, Some((x, _))) = (line.shape, last) {
-                let _ = write!(path, "L{x:.0} {UNITS}L{begin:.0} {UNITS}Z");
-            }
-        };
+        let close =
+            |path: &mut String, begin: f64, last: Option<(f64, f64)>| match (line.shape, last) {
+                (Shape::Filled, Some((x, _))) => {
+                    let _ = write!(path, "L{x:.0} {UNITS}L{begin:.0} {UNITS}Z");
+                }
+                // A point between two gaps is a dot.
+                (_, Some(_)) if path.rfind('M') > path.rfind('L') => path.push_str("h0"),
+                _ => {}
+            };
         for point in &line.points {
             let Some((x, y)) = point else {
                 close(&mut path, begin, last.take());

@@ -308,6 +308,23 @@ mod tests {
     }
 
     #[test]
+    fn an_interval_between_two_in_which_nothing_came_is_a_dot() {
+        let dots = |run: &Run| page(&[named("a", run.clone())]).matches("h0\"/>").count();
+        let mut run = echo();
+        assert_eq!(dots(&run), 0);
+        run.measured.intervals.list.truncate(1);
+        // Maximum, p99 and p50.
+        assert_eq!(dots(&run), 3);
+        // Between others, it is one of a path.
+        let mut run = echo();
+        for index in [4, 6] {
+            run.measured.intervals.list[index].messages = 0;
+        }
+        let html = page(&[named("a", run)]);
+        assert_eq!(html.matches("h0M").count(), 3, "{html}");
+    }
+
+    #[test]
     fn a_run_in_which_nothing_happened_has_a_page_too() {
         let mut run = echo();
         run.measured.latencies.clear();

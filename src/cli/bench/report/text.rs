@@ -277,6 +277,23 @@ echo, 10 connections, 64 bytes of binary, at 1,000/s, for 2 s, after 500 ms of w
         ] {
             assert!(told.contains(line), "{line:?} in {told}");
         }
+        let mut older = echo();
+        older.asked.kind = Kind::Connect;
+        older.asked.rate_per_s = None;
+        let begin = "connect, 10 connections, 64 bytes of binary";
+        assert!(
+            older
+                .asked
+                .sentence()
+                .starts_with(&format!("{begin}, 64 at a time, for 2 s"))
+        );
+        older.asked.at_once = None;
+        assert!(
+            older
+                .asked
+                .sentence()
+                .starts_with(&format!("{begin}, for 2 s"))
+        );
         // At a fixed rate it watches the clock.
         let mut run = echo();
         run.measured.generator.user_s = 1.5;
