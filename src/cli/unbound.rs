@@ -12,7 +12,11 @@ pub(crate) fn describe(error: &Error) -> String {
     let port = port(address);
     match (source.kind(), port) {
         (ErrorKind::AddrInUse, Some(port)) => match occupant(port) {
-            Some(who) => format!(
+            Some((id, _)) if id == std::process::id() => format!(
+                "{address}: this server has that port itself, at an address that covers it or is covered by it; \
+                 take that out of the file first, and put this one in at a second SIGHUP"
+            ),
+            Some((_, who)) => format!(
                 "{address} is in use by {who}; stop that, or listen elsewhere (port 0 is a free one)"
             ),
             None => error.to_string(),
@@ -44,8 +48,8 @@ fn port(address: &str) -> Option<u16> {
     place.rsplit_once(':')?.1.parse().ok()
 }
 
-/// Which process listens on a port, as far as this user may know (proc(5)).
-fn occupant(port: u16) -> Option<String> {
+/// Which process listens on a port, as far as this user may know (proc(5)): its id, and what it is called.
+fn occupant(port: u16) -> Option<(u32, String)> {
     let tables = ["/proc/net/tcp", "/proc/net/tcp6"].into_iter();
     let mut tables = tables.filter_map(|table| fs::read_to_string(table).ok());
     let socket = tables.find_map(|table| listening(&table, port).map(str::to_owned))?;
@@ -67,7 +71,7 @@ fn occupant(port: u16) -> Option<String> {
         let name = fs::read_to_string(path.join("comm")).ok()?;
         // A process may have given itself any name.
         let name: String = name.trim().chars().filter(|c| !c.is_control()).collect();
-        Some(format!("{name} (process {id})"))
+        Some((id, format!("{name} (process {id})")))
     })
 }
 

@@ -318,6 +318,7 @@ fn limits_and_options_count_from_then_on() {
 #[cfg(target_os = "linux")]
 #[test]
 fn an_address_takes_the_place_of_another_on_the_same_port() {
+    static PORT: OnceLock<u16> = OnceLock::new();
     let reloads = Reloads::start(
         || (),
         |(), host, number| {
@@ -329,7 +330,6 @@ fn an_address_takes_the_place_of_another_on_the_same_port() {
             Server::new().host(host.add(say(number)))
         },
     );
-    static PORT: OnceLock<u16> = OnceLock::new();
     let port = reloads.server.address.port();
     PORT.set(port).expect("once");
     let mut idle = reloads.connect();
