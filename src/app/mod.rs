@@ -90,9 +90,9 @@ impl App {
             let state = endpoint.state();
             let config = Rc::new(state.config.borrow().bounded());
             let Some(index) = hub.add_endpoint(config) else {
-                added
-                    .into_iter()
-                    .for_each(|index| self.remove_endpoint(index));
+                for index in added {
+                    self.remove_endpoint(index);
+                }
                 return Err(too_many());
             };
             self.endpoints

@@ -6,8 +6,10 @@ use crate::cli::host::{FileSettings, HostSettings, TlsSettings};
 use crate::cli::live::{Live, LiveArgs};
 use crate::cli::secure::{self, HttpsPort};
 use aerys::{
-    Compression, Config, Host, Request, Response, Server, StaticFiles, StatusCode, WebSocketConfig,
+    Compression, Config, Host, Request, Response, Router, Server, StaticFiles, StatusCode,
+    WebSocketConfig,
 };
+use std::cell::OnceCell;
 use std::path::{Path, PathBuf};
 
 /// A server that has yet to be bound.
@@ -21,12 +23,13 @@ pub(crate) struct Built {
 
 /// What stays when a server becomes another: endpoints with their clients, certificates with their
 /// sessions, and what was made once.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(crate) struct Kept {
-    /// By the names of their hosts.
-    demos: Vec<(Vec<String>, Demo)>,
+    /// By the names of their hosts, and how many with the same names stand before.
+    demos: Vec<((Vec<String>, usize), Demo)>,
     certificates: Vec<(TlsSettings, secure::Certificates)>,
-    live: Option<(LiveArgs, Live)>,
+    /// Decided at the start: `None`, nobody asked for it.
+    live: OnceCell<Option<(LiveArgs, Live)>>,
 }
 
 impl Kept {
@@ -45,17 +48,19 @@ impl Kept {
         Ok(certificates)
     }
 
-    /// The demo of a host.
-    fn demo(&mut self, host: &HostSettings) -> &Demo {
-        let names: Vec<String> = host
-            .names
-            .iter()
-            .flatten()
-            .map(|name| name.value.clone())
-            .collect();
-        let known = self.demos.iter().position(|(known, _)| *known == names);
+    /// The demo of one of `hosts`.
+    fn demo(&mut self, hosts: &[HostSettings], index: usize) -> &Demo {
+        let names_of = |host: &HostSettings| -> Vec<String> {
+            let names = host.names.iter().flatten();
+            names.map(|name| name.value.clone()).collect()
+        };
+        let names = names_of(&hosts[index]);
+        let before = hosts[..index].iter();
+        let before = before.filter(|host| names_of(host) == names).count();
+        let key = (names, before);
+        let known = self.demos.iter().position(|(known, _)| *known == key);
         let index = known.unwrap_or_else(|| {
-            self.demos.push((names, Demo::new()));
+            self.demos.push((key, Demo::new()));
             self.demos.len() - 1
         });
         &self.demos[index].1
@@ -74,27 +79,31 @@ pub(crate) fn server(
 ) -> Result<Built, String> {
     let mut server = Server::new().config(config(flags)).stop_on_signals(true);
     let mut fingerprints = Vec::new();
-    // As it was at the start.
-    if kept.live.is_none() && flags.live.is_any() {
-        let live = Live::new(server.stats(), &flags.live);
-        kept.live = Some((flags.live.clone(), live));
-    }
+    // As it was at the start: only that server is looked at.
+    let live = kept.live.get_or_init(|| {
+        let asked = flags.live.clone();
+        let live = |asked: LiveArgs| (asked.clone(), Live::new(server.stats(), &asked));
+        asked.is_any().then(|| live(asked))
+    });
+    let live = live.clone();
     kept.certificates
         .retain(|(known, _)| hosts.iter().any(|host| host.tls == *known));
-    for host in hosts {
+    for (index, host) in hosts.iter().enumerate() {
         let tls = kept.tls(&host.tls)?;
         if host.tls.self_signed {
-            fingerprints.extend(tls.fingerprint());
+            fingerprints.extend(tls.fingerprint().filter(|it| !fingerprints.contains(it)));
         }
         let mut made = Host::new();
-        if let Some((asked, live)) = &kept.live
+        if let Some((asked, live)) = &live
             && asked.live
         {
             made = made.add(live.for_this_machine());
         }
-        server = server.host(tls.apply(build_host(made, host, flags, kept)?));
+        let demo = host.demo.then(|| kept.demo(hosts, index));
+        let demo = demo.map(|demo| demo.router(&websocket_config(flags)));
+        server = server.host(tls.apply(build_host(made, host, demo)?));
     }
-    if let Some((asked, live)) = &kept.live
+    if let Some((asked, live)) = &live
         && !asked.live_listen.is_empty()
     {
         server = server.host(live.host(asked));
@@ -206,8 +215,7 @@ fn websocket_config(flags: &ServeArgs) -> WebSocketConfig {
 fn build_host(
     mut host: Host,
     settings: &HostSettings,
-    flags: &ServeArgs,
-    kept: &mut Kept,
+    demo: Option<Router>,
 ) -> Result<Host, String> {
     for name in settings.names.iter().flatten() {
         host = host.name(&name.value);
@@ -222,8 +230,8 @@ fn build_host(
             }),
         );
     }
-    if settings.demo {
-        host = host.add(kept.demo(settings).router(&websocket_config(flags)));
+    if let Some(demo) = demo {
+        host = host.add(demo);
         if settings.files.is_none() {
             host = host.add(demo::page());
         }

@@ -19,7 +19,10 @@ pub(crate) struct Described {
 }
 
 /// Settings that a running server keeps, whatever the file says: why is in docs/configuration.md.
-pub(crate) const UNTIL_RESTART: [&str; 10] = [
+pub(crate) const UNTIL_RESTART: [&str; 13] = [
+    "access-log",
+    "access-log-format",
+    "color",
     "compression",
     "compression-level",
     "compression-threshold-bytes",
@@ -60,19 +63,18 @@ impl Settled {
                 changes.made.push(line);
             }
         }
+        // Of those that are called the same, the first is taken for the first.
+        let mut before: Vec<Option<Described>> = self.hosts.drain(..).map(Some).collect();
         for host in &next.hosts {
-            let name = &host.name;
-            match self.hosts.iter().find(|before| before.name == *name) {
-                None => changes.made.push(format!("{name} is new")),
-                Some(before) => changes.made.extend(host.differences(before)),
+            let mut known = before.iter_mut();
+            let known = known.find(|known| known.as_ref().is_some_and(|it| it.name == host.name));
+            match known.and_then(Option::take) {
+                None => changes.made.push(format!("{} is new", host.name)),
+                Some(before) => changes.made.extend(host.differences(&before)),
             }
         }
-        for before in &self.hosts {
-            if !next.hosts.iter().any(|host| host.name == before.name) {
-                changes
-                    .made
-                    .push(format!("{} is there no more", before.name));
-            }
+        for gone in before.into_iter().flatten() {
+            changes.made.push(format!("{} is there no more", gone.name));
         }
         *self = next;
         changes
@@ -120,10 +122,9 @@ impl Described {
             ),
             ("tls-self-signed", host.tls.self_signed.to_string()),
         ];
-        let name = match (names.as_str(), host.line) {
-            (_, 0) => "the host".to_owned(),
-            ("", _) => "the host without names".to_owned(),
-            (names, _) => format!("the host {names}"),
+        let name = match names.as_str() {
+            "" => "the host without names".to_owned(),
+            names => format!("the host {names}"),
         };
         Self { name, keys }
     }
@@ -180,6 +181,25 @@ mod tests {
         let changes = now.become_next(back);
         assert_eq!(changes.made, ["root: a is none now"]);
         assert!(changes.postponed.is_empty());
+    }
+
+    #[test]
+    fn hosts_that_are_called_the_same_are_compared_in_their_order() {
+        let host = |root: &str| Described {
+            name: "the host without names".to_owned(),
+            keys: vec![("root", root.to_owned())],
+        };
+        let hosts = |roots: &[&str]| Settled {
+            values: Vec::new(),
+            hosts: roots.iter().map(|root| host(root)).collect(),
+        };
+        let mut now = hosts(&["a", "b"]);
+        assert_eq!(now.become_next(hosts(&["a", "b"])), Changes::default());
+        let changes = now.become_next(hosts(&["a", "c", "d"]));
+        let different = "the host without names: root: b is c now";
+        assert_eq!(changes.made, [different, "the host without names is new"]);
+        let changes = now.become_next(hosts(&["a"]));
+        assert_eq!(changes.made, ["the host without names is there no more"; 2]);
     }
 
     /// All that a host may say is compared.

@@ -11,7 +11,8 @@ use aerys::{
 
 pub(crate) use page::page;
 
-/// The endpoints of the demo.
+/// The endpoints of the demo. A clone has the same.
+#[derive(Clone)]
 pub(crate) struct Demo {
     plain: WebSocket<chat::Plain>,
     named: WebSocket<chat::Named>,

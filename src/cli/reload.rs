@@ -16,6 +16,8 @@ pub(crate) struct Reloader {
     pub(crate) arguments: Vec<OsString>,
     pub(crate) settled: Settled,
     pub(crate) kept: Kept,
+    /// Of certificates that were made for it.
+    pub(crate) fingerprints: Vec<String>,
     pub(crate) passed: Passed,
 }
 
@@ -23,7 +25,12 @@ pub(crate) struct Reloader {
 pub(crate) fn settled(serve: &Serve, hosts: &[HostSettings]) -> Settled {
     Settled {
         values: serve.values.clone(),
-        hosts: hosts.iter().map(Described::new).collect(),
+        // The one of the flags has no line, and says what they say.
+        hosts: hosts
+            .iter()
+            .filter(|host| host.line > 0)
+            .map(Described::new)
+            .collect(),
     }
 }
 
@@ -49,16 +56,20 @@ impl Reloader {
         serve::complete(&mut serve, &mut hosts, &self.passed).map_err(Failure::AtRunTime)?;
         serve::judge(&serve, &hosts)?;
         let next = settled(&serve, &hosts);
-        let built = build::server(&serve.flags, &hosts, &mut self.kept);
-        let built = built.map_err(Failure::AtRunTime)?;
+        let mut kept = self.kept.clone();
+        let built = build::server(&serve.flags, &hosts, &mut kept).map_err(Failure::AtRunTime)?;
         let known = reloading.addresses();
         let became = reloading.become_server(built.server);
         became.map_err(|error| Failure::AtRunTime(unbound::describe(&error)))?;
+        self.kept = kept;
         log::set_max_level(serve.flags.log_level);
         let now = reloading.addresses();
         built.https_port.set(https_port(&now));
         let new = now.into_iter().filter(|address| !known.contains(address));
-        if let Err(error) = announce(&new.collect::<Vec<_>>(), &[]) {
+        let known = std::mem::replace(&mut self.fingerprints, built.fingerprints);
+        let made = self.fingerprints.iter().filter(|it| !known.contains(it));
+        let made: Vec<String> = made.cloned().collect();
+        if let Err(error) = announce(&new.collect::<Vec<_>>(), &made) {
             log::warn!("no thread can be started, to print new addresses: {error}");
         }
         let changes = self.settled.become_next(next);

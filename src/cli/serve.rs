@@ -62,13 +62,17 @@ pub(crate) fn serve(
         server = server.access_log(access.lines(flags.access_log_format));
     }
     server = observed(server, access.as_ref());
-    let mut reloader = Reloader {
-        arguments: arguments.to_vec(),
-        settled: reload::settled(serve, &hosts),
-        kept,
-        passed,
-    };
-    let server = server.on_reload(move |reloading| reloader.reload(reloading));
+    // Without a file nothing can be another: what ends a terminal ends its server.
+    if flags.config.is_some() {
+        let mut reloader = Reloader {
+            arguments: arguments.to_vec(),
+            settled: reload::settled(serve, &hosts),
+            kept,
+            fingerprints: built.fingerprints.clone(),
+            passed,
+        };
+        server = server.on_reload(move |reloading| reloader.reload(reloading));
+    }
     let bound = server
         .bind()
         .map_err(|error| Failure::AtRunTime(unbound::describe(&error)))?;

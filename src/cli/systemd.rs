@@ -148,6 +148,12 @@ impl Passed {
                 found.push(address.clone().at(place.clone()));
             }
         }
+        if found.is_empty() && self.sockets.is_empty() {
+            return Err(format!(
+                "{}: no socket was taken at the start, which is when that is done: restart the program",
+                address.place
+            ));
+        }
         if found.is_empty() {
             let names = self.sockets.iter().map(|(name, _)| &**name);
             let names = names.collect::<Vec<_>>().join(", ");

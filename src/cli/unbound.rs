@@ -14,7 +14,11 @@ pub(crate) fn describe(error: &Error) -> String {
     let port: Option<u16> = place.and_then(|place| place.rsplit_once(':')?.1.parse().ok());
     match (source.kind(), port) {
         (ErrorKind::AddrInUse, Some(_)) => match occupant(address) {
-            Some(who) => format!(
+            Some((id, _)) if id == std::process::id() => format!(
+                "{address}: this server has that port itself, at an address that covers it or is covered by it; \
+                 take that out of the file first, and put this one in at a second SIGHUP"
+            ),
+            Some((_, who)) => format!(
                 "{address} is in use by {who}; stop that, or listen elsewhere (port 0 is a free one)"
             ),
             None => error.to_string(),
@@ -44,8 +48,8 @@ fn place(address: &str) -> Option<&str> {
     (!place.contains("unix:")).then_some(place)
 }
 
-/// Which process listens where that is, as far as this user may know (proc(5)).
-fn occupant(address: &str) -> Option<String> {
+/// Which process listens where that is, as far as this user may know (proc(5)): its id, and what it is called.
+fn occupant(address: &str) -> Option<(u32, String)> {
     let wanted: Vec<SocketAddr> = place(address)?.to_socket_addrs().ok()?.collect();
     let tables = ["/proc/net/tcp", "/proc/net/tcp6"].into_iter();
     let mut tables = tables.filter_map(|table| fs::read_to_string(table).ok());
@@ -68,7 +72,7 @@ fn occupant(address: &str) -> Option<String> {
         let name = fs::read_to_string(path.join("comm")).ok()?;
         // A process may have given itself any name.
         let name: String = name.trim().chars().filter(|c| !c.is_control()).collect();
-        Some(format!("{name} (process {id})"))
+        Some((id, format!("{name} (process {id})")))
     })
 }
 

@@ -28,6 +28,7 @@ pub(crate) struct ListeningSocket {
     address: Address,
     /// What it was bound to: of a free port, 0.
     asked: Address,
+    is_passed: bool,
 }
 
 #[derive(Debug)]
@@ -53,6 +54,7 @@ impl ListeningSocket {
                     socket: Kind::Unix(socket),
                     address: address.clone(),
                     asked: address.clone(),
+                    is_passed: false,
                 })
             }
         }
@@ -77,6 +79,7 @@ impl ListeningSocket {
             socket,
             asked: address.clone(),
             address,
+            is_passed: true,
         })
     }
 
@@ -85,9 +88,9 @@ impl ListeningSocket {
         [&self.asked, &self.address].contains(&address)
     }
 
-    /// Whether it has a file, which it made itself.
-    pub(crate) const fn has_file(&self) -> bool {
-        self.file.is_some()
+    /// Whether somebody else made it, who may keep it open.
+    pub(crate) const fn is_passed(&self) -> bool {
+        self.is_passed
     }
 
     /// Gives its file another mode, if it has one.
@@ -167,6 +170,7 @@ impl ListeningSocket {
             socket: Kind::Tcp(socket),
             address,
             asked: asked.into(),
+            is_passed: false,
         })
     }
 

@@ -16,7 +16,7 @@ pub enum ServerEvent {
     Ready,
     /// The loop turns: told at the start, and then once in each interval that was asked for.
     Alive,
-    /// `SIGHUP` came, and files are about to be read again.
+    /// `SIGHUP` came, or a [handle](crate::Handle::reload) asked, and files are about to be read again.
     Reloading,
     /// They were, well or not.
     Reloaded,

@@ -65,7 +65,9 @@ pub(super) fn plan<'k>(
         })
         .collect();
     let goes = |(known, is_kept): (&'k Listening<ListeningSocket>, &bool)| {
-        (!is_kept).then_some(known.listener())
+        // The port of one that was passed stays its maker's.
+        let goes = !is_kept && !known.listener().is_passed();
+        goes.then_some(known.listener())
     };
     let going: Vec<&ListeningSocket> = known.iter().zip(&is_kept).filter_map(goes).collect();
     let mut listeners = Vec::new();
@@ -84,7 +86,7 @@ pub(super) fn plan<'k>(
         let place = passed.iter().position(is_it);
         let passed = place.map(|place| passed.swap_remove(place));
         let is_made = match kept {
-            Some(kept) => known[kept].listener().has_file(),
+            Some(kept) => !known[kept].listener().is_passed(),
             None => passed.is_none(),
         };
         if kept.is_some() {
@@ -143,12 +145,15 @@ pub(super) fn plan<'k>(
 ///
 /// Addresses at which it listens already are listened on without a break, others are bound, and those that
 /// are not there any more are given up: who is connected there, and asks for nothing, is closed. An
-/// address with port 0 keeps the port that was picked.
+/// address with port 0 keeps the port that was picked. The file of a Unix socket that stays is the same, with
+/// the mode that is asked for now. Sockets that were [passed](Server::listener) and are listened on already
+/// may be passed once more, and are dropped.
 ///
 /// Of the [`Config`] everything counts from then on, but for what clients were told when they came or
 /// tables that are made once: `http2_max_streams`, `http2_stream_window_bytes`,
 /// `max_stream_backlog_bytes`, `max_timers`, `max_delayed_bytes`; `listen_backlog` counts for listeners that
-/// are bound then. Whether signals are taken, and who observes, stays.
+/// are bound then. Whether signals are taken, who observes, the [access log](Server::access_log) and
+/// [`Stats`](crate::Stats) stay those of the first server, with all that is counted: another's are dropped.
 pub struct Reloading<'l> {
     event_loop: &'l mut EventLoop<Kernel>,
     acceptors: &'l mut Acceptors,

@@ -2,6 +2,7 @@
 
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
+use std::os::unix::process::ExitStatusExt as _;
 use std::process::{ChildStderr, Stdio};
 
 use rustix::process::Signal;
@@ -9,7 +10,7 @@ use rustix::process::Signal;
 use crate::client::Client;
 use crate::configuration::Folder;
 use crate::program::Program;
-use crate::support::expect_refused;
+use crate::support::{expect_refused, wait_until};
 
 /// A program with a file, whose log is read.
 struct Served {
@@ -252,4 +253,131 @@ fn a_stop_ends_with_a_line_that_says_what_was_done() {
         assert!(line.contains(part), "{line}");
     }
     assert_eq!(served.program.wait().0.code(), Some(0));
+}
+
+/// Without a name they are told apart by their order; what a file says above its hosts is told once.
+#[test]
+fn what_is_the_same_is_not_told_and_what_differs_is_told_once() {
+    let folder = two_folders();
+    let hosts = |second: &str| {
+        format!(
+            "[[host]]\nlisten = ['127.0.0.1:0']\ndemo = true\n\
+             [[host]]\nlisten = ['127.0.0.2:0']\nroot = '{second}'\ndemo = true\n"
+        )
+    };
+    folder.write("c.toml", hosts("one"));
+    let mut served = Served::start(folder);
+    let other = served.program.next_address();
+    served.hang_up();
+    let mut rooms = [served.program.address, other].map(|at| Client::open(at, "/broadcast"));
+    assert_eq!(served.hang_up(), ["reloaded: nothing is different"]);
+    let said = served.reload(&hosts("two"));
+    assert_eq!(said.len(), 2, "{said:?}");
+    assert!(
+        said[0].starts_with("the host without names: root: "),
+        "{said:?}"
+    );
+    // Each has a room of its own.
+    for (number, room) in rooms.iter_mut().enumerate() {
+        room.send_text(&format!("{number}"));
+        assert_eq!(room.read_text(), format!("{number}"));
+    }
+
+    let folder = two_folders();
+    let flat = |root: &str| format!("listen = ['127.0.0.1:0']\nroot = '{root}'\n");
+    folder.write("c.toml", flat("one"));
+    let mut served = Served::start(folder);
+    served.hang_up();
+    let said = served.reload(&flat("two"));
+    let last = "reloaded: 1 differences now, 0 after a restart";
+    assert_eq!((said.len(), &*said[1]), (2, last), "{said:?}");
+    assert_eq!(served.connect().get("/").body, b"two");
+}
+
+#[test]
+fn the_live_page_is_had_by_a_restart_alone_and_counters_go_on() {
+    let folder = two_folders();
+    folder.write("c.toml", FIRST);
+    let mut served = Served::start(folder);
+    served.hang_up();
+    let said = served.reload(&format!("live = true\n{FIRST}"));
+    assert_eq!(said[0], "live: true needs a restart");
+    assert_eq!(served.connect().get("/_aerys/metrics").status, 404);
+
+    let folder = two_folders();
+    folder.write("c.toml", format!("live = true\n{FIRST}"));
+    let mut served = Served::start(folder);
+    let answers = |served: &Served| {
+        let body = served.connect().get("/_aerys/metrics").body;
+        let text = String::from_utf8(body).expect("text");
+        let name = "aerys_connections_accepted_total ";
+        let count = text.lines().find_map(|line| line.strip_prefix(name));
+        count.expect(name).parse::<u32>().expect("a number")
+    };
+    assert_eq!(answers(&served), 1);
+    served.reload(&format!("live = true\nheartbeat = '7s'\n{FIRST}"));
+    assert_eq!(answers(&served), 2);
+}
+
+#[test]
+fn the_access_log_goes_on_as_it_was() {
+    let folder = two_folders();
+    let log = folder.path().join("access.log");
+    let settings = |format: &str| {
+        let path = log.display();
+        format!("access-log = '{path}'\naccess-log-format = '{format}'\n{FIRST}")
+    };
+    folder.write("c.toml", settings("json"));
+    let mut served = Served::start(folder);
+    served.hang_up();
+    assert_eq!(served.connect().get("/").status, 200);
+    let said = served.reload(&settings("common"));
+    assert_eq!(said[0], "access-log-format: common needs a restart");
+    assert_eq!(served.connect().get("/").status, 200);
+    wait_until("both are written", || {
+        std::fs::read_to_string(&log).is_ok_and(|text| {
+            let is_json = |line: &str| line.starts_with("{\"time\"");
+            text.lines().filter(|line| is_json(line)).count() == 2 && text.lines().count() == 2
+        })
+    });
+}
+
+/// A certificate that was made is there as long as a host asks for one: also behind a file that is wrong
+/// and does not.
+#[cfg(feature = "self-signed")]
+#[test]
+fn a_certificate_that_was_made_stays_and_one_that_is_made_is_printed() {
+    const SIGNED: &str =
+        "[[host]]\nlisten = ['127.0.0.1:0']\ndemo = true\ntls-self-signed = true\n";
+    let plain = SIGNED.replace("tls-self-signed = true\n", "");
+    let folder = two_folders();
+    folder.write("c.toml", &plain);
+    let mut served = Served::start(folder);
+    served.reload(SIGNED);
+    let address = served.program.next_line();
+    let first = served.program.next_line();
+    assert!(first.starts_with("sha256 Fingerprint="), "{address}{first}");
+    // Somebody else is there: nothing changes.
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let taken = taken
+        .local_addr()
+        .map(|at| (at, taken))
+        .expect("an address");
+    served.reload(&plain.replace(":0'", &format!(":0', '{}'", taken.0)));
+    // What is printed next is the address alone, as the certificate is known.
+    served.reload(&SIGNED.replace(":0'", ":0', '127.0.0.2:0'"));
+    let next = served.program.next_line();
+    assert!(next.starts_with("https://127.0.0.2:"), "{next}");
+    served.reload(&SIGNED.replace(":0'", ":0', '127.0.0.2:0', '127.0.0.3:0'"));
+    let next = served.program.next_line();
+    assert!(next.starts_with("https://127.0.0.3:"), "{next}");
+}
+
+/// What ends a terminal ends what was started there, unless that has something to read again.
+#[test]
+fn without_a_file_it_is_ended_as_others_are() {
+    let mut program = Program::serve(&[]);
+    program.signal(Signal::HUP);
+    let (status, _) = program.wait();
+    assert_eq!(status.signal(), Some(Signal::HUP.as_raw()));
 }

@@ -6,8 +6,9 @@ use std::sync::OnceLock;
 use std::sync::mpsc::{Receiver, channel};
 
 use aerys::{
-    ClientId, Compression, Config, Endpoint, Host, Message, Request, Responder, Response, Router,
-    Server, ServerEvent, StartError, WebSocket, WebSocketConfig, WebSocketHandler, websocket,
+    ClientId, Compression, Config, Endpoint, Host, Message, RemoteError, Request, Responder,
+    Response, Router, Server, ServerEvent, StartError, WebSocket, WebSocketConfig,
+    WebSocketHandler, websocket,
 };
 
 use crate::client::{Client, PATIENCE, handshake_with};
@@ -318,6 +319,7 @@ fn limits_and_options_count_from_then_on() {
 #[cfg(target_os = "linux")]
 #[test]
 fn an_address_takes_the_place_of_another_on_the_same_port() {
+    static PORT: OnceLock<u16> = OnceLock::new();
     let reloads = Reloads::start(
         || (),
         |(), host, number| {
@@ -329,7 +331,6 @@ fn an_address_takes_the_place_of_another_on_the_same_port() {
             Server::new().host(host.add(say(number)))
         },
     );
-    static PORT: OnceLock<u16> = OnceLock::new();
     let port = reloads.server.address.port();
     PORT.set(port).expect("once");
     let mut idle = reloads.connect();
@@ -382,4 +383,64 @@ fn the_file_of_a_unix_socket_stays_and_has_the_mode_that_is_asked_for_now() {
     }
     reloads.reload().expect_err("a name that is none");
     assert_eq!(facts(), (file, 0o660));
+}
+
+/// It was one for no longer than that took.
+#[test]
+fn who_sends_to_an_endpoint_that_did_not_start_is_told() {
+    let (sender, remotes) = channel();
+    let reloads = Reloads::start(
+        move || sender,
+        |sender, host, number| {
+            let first = room("first");
+            let _: Result<_, _> = sender.send(first.endpoint().remote());
+            let host = host.add(first);
+            Server::new().host(if number == 1 {
+                host.add(room("bad"))
+            } else {
+                host
+            })
+        },
+    );
+    let error = reloads.reload().expect_err("one does not start");
+    assert!(error.contains("it is bad"), "{error}");
+    let [here, gone] = [(); 2].map(|()| remotes.recv().expect("two of them"));
+    assert_eq!(here.broadcast("to those who are there"), Ok(()));
+    assert_eq!(gone.broadcast("to nobody"), Err(RemoteError::Stopped));
+}
+
+#[cfg(feature = "tls")]
+#[test]
+fn sessions_are_resumed_where_certificates_stay_and_others_are_shown_where_not() {
+    use crate::tls_client::{ALL_VERSIONS, Authority, TlsClient};
+    use rustls::HandshakeKind;
+    use rustls::client::Resumption;
+
+    let authority = Authority::new();
+    let [before, after] = ["one", "two"].map(|name| authority.issue(name, &["localhost"]));
+    let tls = [authority.tls("one"), authority.tls("two")];
+    let reloads = Reloads::start(
+        move || tls,
+        |tls, host, number| {
+            let tls = tls[usize::from(number == 2)].clone();
+            Server::new().host(host.tls(tls).add(say(number)))
+        },
+    );
+    let mut config = authority.client_config(ALL_VERSIONS);
+    config.resumption = Resumption::in_memory_sessions(8);
+    let config = std::sync::Arc::new(config);
+    let ask = |client: &mut TlsClient| {
+        client.send("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n");
+        assert_eq!(client.read(15), b"HTTP/1.1 200 OK");
+    };
+    let mut old = TlsClient::open(reloads.server.address, &config);
+    ask(&mut old);
+    assert!(old.certificate() == before);
+    reloads.reload().expect("it may");
+    let mut resumed = TlsClient::open(reloads.server.address, &config);
+    ask(&mut resumed);
+    assert_eq!(resumed.tls.handshake_kind(), Some(HandshakeKind::Resumed));
+    reloads.reload().expect("it may");
+    let new = TlsClient::open(reloads.server.address, &authority.config());
+    assert!(new.certificate() == after && after != before);
 }

@@ -28,6 +28,7 @@ const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; i
     connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 /// What is served, to be mounted where it is asked for.
+#[derive(Clone)]
 pub(crate) struct Live {
     stats: Stats,
     /// One for all hosts.
