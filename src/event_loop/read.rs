@@ -365,7 +365,6 @@ impl<S: System> EventLoop<S> {
             bytes: uncounted,
             messages: 0,
         };
-        self.hub.note(came);
         // Whatever happens to the client ends this: it is corked no more then.
         while !bytes.is_empty() && self.is_corked(slot) {
             let Some(whole) = whole_message(bytes, self.settings.endpoint(endpoint)) else {
@@ -395,6 +394,9 @@ impl<S: System> EventLoop<S> {
                     self.carry_out();
                 }
             }
+        }
+        if came.messages == 0 {
+            self.hub.note(came); // nobody was called who could have looked
         }
         bytes
     }

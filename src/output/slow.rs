@@ -142,21 +142,24 @@ mod tests {
 
     #[test]
     fn who_left_the_list_is_found_again_and_who_is_on_it_is_there_once() {
-        let mut output = output(3, 2);
-        output.unblock(1);
-        assert_eq!(output.slowest(3, |_| true), [(0, 1)]);
-        output.block(1);
-        assert_eq!(output.slowest(3, |_| true), [(1, 2), (0, 1)]);
-        // Who comes to the slot of one who was blocked, and those who are so again.
-        output.close(1);
-        output.open(1);
-        output.unblock(0);
-        for slot in 0..2 {
+        let mut output = output(8, 8);
+        output.unblock(7);
+        assert_eq!(output.slowest(1, |_| true), [(6, 7)]);
+        output.block(7);
+        assert_eq!(output.slowest(1, |_| true), [(7, 8)]);
+        // Who is so again, and who comes to the slot of one who was, before anybody looks.
+        for slot in [3, 4] {
+            output.unblock(slot);
+            output.block(slot);
+        }
+        for slot in [5, 6] {
+            output.close(slot);
+            output.open(slot);
             output.block(slot);
         }
         let mut listed: Vec<u32> = output.slow.listed().collect();
         listed.sort_unstable();
-        assert_eq!(listed, [0, 1]);
+        assert_eq!(listed, [0, 1, 2, 3, 4, 5, 6, 7]);
     }
 
     #[test]

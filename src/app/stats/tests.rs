@@ -8,8 +8,8 @@ use crate::{
 };
 use std::time::Duration;
 
-/// Sends each message to everyone, but for one that it closes, sends later, tells what is counted, or
-/// fails at.
+/// Sends each message to everyone, but for one that it closes, sends later, sends to each alone, tells what
+/// is counted, or fails at.
 struct Room {
     ws: Endpoint,
     stats: Stats,
@@ -36,6 +36,11 @@ impl WebSocketHandler for Room {
                 self.ws.send(client, text);
             }
             b"large" => self.ws.broadcast(vec![0; 1000]),
+            b"alone" => {
+                for client in self.ws.clients() {
+                    self.ws.send(client, b"for you alone");
+                }
+            }
             _ => self.ws.broadcast(message),
         }
     }
@@ -308,4 +313,10 @@ fn what_is_counted_as_sent_is_never_less_later() {
         (4 * MEMBERS, 4 * MEMBERS)
     );
     assert_eq!(at.messages_dropped, 3 * (MEMBERS - 1));
+    // What is for one alone is refused at once.
+    simulation.send(peers[0], &text("alone"));
+    simulation.settle().expect("it goes on");
+    let at = stats.snapshot();
+    assert_eq!(at.messages_sent, 4 * MEMBERS + 1);
+    assert_eq!(at.messages_dropped, 4 * (MEMBERS - 1));
 }
