@@ -165,6 +165,15 @@ impl RequestSummary {
         self.began = began;
     }
 
+    /// Of a request whose head is refused: no more than its first line is known.
+    fn fill_refused(&mut self, info: &ConnectionInfo, line: (&Method, &str, Version), began: u64) {
+        self.fill_unknown(info, began);
+        let (method, target, version) = line;
+        self.line = Some((method.clone(), version));
+        self.text.push_str(target);
+        self.target_len = target.len();
+    }
+
     /// Of the last one its allocations are left.
     fn clear(&mut self) {
         self.connection = None;
@@ -177,11 +186,9 @@ impl RequestSummary {
         self.has_user_agent = false;
     }
 
-    /// Nothing that it sent is a request: at least the connection is known at the end.
-    fn set_connection_if_unasked(&mut self, connection: ClientId) {
-        if self.line.is_none() {
-            self.connection = Some(connection);
-        }
+    /// Of what is no request at least the connection is known at the end.
+    fn set_connection_if_unknown(&mut self, connection: ClientId) {
+        self.connection.get_or_insert(connection);
     }
 
     fn capacity_bytes(&self) -> usize {
@@ -195,7 +202,8 @@ impl RequestSummary {
         self.connection
     }
 
-    /// Where the client is, as [`Request::client_address`] says; without a request, the peer.
+    /// Where the client is, as [`Request::client_address`] says; without one, or if its head was refused,
+    /// the peer.
     #[must_use]
     pub const fn client_address(&self) -> &Address {
         &self.client_address
@@ -207,7 +215,7 @@ impl RequestSummary {
         self.is_encrypted
     }
 
-    /// The method; `None` if nothing was read that is a request.
+    /// The method; `None` if nothing was read that begins as a request.
     #[must_use]
     pub fn method(&self) -> Option<&Method> {
         self.line.as_ref().map(|(method, _)| method)

@@ -341,6 +341,9 @@ impl Protocol {
 
     /// Answers with an error, amid a request too, and ends the connection.
     pub(crate) fn refuse(&mut self, status: StatusCode, reason: &str, cx: &mut Context<'_>) {
+        if cx.access.is_on() {
+            self.note_refused(cx);
+        }
         let mut response = Response::error(status, reason);
         response.set_header("connection", "close");
         if status == StatusCode::SERVICE_UNAVAILABLE {

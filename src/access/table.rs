@@ -13,7 +13,7 @@
 
 use super::{AccessLog, FinishedExchange, FinishedWebSocket, RequestSummary};
 use crate::client_id::ClientId;
-use crate::http::{ConnectionInfo, Request, StatusCode};
+use crate::http::{ConnectionInfo, Method, Request, StatusCode, Version};
 use crate::output::Sent;
 use crate::panics;
 use crate::websocket::{CloseCode, ClosedBy, Received};
@@ -164,6 +164,19 @@ impl Access {
         self.client(slot).begun = Some(summary);
     }
 
+    /// The head of a request is refused, of which no more is known than its first line.
+    pub(crate) fn begin_refused(
+        &mut self,
+        slot: u32,
+        info: &ConnectionInfo,
+        line: (&Method, &str, Version),
+        began: u64,
+    ) {
+        let mut summary = self.spare_request();
+        summary.fill_refused(info, line, began);
+        self.client(slot).begun = Some(summary);
+    }
+
     /// The request that was read last has its answer, or the connection one that nobody asked for.
     pub(crate) fn answered(&mut self, slot: u32, answer: Answer<'_>) {
         let begun = self.client(slot).begun.take();
@@ -271,7 +284,7 @@ impl Access {
             self.tell_exchange(waiting, reached);
         }
         if let Some(mut request) = client.begun.take() {
-            request.set_connection_if_unasked(reached.client);
+            request.set_connection_if_unknown(reached.client);
             let finished = FinishedExchange {
                 request: &request,
                 status: None,
@@ -301,7 +314,7 @@ impl Access {
             ..
         } = waiting;
         self.waiting_count -= 1;
-        request.set_connection_if_unasked(reached.client);
+        request.set_connection_if_unknown(reached.client);
         let finished = FinishedExchange {
             request: &request,
             status: Some(status),

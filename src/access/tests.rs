@@ -242,7 +242,7 @@ fn who_leaves_before_an_answer_has_none() {
 }
 
 #[test]
-fn what_is_refused_before_it_is_a_request_is_told_without_one() {
+fn what_is_refused_before_it_is_a_request_is_told_with_what_is_known() {
     for (bytes, told) in [
         ("GET /a b HTTP/1.1\r\n\r\n".to_owned(), "-: 400 "),
         (
@@ -250,10 +250,18 @@ fn what_is_refused_before_it_is_a_request_is_told_without_one() {
                 "GET / HTTP/1.1\r\nHost: a\r\nX: {}\r\n\r\n",
                 "x".repeat(20_000)
             ),
-            "-: 431 ",
+            "GET / HTTP/1.1: 431 ",
         ),
         (format!("GET /{} HTTP/1.1", "x".repeat(20_000)), "-: 414 "),
         ("GET / HTTP/3.0\r\nHost: a\r\n\r\n".to_owned(), "-: 505 "),
+        (
+            "\r\nPUT /p?q HTTP/1.0\r\nA b\r\n\r\n".to_owned(),
+            "PUT /p?q HTTP/1.0: 400 ",
+        ),
+        (
+            "HEAD / HTTP/1.1\r\nA: b\r\n\r\n".to_owned(),
+            "HEAD / HTTP/1.1: 400 0 0",
+        ),
         (
             "POST /whole HTTP/1.1\r\nHost: a\r\nContent-Length: 999999999\r\n\r\n".to_owned(),
             "POST /whole HTTP/1.1: 413 ",
@@ -273,7 +281,7 @@ fn a_request_that_takes_too_long_is_told_with_its_408() {
     let peer = test.send("GET / HTTP/1.1\r\nHo");
     test.simulation.advance(Duration::from_secs(10));
     test.settle();
-    assert_eq!(test.end(peer), ["-: 408 54 10000 ms"]);
+    assert_eq!(test.end(peer), ["GET / HTTP/1.1: 408 54 10000 ms"]);
     let peer = test.send("POST /whole HTTP/1.1\r\nHost: a\r\nContent-Length: 30\r\n\r\nabc");
     test.simulation.advance(Duration::from_secs(60));
     test.settle();
@@ -293,17 +301,17 @@ fn the_time_of_a_request_begins_with_its_first_byte() {
     test.end(peer);
     // However long nothing came before it, on a connection that was made in advance.
     for (behind, told) in [
-        ("\r\nHost : a\r\n\r\n", "400 45 700 ms"),
+        ("Host : a\r\n\r\n", "400 45 700 ms"),
         ("", "408 54 7000 ms"),
     ] {
         let peer = test.send("");
         test.simulation.advance(Duration::from_secs(3));
-        test.send_to(peer, "GET / HTTP/1.1");
+        test.send_to(peer, "GET / HTTP/1.1\r\n");
         test.simulation.advance(Duration::from_millis(700));
         test.send_to(peer, behind);
         test.simulation.advance(Duration::from_millis(6300));
         test.settle();
-        assert_eq!(test.end(peer), [format!("-: {told}")]);
+        assert_eq!(test.end(peer), [format!("GET / HTTP/1.1: {told}")]);
     }
 }
 

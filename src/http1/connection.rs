@@ -18,7 +18,6 @@
 
 use crate::config::Config;
 use crate::http::date::DateLine;
-use crate::http::pace::body_timeout;
 use crate::http::{ConnectionInfo, Method, Request, Response, StatusCode, Version};
 use crate::input::Input;
 use crate::moment::Moment;
@@ -29,19 +28,13 @@ use super::request_head::{HeadScan, Outline, straight};
 use super::response_head::{self, ResponseFraming};
 
 mod body;
+mod deadlines;
 mod preface;
+mod refused;
 
 use body::{PartialBody, Receiving};
 use preface::{PREFACE, Preface, preface};
-
-const HEAD_TOO_SLOW: RefusedRequest = RefusedRequest::new(
-    StatusCode::REQUEST_TIMEOUT,
-    "the header section took too long",
-);
-const BODY_TOO_SLOW: RefusedRequest = RefusedRequest::new(
-    StatusCode::REQUEST_TIMEOUT,
-    "the request body came too slowly",
-);
+use refused::RefusedHead;
 
 /// One client that speaks HTTP/1.
 #[derive(Debug)]
@@ -69,6 +62,8 @@ enum State {
     Receiving(Box<Receiving>),
     /// A request was handed out; [`Http1Connection::respond`] is due.
     Answering(Answering),
+    /// A head was refused whose first line is known; the same.
+    Refused(Box<RefusedHead>),
     /// A response has begun whose body comes from the application in pieces;
     /// [`Http1Connection::end_stream`] is due.
     Streaming(Then),
@@ -223,6 +218,7 @@ impl Http1Connection {
     ) -> After {
         let answering = match &self.state {
             State::Answering(answering) => *answering,
+            State::Refused(head) => Answering::last(head.method == Method::HEAD),
             // The server has a reason of its own to end it.
             State::Idle => Answering::last(false),
             State::Head(partial) => Answering::last(partial.scan.is_head_request()),
@@ -323,63 +319,6 @@ impl Http1Connection {
         }
     }
 
-    /// When [`on_deadline`](Self::on_deadline) is to be called. It changes with each step; it
-    /// is enough to ask for it again then.
-    ///
-    /// The deadline of an idle connection runs from its last response: if that is still
-    /// waiting for the socket, the caller has a write deadline of its own.
-    pub(crate) fn deadline(&self, config: &Config) -> Option<Moment> {
-        let timeout = match &self.state {
-            State::Idle if !self.is_new => config.keep_alive_timeout,
-            State::Idle | State::Head(_) => config.header_timeout,
-            State::Body(partial) => body_timeout(partial.request.body().len() as u64, config),
-            State::Receiving(receiving) => receiving.pace.timeout(self.since, config)?,
-            State::Announced(_) | State::Answering(_) | State::Streaming(_) | State::Over => {
-                return None;
-            }
-        };
-        // A timeout beyond what the clock can say is none.
-        Some(self.since + timeout).filter(|deadline| *deadline < Moment::NEVER)
-    }
-
-    /// Judges at `now` whether the client was too slow.
-    pub(crate) fn on_deadline(&mut self, now: Moment, config: &Config) -> Expiry {
-        let deadline = self.deadline(config);
-        if deadline.is_none_or(|deadline| now < deadline) {
-            return Expiry::Nothing(deadline);
-        }
-        match std::mem::replace(&mut self.state, State::Over) {
-            State::Head(partial) if partial.scan.has_begun() => {
-                self.since = partial.began;
-                self.expect_last_response(partial.scan.is_head_request());
-                Expiry::Refuse(HEAD_TOO_SLOW)
-            }
-            State::Body(partial) => {
-                self.expect_last_response(partial.answering.is_head_request);
-                Expiry::Refuse(BODY_TOO_SLOW)
-            }
-            State::Receiving(receiving) => {
-                self.expect_last_response(receiving.answering.is_head_request);
-                Expiry::Refuse(BODY_TOO_SLOW)
-            }
-            // A connection that was opened in advance, or an empty line that nothing followed.
-            State::Idle
-            | State::Head(_)
-            | State::Announced(_)
-            | State::Answering(_)
-            | State::Streaming(_)
-            | State::Over => Expiry::CloseIdle,
-        }
-    }
-
-    /// Everything that was queued is written: the idle time of a connection runs from here, and
-    /// not from when a long download began.
-    pub(crate) fn drained(&mut self, now: Moment) {
-        if matches!(self.state, State::Idle) && !self.is_new {
-            self.since = now;
-        }
-    }
-
     /// Whether nothing of a request is there and none is being answered: a server that stops
     /// may close it.
     pub(crate) const fn is_idle(&self) -> bool {
@@ -399,7 +338,12 @@ impl Http1Connection {
                 partial.request.headers().as_section().len() + partial.request.body().len()
             }
             State::Receiving(receiving) => receiving.head_bytes,
-            State::Idle | State::Answering(_) | State::Streaming(_) | State::Over => 0,
+            // What is refused is answered at once.
+            State::Idle
+            | State::Answering(_)
+            | State::Refused(_)
+            | State::Streaming(_)
+            | State::Over => 0,
         }
     }
 
@@ -442,7 +386,10 @@ impl Http1Connection {
                 self.state = State::Head(Box::new(PartialHead::new(bytes, scan, now)));
                 Step::NeedInput
             }
-            Err(refused) => self.refuse(refused, scan.is_head_request(), now),
+            Err(refused) => {
+                self.expect_refusal(&scan, input.rest(), now);
+                Step::Refused(refused)
+            }
         }
     }
 
@@ -487,7 +434,10 @@ impl Http1Connection {
                 self.state = State::Head(partial);
                 Step::NeedInput
             }
-            Err(refused) => self.refuse(refused, partial.scan.is_head_request(), partial.began),
+            Err(refused) => {
+                self.expect_refusal(&partial.scan, &partial.bytes, partial.began);
+                Step::Refused(refused)
+            }
         }
     }
 
@@ -498,11 +448,13 @@ impl Http1Connection {
         began: Moment,
         spare: &mut Option<Box<Request>>,
     ) -> Step<'static> {
-        let is_head_request = scan.is_head_request();
         let mut request = Request::boxed(spare.take(), self.info.clone(), began);
         match scan.parse(head, &mut request) {
             Ok(outline) => self.begin_answer(request, &outline),
-            Err(refused) => self.refuse(refused, is_head_request, began),
+            Err(refused) => {
+                self.expect_refusal(scan, head, began);
+                Step::Refused(refused)
+            }
         }
     }
 
@@ -526,14 +478,13 @@ impl Http1Connection {
         Step::Announced
     }
 
-    fn refuse(&mut self, refused: RefusedRequest, is_head: bool, began: Moment) -> Step<'static> {
-        self.since = began;
-        self.expect_last_response(is_head);
+    fn refuse(&mut self, refused: RefusedRequest, is_head_request: bool) -> Step<'static> {
+        self.expect_last_response(is_head_request);
         Step::Refused(refused)
     }
 
-    fn expect_last_response(&mut self, is_head: bool) {
-        self.state = State::Answering(Answering::last(is_head));
+    fn expect_last_response(&mut self, is_head_request: bool) {
+        self.state = State::Answering(Answering::last(is_head_request));
     }
 }
 

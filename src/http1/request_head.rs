@@ -69,6 +69,13 @@ impl HeadScan {
             .is_some_and(|line| line.method == Method::HEAD)
     }
 
+    /// Method, target and version of the request that begins with `bytes`, once its first line is complete.
+    pub(crate) fn request_line<'h>(&self, bytes: &'h [u8]) -> Option<(&Method, &'h str, Version)> {
+        let line = self.request_line.as_ref()?;
+        let target = std::str::from_utf8(bytes.get(line.target.clone())?).ok()?;
+        Some((&line.method, target, line.version))
+    }
+
     /// Looks for the end of the head in `bytes`: what was given before, and more behind it.
     ///
     /// Returns the length of the head with its empty line, or `None` if `bytes` ends before it.
@@ -144,7 +151,7 @@ impl HeadScan {
     ) -> Result<Outline, RefusedRequest> {
         let request_line = self
             .request_line
-            .take()
+            .clone()
             .expect("an end is found behind a request line only");
         let section = &head[self.fields_start..];
         // Nearly all requests have few fields: those need no allocation for the parser's list.
@@ -219,7 +226,7 @@ impl OpenRequestLine {
 }
 
 /// The first line of a request (RFC 9112 section 3).
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct RequestLine {
     method: Method,
     /// Where the target lies in the head.

@@ -1,6 +1,6 @@
 //! Answers on their way into a queue, and what is noted of them for whoever is told when they are over.
 
-use super::Context;
+use super::{Context, Protocol};
 use crate::access::Answer;
 use crate::http::response::Content;
 use crate::http::{ConnectionInfo, Response, StatusCode};
@@ -22,6 +22,20 @@ impl Context<'_> {
             unasked: unasked.map(|(info, since)| (info, since.as_nanos())),
         };
         self.access.answered(self.slot, answer);
+    }
+}
+
+impl Protocol {
+    /// Notes what is known of a request whose head is refused.
+    #[inline(never)]
+    pub(super) fn note_refused(&self, cx: &mut Context<'_>) {
+        if let Self::Http1(connection, _) = self
+            && let Some(head) = connection.refused_head()
+        {
+            let (info, began) = (connection.info(), connection.since().as_nanos());
+            let line = (&head.method, &*head.target, head.version);
+            cx.access.begin_refused(cx.slot, info, line, began);
+        }
     }
 }
 

@@ -51,7 +51,7 @@ impl Http1Connection {
             return Step::NeedInput;
         };
         if let Err(refused) = partial.decoder.allow(plan.max_bytes.unwrap_or(u64::MAX)) {
-            return self.refuse(refused, partial.answering.is_head_request, self.since);
+            return self.refuse(refused, partial.answering.is_head_request);
         }
         self.since = now;
         // Who sends without waiting needs no 100.
@@ -139,7 +139,7 @@ impl Http1Connection {
                 self.state = State::Answering(partial.answering);
                 Step::Request(partial.request)
             }
-            Err(refused) => self.refuse(refused, partial.answering.is_head_request, self.since),
+            Err(refused) => self.refuse(refused, partial.answering.is_head_request),
         }
     }
 
@@ -163,7 +163,7 @@ impl Http1Connection {
                 };
                 Step::Body(content, piece.is_last)
             }
-            Err(refused) => self.refuse(refused, receiving.answering.is_head_request, self.since),
+            Err(refused) => self.refuse(refused, receiving.answering.is_head_request),
         }
     }
 }

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use proptest::prelude::*;
 
+use super::deadlines::{BODY_TOO_SLOW, HEAD_TOO_SLOW};
 use super::*;
 use crate::http::{Address, BodyPlan};
 use std::time::Duration;
