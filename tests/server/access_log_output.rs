@@ -290,17 +290,7 @@ fn a_pipe_has_colours_if_they_are_asked_for_alone() {
 /// What the program writes to a terminal, both of its outputs.
 #[cfg(target_os = "linux")]
 fn on_a_terminal(variables: &[(&str, &str)]) -> String {
-    use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
-    let ours = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).expect("a terminal");
-    grantpt(&ours).expect("ours");
-    unlockpt(&ours).expect("ours");
-    let name = ptsname(&ours, Vec::new()).expect("a name");
-    let theirs = File::options()
-        .read(true)
-        .write(true)
-        .custom_flags(rustix::fs::OFlags::NOCTTY.bits().cast_signed())
-        .open(name.to_str().expect("ASCII"))
-        .expect("a terminal");
+    let (ours, theirs) = crate::terminal::pair();
     let folder = Folder::new();
     let socket = folder.path().join("socket");
     let mut command = command();

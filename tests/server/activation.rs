@@ -27,7 +27,8 @@ fn passing(script: &str, arguments: &[&str]) -> Command {
 }
 
 /// One socket, its standard input.
-const ONE: &str = "exec 3<&0 </dev/null; export LISTEN_PID=$$ LISTEN_FDS=1 LISTEN_FDNAMES=web;";
+const ONE: &str =
+    "exec 3<&0 4<&- </dev/null; export LISTEN_PID=$$ LISTEN_FDS=1 LISTEN_FDNAMES=web;";
 /// Two, the other one its standard error, in whose place is a file.
 const TWO: &str = "exec 3<&0 4<&2 </dev/null 2>\"${LOG:-/dev/null}\"; \
     export LISTEN_PID=$$ LISTEN_FDS=2 LISTEN_FDNAMES=web:admin;";

@@ -2,9 +2,12 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{Read, Write};
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::OpenOptionsExt;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 
+use rustix::fs::OFlags;
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 
 use crate::client::PATIENCE;
@@ -19,18 +22,27 @@ pub(crate) struct OnTerminal {
     pub(crate) shown: String,
 }
 
+/// A terminal: the side of who looks at it, and that of a program. No process that another test starts
+/// meanwhile has either, and it becomes the terminal of nobody by being opened.
+pub(crate) fn pair() -> (OwnedFd, File) {
+    let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC;
+    let master = openpt(flags).expect("a terminal");
+    grantpt(&master).expect("it is ours");
+    unlockpt(&master).expect("it is ours");
+    let name = ptsname(&master, Vec::new()).expect("it has a name");
+    let slave = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .custom_flags(OFlags::NOCTTY.bits().cast_signed())
+        .open(name.to_str().expect("text"))
+        .expect("its other side");
+    (master, slave)
+}
+
 impl OnTerminal {
     /// Starts it with the terminal as all of its streams, and as what Ctrl-C is typed at.
     pub(crate) fn start(arguments: &[&str]) -> Self {
-        let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).expect("a terminal");
-        grantpt(&master).expect("it is ours");
-        unlockpt(&master).expect("it is ours");
-        let name = ptsname(&master, Vec::new()).expect("it has a name");
-        let slave = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .open(name.to_str().expect("text"))
-            .expect("its other side");
+        let (master, slave) = pair();
         let stream = || Stdio::from(slave.try_clone().expect("a descriptor"));
         // Whose terminal it is: nothing else says so without `unsafe` code.
         let child = Command::new("setsid")
