@@ -57,6 +57,8 @@ impl Room {
                 let (bytes, code) = talk::violation(chance);
                 (self.is_bad, self.has_closed) = (true, true);
                 self.expect(model, code);
+                // It answers no ping from now on, and the end of these bytes may never be sent.
+                self.excuse(model, reason::SILENT);
                 bytes
             }
             4 if chance.one_in(10) => {
