@@ -181,8 +181,8 @@ impl Simulation {
         simulated::wake();
     }
 
-    /// The server becomes another, with the listener that it has, as by a [reload](Server::on_reload);
-    /// not if its clients are leaving.
+    /// The server becomes another, with the listener that it has, as by a [reload](Server::on_reload).
+    /// If its clients are leaving it does not, and this is `false`.
     ///
     /// # Errors
     ///
@@ -191,7 +191,7 @@ impl Simulation {
     /// # Panics
     ///
     /// If an endpoint is another server's or does not start.
-    pub fn reload(&mut self, server: Server) -> Result<(), Error> {
+    pub fn reload(&mut self, server: Server) -> Result<bool, Error> {
         let (listening, hosts, names, config) = server.into_parts(())?;
         let mut next = Some(Next {
             listeners: vec![NextListener::in_place_of(0, listening)],
@@ -205,8 +205,7 @@ impl Simulation {
                 became.expect("endpoints of this server, or new ones that start");
             }
         }));
-        self.event_loop.reload();
-        Ok(())
+        Ok(self.event_loop.reload())
     }
 
     /// Asks for a graceful stop.

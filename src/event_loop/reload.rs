@@ -74,15 +74,18 @@ impl<S: System> EventLoop<S> {
         self.on_reload = Some(act);
     }
 
-    /// It is asked to. A server whose clients are leaving stays as it is.
-    pub(crate) fn reload(&mut self) {
+    /// It is asked to. A server whose clients are leaving stays as it is: then it is `false`.
+    pub(crate) fn reload(&mut self) -> bool {
         if self.stop.is_begun() {
             log::warn!("the server stops: nothing is read again");
-        } else if let Some(mut act) = self.on_reload.take() {
+            return false;
+        }
+        if let Some(mut act) = self.on_reload.take() {
             act(self);
             self.on_reload = Some(act);
             self.carry_out();
         }
+        true
     }
 
     /// The listeners, in the order of their numbers.

@@ -214,9 +214,10 @@ impl Model {
                     "delayed message {number} never came to {key}"
                 );
             } else {
+                // In one millisecond either may have been first.
                 let there = self.members.iter().filter(|(_, member)| {
                     member.endpoint == delayed.to.err()
-                        && member.opened_at <= delayed.asked_at
+                        && member.opened_at < delayed.asked_at
                         && member.was_there(delayed.due)
                 });
                 for (key, member) in there {

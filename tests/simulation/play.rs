@@ -159,8 +159,8 @@ impl Game<'_> {
     fn reload(&mut self) {
         self.scenario.change(&mut self.chance);
         let server = self.scenario.server(&self.model, self.folder, &self.rooms);
-        self.server.reload(server).expect("it may become that");
-        if !self.is_stopping() {
+        // A stop may have been asked for, and not have begun.
+        if self.server.reload(server).expect("it may become that") {
             let times = self.scenario.times();
             self.model.with(|model| model.times = times);
         }

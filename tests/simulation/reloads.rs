@@ -30,9 +30,11 @@ fn ask(simulation: &mut Simulation, peer: Peer, bytes: &[u8]) -> String {
     String::from_utf8_lossy(&simulation.take_output(peer)).into_owned()
 }
 
-fn become_server(simulation: &mut Simulation, server: Server) {
-    simulation.reload(server).expect("it may");
+/// Whether it became that.
+fn become_server(simulation: &mut Simulation, server: Server) -> bool {
+    let became = simulation.reload(server).expect("it may");
     settle(simulation);
+    became
 }
 
 #[test]
@@ -47,12 +49,12 @@ fn a_server_that_drains_becomes_another_and_one_whose_clients_leave_does_not() {
     let peers = [(); 2].map(|()| simulation.connect(true));
     simulation.stop();
     settle(&mut simulation);
-    become_server(&mut simulation, server(1));
+    assert!(become_server(&mut simulation, server(1)));
     assert!(ask(&mut simulation, peers[0], GET).ends_with("1: 0"));
     assert_eq!(ask(&mut simulation, peers[1], &GET[..20]), "");
     simulation.advance(Duration::from_secs(5));
     settle(&mut simulation);
-    become_server(&mut simulation, server(2));
+    assert!(!become_server(&mut simulation, server(2)));
     let answer = ask(&mut simulation, peers[1], &GET[20..]);
     assert!(answer.starts_with("HTTP/1.1 503 "), "{answer}");
     let late = simulation.connect(true);
@@ -122,7 +124,7 @@ fn limits_below_what_is_half_there_count_from_then_on() {
     let fragment = [b"\x41\xad\0\0\0\0\0\x28\0\xd7\xff", &[b'x'; 40][..]].concat();
     ask(&mut simulation, compressed, &fragment);
 
-    become_server(&mut simulation, limited(&count, 1, 20));
+    assert!(become_server(&mut simulation, limited(&count, 1, 20)));
     let answer = ask(&mut simulation, head, b"\r\n\r\n");
     assert!(answer.starts_with("HTTP/1.1 431 "), "{answer}");
     // It was told that this much may come.
@@ -140,6 +142,6 @@ fn limits_below_what_is_half_there_count_from_then_on() {
     let late = simulation.connect(true);
     assert!(ask(&mut simulation, late, GET).ends_with("1: 0"));
     assert!(simulation.is_closed(body) && !simulation.is_closed(whole));
-    become_server(&mut simulation, limited(&count, 2, 100));
+    assert!(become_server(&mut simulation, limited(&count, 2, 100)));
     assert!(ask(&mut simulation, late, GET).ends_with("2: 0"));
 }
