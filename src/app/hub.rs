@@ -535,9 +535,14 @@ impl Hub {
         }
     }
 
-    /// What was noted and is not counted yet.
-    pub(crate) fn uncounted(&self) -> Uncounted {
-        self.uncounted.get()
+    /// Messages of one frame that were read, also those that were noted and are not counted yet.
+    pub(crate) fn whole_messages_read(&self) -> u64 {
+        self.counts.whole_messages_read.get() + self.uncounted.get().messages
+    }
+
+    /// The same of bytes that were read.
+    pub(crate) fn bytes_read(&self) -> u64 {
+        self.counts.bytes_read.get() + self.uncounted.get().bytes
     }
 
     /// The open clients of `endpoint`, oldest first.

@@ -87,8 +87,7 @@ impl Stats {
         let output = hub.output.borrow();
         let sent = output.total_sent();
         let dropped = output.dropped();
-        let uncounted = hub.uncounted();
-        let whole = counts.whole_messages_read.get() + uncounted.messages;
+        let whole = hub.whole_messages_read();
         let schedule = hub.schedule.borrow();
         let snapshot = Snapshot {
             uptime: hub.now.get().since(Moment::START),
@@ -104,7 +103,7 @@ impl Stats {
             messages_sent: sent.messages + dropped.messages,
             messages_dropped: counts.messages_refused.get() + dropped.messages,
             broadcasts: counts.broadcasts.get(),
-            bytes_read: counts.bytes_read.get() + uncounted.bytes,
+            bytes_read: hub.bytes_read(),
             bytes_written: counts.bytes_written.get(),
             tls_handshakes: counts.tls_handshakes.get(),
             tls_handshakes_failed: counts.tls_failures.get(),

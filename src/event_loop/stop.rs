@@ -153,8 +153,7 @@ impl<S: System> EventLoop<S> {
     pub(super) fn tell_summary(&self) {
         let counts = &self.hub.counts;
         let sent = self.hub.output.borrow().total_sent();
-        let read = counts.messages_read.get() + counts.whole_messages_read.get();
-        let uncounted = self.hub.uncounted();
+        let read = counts.messages_read.get() + self.hub.whole_messages_read();
         let answers: u64 = counts.responses().iter().sum();
         log::info!(
             "stopped after {}: {} connections, {answers} requests, {} WebSockets, messages {} in and {} out, \
@@ -162,9 +161,9 @@ impl<S: System> EventLoop<S> {
             Uptime(self.hub.now.get().since(Moment::START)),
             counts.accepted.get(),
             counts.opened.get(),
-            read + uncounted.messages,
+            read,
             sent.messages,
-            counts.bytes_read.get() + uncounted.bytes,
+            self.hub.bytes_read(),
             counts.bytes_written.get(),
             self.cut_count,
         );

@@ -61,7 +61,7 @@ impl Measuring {
         at < self.end
     }
 
-    /// What was due at `due` is answered: so many received, in what time by kind.
+    /// What was due and is measured was answered at `at`: so many received, in what time by kind.
     #[inline]
     pub(super) fn record(&mut self, at: u64, received: u64, latencies_nanos: &[u64]) {
         self.last_answer = at;
@@ -69,7 +69,7 @@ impl Measuring {
         self.recorder.record(since, received, latencies_nanos);
     }
 
-    /// Something is wrong with what was due at `due`, or with what nobody asked for. It does not count in
+    /// At `at` something is wrong with what was due at `due`, or with what nobody asked for. It does not count in
     /// the warm-up.
     pub(super) fn wrong(&mut self, at: u64, due: Option<u64>, kind: ErrorKind, why: &str) {
         if due.map_or(at >= self.begin, |due| self.is_measured(due)) {
